@@ -16,11 +16,10 @@ use crate::driver;
 use crate::runtime::blocking::{self, BlockingPool};
 use crate::runtime::local_runtime::LocalRuntimeScheduler;
 use crate::runtime::runtime::Scheduler;
-use crate::runtime::scheduler::current_thread::CurrentThread;
+use crate::runtime::scheduler::CurrentThread;
 use crate::runtime::{
     Callback, Config, Handle, LocalOptions, LocalRuntime, Runtime, TaskCallback, scheduler,
 };
-use crate::util::rand::{RngSeed, RngSeedGenerator};
 
 use std::fmt;
 use std::io;
@@ -29,7 +28,7 @@ use std::thread::ThreadId;
 use std::time::Duration;
 
 #[cfg(feature = "rt-multi-thread")]
-use crate::runtime::{context, scheduler::sharded::MultiThread};
+use crate::runtime::{context, scheduler::MultiThread};
 
 /// Tasks to run between two turns of the driver. Prime, so that it does not beat in time with
 /// a program's own rhythm.
@@ -104,7 +103,6 @@ pub struct Builder {
     disable_lifo_slot: bool,
     /// Accepted and shown only: a worker that is busy never holds up the driver of others here.
     enable_eager_driver_handoff: bool,
-    seed_generator: RngSeedGenerator,
     #[cfg(tokio_unstable)]
     unhandled_panic: UnhandledPanic,
 }
@@ -160,7 +158,6 @@ impl Builder {
             event_interval: EVENT_INTERVAL,
             disable_lifo_slot: false,
             enable_eager_driver_handoff: false,
-            seed_generator: RngSeedGenerator::new(RngSeed::new()),
             #[cfg(tokio_unstable)]
             unhandled_panic: UnhandledPanic::Ignore,
         }
@@ -451,7 +448,6 @@ impl Builder {
             driver,
             driver_handle,
             pool.spawner().clone(),
-            self.seed_generator.next_generator(),
             config,
             local_tid,
         );
@@ -510,7 +506,6 @@ impl Builder {
             #[cfg(tokio_unstable)]
             after_poll: self.after_poll.clone(),
             disable_lifo_slot: self.disable_lifo_slot,
-            seed_generator: self.seed_generator.next_generator(),
             #[cfg(tokio_unstable)]
             unhandled_panic: self.unhandled_panic.clone(),
         }

@@ -1,5 +1,4 @@
 use crate::runtime::{Callback, TaskCallback};
-use crate::util::rand::RngSeedGenerator;
 
 /// What [`Builder`](crate::runtime::Builder) decided for a scheduler.
 ///
@@ -36,9 +35,6 @@ pub(crate) struct Config {
 
     /// Whether a task woken by the running task goes to the queue instead of the LIFO slot.
     pub(crate) disable_lifo_slot: bool,
-
-    /// Seeds for the workers' random numbers.
-    pub(crate) seed_generator: RngSeedGenerator,
 
     /// What a panic in a spawned task does to the runtime.
     #[cfg(tokio_unstable)]

@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 use crate::runtime::task::{Id as TaskId, JoinHandle};
+use crate::runtime::scheduler::current_thread;
 use crate::runtime::{AutoBox, Id, RuntimeFlavor, RuntimeMetrics, context, scheduler};
 use crate::util::error::{CONTEXT_MISSING_ERROR, THREAD_LOCAL_DESTROYED_ERROR};
 use crate::util::trace::SpawnMeta;
@@ -164,9 +165,7 @@ impl Handle {
 
     #[track_caller]
     fn block_on_inner<F: Future>(&self, future: F) -> F::Output {
-        context::enter_runtime(&self.inner, true, |blocking| {
-            blocking.block_on(future).expect("failed to park thread")
-        })
+        context::enter_runtime(&self.inner, true, |blocking| blocking.block_on(future))
     }
 
     #[track_caller]
@@ -193,8 +192,11 @@ impl Handle {
         F: Future + 'static,
         F::Output: 'static,
     {
+        let handle = self.inner.as_current_thread();
         // SAFETY: the caller makes the same promise to us.
-        unsafe { self.inner.spawn_local(future, TaskId::next(), meta.spawned_at) }
+        unsafe {
+            current_thread::Handle::spawn_local(handle, future, TaskId::next(), meta.spawned_at)
+        }
     }
 
     /// Which kind of scheduler the runtime has.

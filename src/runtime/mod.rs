@@ -50,6 +50,8 @@
 
 pub(crate) mod context;
 
+pub(crate) mod park;
+
 pub(crate) mod scheduler;
 
 pub(crate) mod task;
@@ -93,9 +95,6 @@ pub(crate) use task_hooks::{TaskCallback, TaskHooks};
 
 mod thread_id;
 pub(crate) use thread_id::ThreadId;
-
-#[cfg(tokio_unstable)]
-pub use crate::util::rand::RngSeed;
 
 use std::marker::PhantomData;
 use std::sync::Arc;

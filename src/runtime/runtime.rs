@@ -1,6 +1,6 @@
 use crate::runtime::blocking::BlockingPool;
-use crate::runtime::scheduler::current_thread::CurrentThread;
-use crate::runtime::scheduler::sharded::MultiThread;
+use crate::runtime::scheduler::CurrentThread;
+use crate::runtime::scheduler::MultiThread;
 use crate::runtime::task::JoinHandle;
 use crate::runtime::{AutoBox, EnterGuard, Handle, RuntimeMetrics, context};
 use crate::util::error::RUNTIME_SHUTTING_DOWN_ERROR;

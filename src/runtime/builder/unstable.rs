@@ -2,7 +2,6 @@
 
 use super::{Builder, Kind};
 use crate::runtime::TaskMeta;
-use crate::util::rand::{RngSeed, RngSeedGenerator};
 
 use std::sync::Arc;
 
@@ -37,12 +36,6 @@ impl Builder {
     /// steal it, instead of running it next.
     pub fn disable_lifo_slot(&mut self) -> &mut Self {
         self.disable_lifo_slot = true;
-        self
-    }
-
-    /// Seeds the random numbers the runtime uses, e.g. for the order of `select!` branches.
-    pub fn rng_seed(&mut self, seed: RngSeed) -> &mut Self {
-        self.seed_generator = RngSeedGenerator::new(seed);
         self
     }
 
