@@ -107,7 +107,7 @@ impl Context {
         drop(refused);
     }
 
-    /// Takes the next task: from the local queue first, except every n-th time.
+    /// Takes the next task, to be run: from the local queue first, except every n-th time.
     #[inline]
     pub(super) fn next_task(&self) -> Option<Notified> {
         self.with_core(|core| {
@@ -119,6 +119,9 @@ impl Context {
                 core.tasks.pop_front().or_else(|| self.handle.next_remote_task())
             };
             self.handle.worker_metrics(0).set_queue_depth(core.tasks.len());
+            if task.is_some() {
+                core.metrics.start_poll();
+            }
             task
         })
     }
@@ -126,7 +129,6 @@ impl Context {
     /// Polls a task once, with a fresh budget.
     #[inline]
     pub(super) fn run_task(&self, task: Notified) {
-        self.with_core(|core| core.metrics.start_poll());
         let task = self.handle.assert_owner(task);
 
         #[cfg(not(tokio_unstable))]

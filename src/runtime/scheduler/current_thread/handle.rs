@@ -10,7 +10,6 @@ use crate::runtime::task::{
 use crate::runtime::{
     Config, SchedulerMetrics, TaskHooks, TaskMeta, WorkerMetrics, blocking, context,
 };
-use crate::util::rand::RngSeedGenerator;
 
 use std::fmt;
 use std::future::Future;
@@ -30,7 +29,6 @@ pub(crate) struct Handle {
 
     pub(crate) driver: driver::Handle,
     pub(crate) blocking_spawner: blocking::Spawner,
-    pub(crate) seed_generator: RngSeedGenerator,
     pub(crate) task_hooks: TaskHooks,
 
     /// The thread that owns the `LocalRuntime`, if this is one.
@@ -52,7 +50,6 @@ impl Handle {
     pub(super) fn new(
         driver: driver::Handle,
         blocking_spawner: blocking::Spawner,
-        seed_generator: RngSeedGenerator,
         config: Config,
         local_tid: Option<ThreadId>,
     ) -> Handle {
@@ -70,7 +67,6 @@ impl Handle {
             },
             driver,
             blocking_spawner,
-            seed_generator,
             local_tid,
         }
     }

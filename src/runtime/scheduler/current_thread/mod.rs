@@ -33,7 +33,6 @@ use crate::driver::{self, Driver};
 use crate::loom::sync::Mutex;
 use crate::runtime::{Config, blocking, context, scheduler};
 use crate::upstream::sync::Notify;
-use crate::util::rand::RngSeedGenerator;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -72,14 +71,12 @@ impl CurrentThread {
         driver: Driver,
         driver_handle: driver::Handle,
         blocking_spawner: blocking::Spawner,
-        seed_generator: RngSeedGenerator,
         config: Config,
         local_tid: Option<ThreadId>,
     ) -> (CurrentThread, Arc<Handle>) {
         let handle = Arc::new(Handle::new(
             driver_handle,
             blocking_spawner,
-            seed_generator,
             config,
             local_tid,
         ));
