@@ -8,6 +8,7 @@
 mod macros;
 mod loom;
 mod upstream;
+mod util;
 
 mod driver;
 mod sys;
