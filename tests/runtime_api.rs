@@ -647,9 +647,15 @@ mod runtime_itself {
     fn refuses_to_count_for_workers_it_lacks() {
         let metrics = multi_thread().metrics();
         for f in [
-            |m: &RuntimeMetrics| drop(m.worker_park_count(2)),
-            |m: &RuntimeMetrics| drop(m.worker_park_unpark_count(2)),
-            |m: &RuntimeMetrics| drop(m.worker_total_busy_duration(2)),
+            |m: &RuntimeMetrics| {
+                m.worker_park_count(2);
+            },
+            |m: &RuntimeMetrics| {
+                m.worker_park_unpark_count(2);
+            },
+            |m: &RuntimeMetrics| {
+                m.worker_total_busy_duration(2);
+            },
         ] {
             panic_of(|| f(&metrics));
         }
