@@ -812,6 +812,7 @@ mod traits {
     /// Whether a type has a trait: the inherent constant wins if its bound holds.
     macro_rules! has {
         ($type:ty: $bound:path) => {{
+            #[allow(dead_code)]
             trait Otherwise {
                 const YES: bool = false;
             }
