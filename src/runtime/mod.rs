@@ -57,9 +57,9 @@ pub(crate) mod scheduler;
 pub(crate) mod task;
 
 mod blocking;
+pub(crate) use blocking::spawn_blocking;
 #[cfg(any(feature = "fs", feature = "io-std"))]
 pub(crate) use blocking::spawn_mandatory_blocking;
-pub(crate) use blocking::{Mandatory, spawn_blocking};
 
 mod builder;
 pub use builder::Builder;
@@ -92,9 +92,6 @@ pub use task_hooks::TaskMeta;
 #[cfg(not(tokio_unstable))]
 pub(crate) use task_hooks::TaskMeta;
 pub(crate) use task_hooks::{TaskCallback, TaskHooks};
-
-mod thread_id;
-pub(crate) use thread_id::ThreadId;
 
 use std::marker::PhantomData;
 use std::sync::Arc;
