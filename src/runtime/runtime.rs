@@ -257,6 +257,8 @@ mod tests {
         let other_kind = io::Error::new(io::ErrorKind::BrokenPipe, RUNTIME_SHUTTING_DOWN_ERROR);
         assert!(!is_rt_shutdown_err(&other_kind));
 
-        assert!(!is_rt_shutdown_err(&io::Error::from_raw_os_error(libc::EIO)));
+        assert!(!is_rt_shutdown_err(&io::Error::from_raw_os_error(
+            libc::EIO
+        )));
     }
 }
