@@ -152,6 +152,12 @@ impl Handle {
         self.unpark_shard(0);
     }
 
+    /// Notes that a task was woken on the shard's own thread: a paused clock must not advance now.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn unpark_self(&self) {
+        self.0.time.did_wake();
+    }
+
     pub(crate) fn unpark_shard(&self, shard: usize) {
         self.0.time.did_wake();
         match &self.0.backend {

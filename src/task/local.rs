@@ -441,8 +441,12 @@ impl LocalSet {
         unsafe { self.context.shared.local.get_unchecked() }
     }
 
-    /// Runs tasks. Returns whether there may be more of them ready.
+    /// Runs tasks, each with a budget of its own. Returns whether there may be more of them ready.
     fn tick(&self) -> bool {
+        context::nested_budget(|| self.run_tasks())
+    }
+
+    fn run_tasks(&self) -> bool {
         for _ in 0..MAX_TASKS_PER_TICK {
             assert!(
                 !self.context.unhandled_panic.get(),

@@ -136,7 +136,7 @@ impl Context {
 
         #[cfg(tokio_unstable)]
         {
-            let meta = task.task_meta();
+            let meta = task.task_meta(None);
             context::budget(|| {
                 self.handle.task_hooks.poll_start_callback(&meta);
                 task.run();

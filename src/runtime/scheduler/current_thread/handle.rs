@@ -245,7 +245,11 @@ impl Schedule for Arc<Handle> {
 
     fn schedule(&self, task: task::Notified<Self>) {
         self.with_context(|cx| match cx {
-            Some(cx) => cx.push(task),
+            Some(cx) => {
+                cx.push(task);
+                #[cfg(feature = "test-util")]
+                self.driver.unpark_self();
+            }
             None => {
                 self.shared.scheduler_metrics.inc_remote_schedule_count();
                 self.shared.inject.push(task);
@@ -289,6 +293,9 @@ impl Wake for Handle {
         }
         if self.with_context(|cx| cx.is_none()) {
             self.driver.unpark();
+        } else {
+            #[cfg(feature = "test-util")]
+            self.driver.unpark_self();
         }
     }
 }
