@@ -78,8 +78,6 @@ mod abort;
 pub use abort::AbortHandle;
 
 mod core;
-#[cfg(test)]
-pub(crate) use self::core::Header;
 
 mod error;
 pub use error::JoinError;
