@@ -1,0 +1,106 @@
+//! Parking a thread that has no ring: foreign `block_on` callers and the blocking pool's
+//! shutdown.
+//!
+//! Not `std::thread::park`: its one token is shared with the user's own `park` calls on
+//! the same thread, and one of ours could swallow theirs.
+
+use std::sync::atomic::AtomicU8;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, Condvar};
+use std::task::{Wake, Waker};
+use std::time::Duration;
+
+use crate::loom::sync::Mutex;
+
+const EMPTY: u8 = 0;
+const PARKED: u8 = 1;
+const NOTIFIED: u8 = 2;
+
+#[derive(Debug)]
+struct Inner {
+    /// `EMPTY` → `PARKED` by the owner under `lock`; → `NOTIFIED` by anyone.
+    state: AtomicU8,
+    lock: Mutex<()>,
+    condvar: Condvar,
+}
+
+/// This thread's parker, shared by all `block_on` calls on it.
+#[derive(Debug)]
+pub(crate) struct CachedParkThread {
+    inner: Arc<Inner>,
+}
+
+thread_local! {
+    static PARKER: Arc<Inner> = Arc::new(Inner::new());
+}
+
+impl CachedParkThread {
+    pub(crate) fn new() -> CachedParkThread {
+        let inner = PARKER.try_with(Arc::clone);
+        // While the thread's locals are destroyed, a parker of its own serves as well.
+        CachedParkThread { inner: inner.unwrap_or_else(|_| Arc::new(Inner::new())) }
+    }
+
+    pub(crate) fn waker(&self) -> Waker {
+        Waker::from(self.inner.clone())
+    }
+
+    pub(crate) fn park(&self) {
+        self.inner.park(None);
+    }
+
+    pub(crate) fn park_timeout(&self, timeout: Duration) {
+        self.inner.park(Some(timeout));
+    }
+}
+
+impl Inner {
+    const fn new() -> Inner {
+        Inner { state: AtomicU8::new(EMPTY), lock: Mutex::new(()), condvar: Condvar::new() }
+    }
+
+    fn park(&self, timeout: Option<Duration>) {
+        if self.state.compare_exchange(NOTIFIED, EMPTY, SeqCst, SeqCst).is_ok() {
+            return;
+        }
+        let mut guard = self.lock.lock();
+        if self.state.compare_exchange(EMPTY, PARKED, SeqCst, SeqCst).is_err() {
+            self.state.store(EMPTY, SeqCst);
+            return;
+        }
+        match timeout {
+            Some(timeout) => {
+                // One wait: a spurious wake-up is one more poll for the caller.
+                drop(self.condvar.wait_timeout(guard, timeout));
+                self.state.swap(EMPTY, SeqCst);
+            }
+            None => loop {
+                guard = match self.condvar.wait(guard) {
+                    Ok(guard) => guard,
+                    Err(poisoned) => poisoned.into_inner(),
+                };
+                if self.state.compare_exchange(NOTIFIED, EMPTY, SeqCst, SeqCst).is_ok() {
+                    return;
+                }
+            },
+        }
+    }
+
+    fn unpark(&self) {
+        if self.state.swap(NOTIFIED, SeqCst) == PARKED {
+            // The lock closes the gap between the parker's last look at the state and its wait.
+            drop(self.lock.lock());
+            self.condvar.notify_one();
+        }
+    }
+}
+
+impl Wake for Inner {
+    fn wake(self: Arc<Self>) {
+        self.unpark();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.unpark();
+    }
+}

@@ -1,0 +1,155 @@
+//! The two flavours of executor behind one enum.
+
+pub(crate) mod current_thread;
+pub(crate) use current_thread::CurrentThread;
+
+mod defer;
+use defer::Defer;
+
+pub(crate) mod inject;
+pub(crate) use inject::Inject;
+
+pub(crate) mod sharded;
+pub(crate) use sharded::{MultiThread, block_in_place};
+
+use crate::driver;
+use crate::runtime::task::{Id, JoinHandle, SpawnLocation};
+use crate::runtime::{TaskHooks, WorkerMetrics, blocking, context};
+
+use std::future::Future;
+use std::sync::Arc;
+use std::task::Waker;
+
+/// A runtime, as seen by everything that is not its owner.
+#[derive(Debug, Clone)]
+pub(crate) enum Handle {
+    CurrentThread(Arc<current_thread::Handle>),
+    MultiThread(Arc<sharded::Handle>),
+}
+
+/// The scheduler that the current thread drives.
+pub(crate) enum Context {
+    CurrentThread(current_thread::Context),
+    MultiThread(sharded::Context),
+}
+
+macro_rules! match_flavor {
+    ($self:expr, $ty:ident($h:ident) => $e:expr) => {
+        match $self {
+            $ty::CurrentThread($h) => $e,
+            $ty::MultiThread($h) => $e,
+        }
+    };
+}
+
+impl Handle {
+    /// The current thread's runtime.
+    #[track_caller]
+    pub(crate) fn current() -> Handle {
+        match context::with_current(Clone::clone) {
+            Ok(handle) => handle,
+            Err(e) => panic!("{}", e),
+        }
+    }
+
+    pub(crate) fn driver(&self) -> &driver::Handle {
+        match_flavor!(self, Handle(h) => &h.driver)
+    }
+
+    pub(crate) fn blocking_spawner(&self) -> &blocking::Spawner {
+        match_flavor!(self, Handle(h) => &h.blocking_spawner)
+    }
+
+    pub(crate) fn is_local(&self) -> bool {
+        match self {
+            Handle::CurrentThread(h) => h.local_tid.is_some(),
+            Handle::MultiThread(_) => false,
+        }
+    }
+
+    /// Is this a `LocalRuntime`'s handle, used on the thread that owns it?
+    pub(crate) fn can_spawn_local_on_local_runtime(&self) -> bool {
+        match self {
+            Handle::CurrentThread(h) => h.local_tid.is_some_and(|x| std::thread::current().id() == x),
+            Handle::MultiThread(_) => false,
+        }
+    }
+
+    pub(crate) fn spawn<F>(&self, future: F, id: Id, spawned_at: SpawnLocation) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        match self {
+            Handle::CurrentThread(h) => current_thread::Handle::spawn(h, future, id, spawned_at),
+            Handle::MultiThread(h) => sharded::Handle::spawn(h, future, id, spawned_at),
+        }
+    }
+
+    pub(crate) fn shutdown(&self) {
+        match self {
+            Handle::CurrentThread(_) => {}
+            Handle::MultiThread(h) => h.shutdown(),
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn as_current_thread(&self) -> &Arc<current_thread::Handle> {
+        match self {
+            Handle::CurrentThread(handle) => handle,
+            Handle::MultiThread(_) => panic!("not a CurrentThread handle"),
+        }
+    }
+
+    pub(crate) fn hooks(&self) -> &TaskHooks {
+        match_flavor!(self, Handle(h) => &h.task_hooks)
+    }
+
+    pub(crate) fn num_workers(&self) -> usize {
+        match self {
+            Handle::CurrentThread(_) => 1,
+            Handle::MultiThread(handle) => handle.num_workers(),
+        }
+    }
+
+    pub(crate) fn num_alive_tasks(&self) -> usize {
+        match_flavor!(self, Handle(handle) => handle.num_alive_tasks())
+    }
+
+    pub(crate) fn injection_queue_depth(&self) -> usize {
+        match_flavor!(self, Handle(handle) => handle.injection_queue_depth())
+    }
+
+    pub(crate) fn worker_metrics(&self, worker: usize) -> &WorkerMetrics {
+        match_flavor!(self, Handle(handle) => handle.worker_metrics(worker))
+    }
+}
+
+impl Context {
+    #[track_caller]
+    pub(crate) fn expect_current_thread(&self) -> &current_thread::Context {
+        match self {
+            Context::CurrentThread(context) => context,
+            Context::MultiThread(_) => panic!("expected `CurrentThread::Context`"),
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn expect_multi_thread(&self) -> &sharded::Context {
+        match self {
+            Context::MultiThread(context) => context,
+            Context::CurrentThread(_) => panic!("expected `MultiThread::Context`"),
+        }
+    }
+
+    pub(crate) fn defer(&self, waker: &Waker) {
+        match_flavor!(self, Context(context) => context.defer(waker));
+    }
+
+    pub(crate) fn worker_index(&self) -> Option<usize> {
+        match self {
+            Context::CurrentThread(_) => Some(0),
+            Context::MultiThread(context) => Some(context.worker_index()),
+        }
+    }
+}
