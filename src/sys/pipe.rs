@@ -1,10 +1,10 @@
 //! The system calls a pipe end needs: its file type, its status flags, and a
-//! read into memory that need not be initialised.
+//! read into the spare capacity of a buffer.
 //!
 //! # Safety
 //!
 //! Every descriptor is borrowed, hence open, for the length of the call; every
-//! pointer handed to the kernel comes from a live local or a live slice and
+//! pointer handed to the kernel comes from a live local or a live chunk and
 //! travels with that object's own length.
 #![allow(unsafe_code)]
 
@@ -72,22 +72,31 @@ pub(crate) fn is_pipe(fd: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(stat.st_mode & libc::S_IFMT == libc::S_IFIFO)
 }
 
-/// `read(2)`; the first `n` bytes of `buf` are initialised on `Ok(n)`.
-pub(crate) fn read(fd: BorrowedFd<'_>, buf: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
-    // The kernel transfers at most `MAX_RW_COUNT`; std caps at `isize::MAX` too.
-    let len = buf.len().min(isize::MAX as usize);
-    // SAFETY: the kernel only writes, and at most `len` bytes, into the slice.
-    let n = unsafe { libc::read(fd.as_raw_fd(), buf.as_mut_ptr().cast(), len) };
-    if n == -1 {
-        return Err(io::Error::last_os_error());
+cfg_io_util! {
+    use bytes::BufMut;
+
+    /// `read(2)` into the next chunk of `buf`, which is advanced by the number of
+    /// bytes read.
+    pub(crate) fn read_buf<B: BufMut>(fd: BorrowedFd<'_>, buf: &mut B) -> io::Result<usize> {
+        let chunk = buf.chunk_mut();
+        // Longer reads are refused or cut by the kernel anyway.
+        let len = chunk.len().min(isize::MAX as usize);
+        // SAFETY: the kernel only writes, and at most `len` bytes, into the chunk.
+        let n = unsafe { libc::read(fd.as_raw_fd(), chunk.as_mut_ptr().cast(), len) };
+        if n == -1 {
+            return Err(io::Error::last_os_error());
+        }
+        let n = n as usize;
+        assert!(n <= len, "read {n} bytes into room for {len}");
+        // SAFETY: the kernel wrote the first `n` bytes of the chunk.
+        unsafe { buf.advance_mut(n) };
+        Ok(n)
     }
-    Ok(n as usize)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
     use std::os::fd::AsFd;
 
     #[test]
@@ -120,15 +129,21 @@ mod tests {
         );
     }
 
+    #[cfg(feature = "io-util")]
     #[test]
-    fn reads_into_uninitialised_memory() {
+    fn reads_into_spare_capacity() {
+        use std::io::Write;
+
         let (mut tx, rx) = mio::unix::pipe::new().unwrap();
-        let mut buf = [const { MaybeUninit::<u8>::uninit() }; 8];
-        let err = read(rx.as_fd(), &mut buf).unwrap_err();
+        let mut buf = Vec::with_capacity(8);
+        let err = read_buf(rx.as_fd(), &mut buf).unwrap_err();
         assert_eq!(err.kind(), io::ErrorKind::WouldBlock);
+        assert!(buf.is_empty());
+
         tx.write_all(b"abc").unwrap();
-        assert_eq!(read(rx.as_fd(), &mut buf).unwrap(), 3);
+        assert_eq!(read_buf(rx.as_fd(), &mut buf).unwrap(), 3);
         drop(tx);
-        assert_eq!(read(rx.as_fd(), &mut buf).unwrap(), 0);
+        assert_eq!(read_buf(rx.as_fd(), &mut buf).unwrap(), 0);
+        assert_eq!(buf, b"abc");
     }
 }

@@ -3,7 +3,7 @@
 use crate::io::{Interest, PollEvented};
 use crate::net::UnixStream;
 use crate::net::unix::SocketAddr;
-use crate::util::check_socket_for_blocking;
+use crate::sys::socket::check_socket_for_blocking;
 
 use std::fmt;
 use std::io;

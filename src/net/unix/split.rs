@@ -13,6 +13,10 @@ use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+cfg_io_util! {
+    use bytes::BufMut;
+}
+
 /// The reading half of a [`UnixStream`], borrowed from it by
 /// [`split`](UnixStream::split).
 #[derive(Debug)]
@@ -59,7 +63,7 @@ impl ReadHalf<'_> {
     cfg_io_util! {
         /// Reads what is there into the spare room of `buf`, without waiting;
         /// see [`UnixStream::try_read_buf`].
-        pub fn try_read_buf<B: bytes::BufMut>(&self, buf: &mut B) -> io::Result<usize> {
+        pub fn try_read_buf<B: BufMut>(&self, buf: &mut B) -> io::Result<usize> {
             self.0.try_read_buf(buf)
         }
     }

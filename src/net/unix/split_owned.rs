@@ -15,6 +15,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::{fmt, io};
 
+cfg_io_util! {
+    use bytes::BufMut;
+}
+
 /// The reading half of a [`UnixStream`] taken apart by
 /// [`into_split`](UnixStream::into_split).
 #[derive(Debug)]
@@ -106,7 +110,7 @@ impl OwnedReadHalf {
     cfg_io_util! {
         /// Reads what is there into the spare room of `buf`, without waiting;
         /// see [`UnixStream::try_read_buf`].
-        pub fn try_read_buf<B: bytes::BufMut>(&self, buf: &mut B) -> io::Result<usize> {
+        pub fn try_read_buf<B: BufMut>(&self, buf: &mut B) -> io::Result<usize> {
             self.inner.try_read_buf(buf)
         }
     }

@@ -5,7 +5,7 @@ use crate::net::unix::split::split;
 use crate::net::unix::split_owned::split_owned;
 use crate::net::unix::ucred::get_peer_cred;
 use crate::net::unix::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, SocketAddr, UCred, WriteHalf};
-use crate::util::check_socket_for_blocking;
+use crate::sys::socket::check_socket_for_blocking;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -16,6 +16,11 @@ use std::os::unix::net;
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+
+cfg_io_util! {
+    use crate::sys::socket::recv_buf;
+    use bytes::BufMut;
+}
 
 /// A connected Unix stream socket.
 ///
@@ -324,12 +329,10 @@ impl UnixStream {
         /// `buf`, which is advanced by the number of bytes read.
         ///
         /// A buffer with no room left gives `Ok(0)` too: reserve first.
-        pub fn try_read_buf<B: bytes::BufMut>(&self, buf: &mut B) -> io::Result<usize> {
-            self.io.registration().try_io(Interest::READABLE, || {
-                let socket = socket2::SockRef::from(&*self.io);
-                crate::sys::buf_mut::fill_buf_mut(buf, |spare| Ok((socket.recv(spare)?, ())))
-                    .map(|(n, ())| n)
-            })
+        pub fn try_read_buf<B: BufMut>(&self, buf: &mut B) -> io::Result<usize> {
+            self.io
+                .registration()
+                .try_io(Interest::READABLE, || recv_buf(&*self.io, buf))
         }
     }
 
