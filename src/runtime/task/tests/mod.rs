@@ -1,0 +1,1 @@
+//! Tests of the task core with a scheduler of their own.
