@@ -176,9 +176,8 @@ impl<T: AsRawFd> AsyncFd<T> {
 
     fn take_inner(&mut self) -> Option<T> {
         let inner = self.inner.take()?;
-        // The numbered steps of the module's documentation. A driver that is
-        // gone has let go of the descriptor already.
-        let _ = self.registration.deregister();
+        // The numbered steps of the module's documentation.
+        self.registration.deregister();
         self.claim = None;
         Some(inner)
     }
@@ -430,8 +429,8 @@ impl<T: AsRawFd> AsyncFd<T> {
 /// Claims `fd` for the current runtime and registers it with the driver.
 #[track_caller]
 fn watch(fd: RawFd, interest: Interest) -> io::Result<(Registration, Claim)> {
-    let handle = scheduler::Handle::current().driver().clone();
-    let claim = handle.io().foreign_fds().claim(fd)?;
+    let handle = scheduler::Handle::current().driver().io().clone();
+    let claim = handle.foreign_fds().claim(fd)?;
     let registration = Registration::new_with_interest_and_handle(fd, interest, handle)?;
     Ok((registration, claim))
 }

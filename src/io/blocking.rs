@@ -14,6 +14,7 @@
 //! Dropping a future loses nothing: the state is in the object, and what a read
 //! brought in is handed out by the next one.
 
+use crate::driver::RUNTIME_SHUTTING_DOWN_ERROR;
 use crate::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::runtime::task::JoinHandle;
 use crate::runtime::{spawn_blocking, spawn_mandatory_blocking};
@@ -256,7 +257,7 @@ impl Buf {
 }
 
 fn gone() -> io::Error {
-    io::Error::other("A Tokio 1.x context was found, but it is being shutdown.")
+    io::Error::other(RUNTIME_SHUTTING_DOWN_ERROR)
 }
 
 #[cfg(test)]
