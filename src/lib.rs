@@ -138,6 +138,7 @@
 pub mod macros;
 mod loom;
 mod upstream;
+mod util;
 
 mod driver;
 mod sys;
