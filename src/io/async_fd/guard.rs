@@ -3,7 +3,7 @@
 use crate::driver::ReadyEvent;
 use crate::io::Ready;
 use crate::io::async_fd::event::Event;
-use crate::io::unix::{AsyncFd, TryIoError};
+use crate::io::async_fd::{AsyncFd, TryIoError};
 
 use std::fmt;
 use std::io;
