@@ -66,25 +66,34 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
     /// further call that would say `WouldBlock`.
     pub(crate) fn poll_read(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let fd = self.as_raw_fd();
-        let read = self.registration.poll_io(cx, Direction::Read, || {
+        self.registration.poll_io(cx, Direction::Read, || {
             let room = buf.remaining();
             let n = sys::socket::fill_uninit(buf, |unfilled| sys::io::read(fd, unfilled))?;
             // Zero is the end of the stream, which stays readable.
             Ok(((), if 0 < n && n < room { Drained::Yes } else { Drained::No }))
-        });
-        read
+        })
     }
 
     /// Writes once the object is writable.
-    pub(crate) fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let fd = self.as_raw_fd();
-        self.poll_drain(cx, buf.len(), || sys::io::write(fd, buf))
+    pub(crate) fn poll_write<'a>(&'a self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>>
+    where
+        &'a E: io::Write + 'a,
+    {
+        let mut io: &'a E = self;
+        self.poll_drain(cx, buf.len(), || io.write(buf))
     }
 
     /// Writes from several buffers once the object is writable.
-    pub(crate) fn poll_write_vectored(&self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let fd = self.as_raw_fd();
-        self.poll_drain(cx, usize::MAX, || sys::io::write_vectored(fd, bufs))
+    pub(crate) fn poll_write_vectored<'a>(
+        &'a self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>>
+    where
+        &'a E: io::Write + 'a,
+    {
+        let mut io: &'a E = self;
+        self.poll_drain(cx, bufs.iter().map(|b| b.len()).sum(), || io.write_vectored(bufs))
     }
 
     fn poll_drain(
@@ -95,8 +104,7 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
     ) -> Poll<io::Result<usize>> {
         self.registration.poll_io(cx, Direction::Write, || {
             let n = write()?;
-            let short = len != usize::MAX && 0 < n && n < len;
-            Ok((n, if short { Drained::Yes } else { Drained::No }))
+            Ok((n, if 0 < n && n < len { Drained::Yes } else { Drained::No }))
         })
     }
 }

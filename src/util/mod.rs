@@ -1,0 +1,4 @@
+//! Small things that no layer owns.
+
+pub(crate) mod error;
+pub(crate) mod trace;
