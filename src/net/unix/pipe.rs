@@ -1,7 +1,8 @@
 //! Pipes and FIFOs.
 //!
 //! A pipe end is registered for its own direction only: a [`Receiver`] for
-//! reading, a [`Sender`] for writing.
+//! reading, a [`Sender`] for writing. Unlike a socket it is watched from the
+//! start: a read of a FIFO that no sender has opened yet would report its end.
 
 mod open_options;
 pub use open_options::OpenOptions;
