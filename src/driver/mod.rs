@@ -154,11 +154,11 @@ impl Handle {
     /// Notes that a task was woken on the shard's own thread: a paused clock must not advance now.
     #[cfg(feature = "test-util")]
     pub(crate) fn unpark_self(&self) {
-        self.0.time.did_wake();
+        self.0.time.unpark();
     }
 
     pub(crate) fn unpark_shard(&self, shard: usize) {
-        self.0.time.did_wake();
+        self.0.time.unpark();
         match &self.0.backend {
             Backend::Uring(shards) => shards.unpark(shard),
         }
@@ -248,16 +248,13 @@ impl Driver {
             return;
         }
         let shard = self.shard();
-        match inner.time.park_timeout(shard, limit) {
-            ParkPlan::Forever => self.turn(Wait::Forever),
-            ParkPlan::For(Duration::ZERO) => self.turn(Wait::No),
-            ParkPlan::For(limit) => self.turn(Wait::For(limit)),
-            ParkPlan::PollThenAdvance(duration) => {
-                self.turn(Wait::No);
-                inner.time.advance_if_idle(duration);
-            }
-        }
-        inner.time.process(shard);
+        let plan = inner.time.park_timeout(shard, limit);
+        self.turn(match plan {
+            ParkPlan::Forever => Wait::Forever,
+            ParkPlan::For(Duration::ZERO) | ParkPlan::PollThenAdvance(_) => Wait::No,
+            ParkPlan::For(limit) => Wait::For(limit),
+        });
+        inner.time.after_park(shard, plan);
     }
 
     fn turn(&mut self, wait: Wait) {

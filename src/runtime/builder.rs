@@ -430,6 +430,8 @@ impl Builder {
         &mut self,
         local_tid: Option<ThreadId>,
     ) -> io::Result<(CurrentThread, Handle, BlockingPool)> {
+        // Only this flavour's clock can be paused; `Instant::now` finds it through the context.
+        driver::time::set_lookup(|f| drop(context::with_current(|h| f(h.driver().clock()))));
         let (driver, driver_handle) = driver::new_single(&self.driver_cfg())?;
         let pool = blocking::create_blocking_pool(self, self.max_blocking_threads, 0);
         let config = self.config();

@@ -93,6 +93,9 @@ pub use task_hooks::TaskMeta;
 pub(crate) use task_hooks::TaskMeta;
 pub(crate) use task_hooks::{TaskCallback, TaskHooks};
 
+mod thread_id;
+pub(crate) use thread_id::ThreadId;
+
 use std::marker::PhantomData;
 use std::sync::Arc;
 

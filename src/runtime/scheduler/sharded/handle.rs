@@ -107,7 +107,7 @@ impl Handle {
             _ => Some(task),
         });
         if let Some(task) = remote {
-            self.scheduler_metrics.inc_remote_schedule_count();
+            self.shared.scheduler_metrics.inc_remote_schedule_count();
             self.shared.inject.push(task);
             self.notify_parked();
         }
