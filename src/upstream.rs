@@ -50,6 +50,7 @@ pub mod task {
     pub use ::upstream::task::LocalKey;
     pub use ::upstream::task::coop;
 
+    /// Futures that functions of `task` return.
     pub mod futures {
         pub use ::upstream::task::futures::TaskLocalFuture;
     }

@@ -109,8 +109,7 @@ fn dropping_lets_the_peer_see_the_end() {
             let (a, mut b) = pair();
             let a = register(a).unwrap();
             // Somebody has waited, so the kernel is watching.
-            let waited =
-                tokio::time::timeout(Duration::from_millis(1), a.readable()).await;
+            let waited = tokio::time::timeout(Duration::from_millis(1), a.readable()).await;
             assert!(waited.is_err());
             drop(a);
             b.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
@@ -128,7 +127,10 @@ fn only_the_matching_part_of_the_readiness_is_cleared() {
         b.write_all(b"x").unwrap();
         let a = register(a).unwrap();
         a.readable().await.unwrap().retain_ready();
-        let mut guard = a.ready(Interest::READABLE | Interest::WRITABLE).await.unwrap();
+        let mut guard = a
+            .ready(Interest::READABLE | Interest::WRITABLE)
+            .await
+            .unwrap();
         assert!(guard.ready().is_readable() && guard.ready().is_writable());
         guard.clear_ready_matching(tokio::io::Ready::READABLE);
         assert!(!guard.ready().is_readable() && guard.ready().is_writable());

@@ -60,11 +60,7 @@ pub fn pipe() -> io::Result<(Sender, Receiver)> {
 /// The checks before a descriptor somebody else opened becomes a pipe end: it
 /// must be a pipe, and must have been opened for the direction `allows` asks
 /// for. Sets non-blocking mode.
-fn adopt(
-    fd: &OwnedFd,
-    allows: fn(StatusFlags) -> bool,
-    refusal: &'static str,
-) -> io::Result<()> {
+fn adopt(fd: &OwnedFd, allows: fn(StatusFlags) -> bool, refusal: &'static str) -> io::Result<()> {
     if !is_pipe(fd.as_fd())? {
         return Err(not_a_pipe());
     }
