@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use crate::driver::Ready;
 use crate::driver::scheduled_io::{ScheduledIo, Watch};
-use crate::sys::poll;
+use crate::sys::poll::{self, PollFd};
 use crate::sys::uring::{Cqe, EnterError, Kind, Ring, Sqe, Token, Wait};
 
 use super::remote::{Message, Remote};
@@ -150,6 +150,35 @@ pub(super) fn turn(wait: Wait) {
     SPARE.with(|spare| spare.replace(aftermath));
 }
 
+/// A turn that, instead of waiting in its ring alone, waits with `poll(2)` for the ring and for
+/// what the stalled ring behind `other` watches and somebody wants.
+///
+/// No poll is armed for this: nothing pins the files longer than the call lasts, and whoever
+/// closes one of them meanwhile waits for that at most.
+pub(super) fn turn_for(other: &Remote, limit: Duration) {
+    let wanted: Vec<_> = {
+        let slots = other.slots.lock();
+        slots.resources().filter_map(|io| Some((io.clone(), io.wanted()?))).collect()
+    };
+    if !wanted.is_empty() {
+        let mut fds: Vec<_> = wanted.iter().map(|(io, wanted)| PollFd::new(io.fd(), wanted.poll_events())).collect();
+        let mut aftermath = Aftermath::default();
+        with(|lane| lane.wait_for(&mut fds, limit, &mut aftermath));
+        for ((io, _), fd) in wanted.iter().zip(&fds) {
+            let ready = Ready::from_poll(fd.ready());
+            if !ready.is_empty() {
+                io.set_readiness(ready);
+                io.take_wakers(ready, &mut aftermath.wakers);
+            }
+        }
+        aftermath.released.extend(wanted.into_iter().map(|(io, _)| io));
+        aftermath.finish();
+        turn(Wait::No);
+    } else {
+        turn(if limit.is_zero() { Wait::No } else { Wait::For(limit) });
+    }
+}
+
 impl Lane {
     pub(super) fn new(ring: Ring, remote: Arc<Remote>) -> Lane {
         let mut lane =
@@ -181,6 +210,21 @@ impl Lane {
             // The cancels of mail taken above went in with the enter.
             self.remote.count_turn();
         }
+    }
+
+    /// Waits until one of `fds` or the ring has something, without reaping.
+    fn wait_for(&mut self, fds: &mut Vec<PollFd>, limit: Duration, aftermath: &mut Aftermath) {
+        self.remote.count_turn();
+        self.take_mail(aftermath);
+        self.flush();
+        fds.push(PollFd::new(self.ring.as_raw_fd(), poll::IN));
+        let parked = !limit.is_zero() && self.remote.start_parking();
+        // An error here is EINTR or a lack of memory: nothing is ready, the next turn repeats.
+        drop(poll::wait(fds, Some(if parked { limit } else { Duration::ZERO })));
+        if parked {
+            self.remote.stop_parking();
+        }
+        fds.pop();
     }
 
     /// Submits what was pushed, without reaping.

@@ -25,6 +25,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use crate::driver::scheduled_io::{ScheduledIo, Watch};
 use crate::loom::sync::Mutex;
@@ -41,6 +42,13 @@ pub(crate) struct Shards {
     remotes: Box<[Mutex<Arc<Remote>>]>,
     /// Where the next resource from a foreign thread goes.
     next: AtomicUsize,
+}
+
+/// A look at a shard's owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) turns: u64,
+    pub(crate) is_parked: bool,
 }
 
 /// The owner's side of one shard; see the module docs.
@@ -75,6 +83,12 @@ impl Shards {
     /// The ring that serves `shard`.
     pub(crate) fn remote(&self, shard: usize) -> Arc<Remote> {
         self.remotes[shard].lock().clone()
+    }
+
+    /// What tells whether the owner of `shard` makes progress.
+    pub(crate) fn progress(&self, shard: usize) -> Progress {
+        let remote = self.remotes[shard].lock();
+        Progress { turns: remote.turns(), is_parked: remote.is_parked() }
     }
 
     /// Makes the owner of `shard` look around.
@@ -223,6 +237,12 @@ impl Driver {
     pub(crate) fn turn(&mut self, wait: Wait) {
         debug_assert!(self.attached);
         lane::turn(wait);
+    }
+
+    /// The same, also for what the stalled `other` ring watches.
+    pub(crate) fn turn_for(&mut self, other: &Remote, limit: Duration) {
+        debug_assert!(self.attached);
+        lane::turn_for(other, limit);
     }
 
     /// See the module docs; step 1 is the caller's.
