@@ -17,16 +17,15 @@ pub use ready::Ready;
 pub(crate) use registration::{Drained, Registration};
 pub(crate) use scheduled_io::{Direction, ReadyEvent};
 
-use std::collections::HashSet;
 use std::io;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use crate::driver::scheduled_io::ScheduledIo;
-use crate::loom::sync::Mutex;
+use crate::sys::foreign::ForeignFds;
 use crate::sys::uring::Wait;
 
 use time::{Clock, ParkPlan};
@@ -52,7 +51,7 @@ struct Inner {
     backend: Backend,
     is_shutdown: AtomicBool,
     /// Descriptors registered by users (`AsyncFd`), of which the kernel would not tell twins.
-    foreign_fds: Mutex<HashSet<RawFd>>,
+    foreign_fds: Arc<ForeignFds>,
 }
 
 #[derive(Debug, Clone)]
@@ -100,7 +99,7 @@ fn create(cfg: &Cfg, shards: usize, reuse: bool) -> io::Result<(Vec<Driver>, Han
         time: time::Handle::new(clock, shards, Box::new(unpark)),
         backend: Backend::Uring(uring),
         is_shutdown: AtomicBool::new(false),
-        foreign_fds: Mutex::default(),
+        foreign_fds: Arc::default(),
     };
     let drivers = drivers.into_iter().map(|d| Driver { backend: DriverBackend::Uring(d) }).collect();
     Ok((drivers, Handle(Arc::new(inner))))
@@ -155,11 +154,11 @@ impl Handle {
     /// Notes that a task was woken on the shard's own thread: a paused clock must not advance now.
     #[cfg(feature = "test-util")]
     pub(crate) fn unpark_self(&self) {
-        self.0.time.did_wake();
+        self.0.time.unpark();
     }
 
     pub(crate) fn unpark_shard(&self, shard: usize) {
-        self.0.time.did_wake();
+        self.0.time.unpark();
         match &self.0.backend {
             Backend::Uring(shards) => shards.unpark(shard),
         }
@@ -186,14 +185,9 @@ impl Handle {
         }
     }
 
-    /// Takes note of a descriptor that a user registers; `false` if it is registered already.
-    pub(crate) fn claim_fd(&self, fd: RawFd) -> bool {
-        self.0.foreign_fds.lock().insert(fd)
-    }
-
-    /// The descriptor is not registered any more.
-    pub(crate) fn release_fd(&self, fd: RawFd) {
-        self.0.foreign_fds.lock().remove(&fd);
+    /// Where a descriptor that a user registers is claimed first.
+    pub(crate) fn foreign_fds(&self) -> &Arc<ForeignFds> {
+        &self.0.foreign_fds
     }
 
     /// A driver for a thread that takes `shard` over from one that went to block.
@@ -254,16 +248,13 @@ impl Driver {
             return;
         }
         let shard = self.shard();
-        match inner.time.park_timeout(shard, limit) {
-            ParkPlan::Forever => self.turn(Wait::Forever),
-            ParkPlan::For(Duration::ZERO) => self.turn(Wait::No),
-            ParkPlan::For(limit) => self.turn(Wait::For(limit)),
-            ParkPlan::PollThenAdvance(duration) => {
-                self.turn(Wait::No);
-                inner.time.advance_if_idle(duration);
-            }
-        }
-        inner.time.process(shard);
+        let plan = inner.time.park_timeout(shard, limit);
+        self.turn(match plan {
+            ParkPlan::Forever => Wait::Forever,
+            ParkPlan::For(Duration::ZERO) | ParkPlan::PollThenAdvance(_) => Wait::No,
+            ParkPlan::For(limit) => Wait::For(limit),
+        });
+        inner.time.after_park(shard, plan);
     }
 
     fn turn(&mut self, wait: Wait) {

@@ -68,7 +68,7 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
         let fd = self.as_raw_fd();
         self.registration.poll_io(cx, Direction::Read, || {
             let room = buf.remaining();
-            let n = sys::socket::fill_uninit(buf, |unfilled| sys::io::read(fd, unfilled))?;
+            let n = sys::io::read(fd, buf)?;
             // Zero is the end of the stream, which stays readable.
             Ok(((), if 0 < n && n < room { Drained::Yes } else { Drained::No }))
         })
@@ -77,10 +77,10 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
     /// Writes once the object is writable.
     pub(crate) fn poll_write<'a>(&'a self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>>
     where
-        &'a E: io::Write + 'a,
+        &'a E: io::Write,
     {
         let mut io: &'a E = self;
-        self.poll_drain(cx, buf.len(), || io.write(buf))
+        self.poll_drain(cx, buf.len(), || io::Write::write(&mut io, buf))
     }
 
     /// Writes from several buffers once the object is writable.
@@ -90,10 +90,10 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>>
     where
-        &'a E: io::Write + 'a,
+        &'a E: io::Write,
     {
         let mut io: &'a E = self;
-        self.poll_drain(cx, bufs.iter().map(|b| b.len()).sum(), || io.write_vectored(bufs))
+        self.poll_drain(cx, bufs.iter().map(|b| b.len()).sum(), || io::Write::write_vectored(&mut io, bufs))
     }
 
     fn poll_drain(

@@ -34,9 +34,6 @@ use crate::runtime::{context, scheduler::MultiThread};
 /// a program's own rhythm.
 const EVENT_INTERVAL: u32 = 61;
 
-/// I/O events taken per turn of the driver.
-const IO_EVENTS_PER_TICK: usize = 1024;
-
 /// Limit of threads for blocking work.
 const MAX_BLOCKING_THREADS: usize = 512;
 
@@ -76,9 +73,6 @@ pub struct Builder {
     enable_io: bool,
     enable_time: bool,
     start_paused: bool,
-    /// I/O events per turn, and per turn that does not wait.
-    nevents: usize,
-    nevents_busy: Option<usize>,
 
     /// `None`: the environment or the machine decides.
     worker_threads: Option<usize>,
@@ -137,8 +131,6 @@ impl Builder {
             enable_io: false,
             enable_time: false,
             start_paused: false,
-            nevents: IO_EVENTS_PER_TICK,
-            nevents_busy: None,
             worker_threads: None,
             max_blocking_threads: MAX_BLOCKING_THREADS,
             keep_alive: None,
@@ -209,7 +201,10 @@ impl Builder {
         self
     }
 
-    /// Limits the I/O events that are processed in one turn of the driver. Default: 1024.
+    /// Accepted for compatibility: Tokio limits the I/O events of one turn of the driver by it.
+    ///
+    /// Here a turn takes all completions that have arrived: one per socket, however much came
+    /// in since the last turn, and without a system call each.
     ///
     /// # Panics
     ///
@@ -217,16 +212,11 @@ impl Builder {
     #[track_caller]
     pub fn max_io_events_per_tick(&mut self, capacity: usize) -> &mut Self {
         assert!(capacity > 0, "max_io_events_per_tick must be non-zero");
-        self.nevents = capacity;
         self
     }
 
-    /// Limits the I/O events that are processed in a turn that does not wait, which is what a
-    /// worker makes every [`event_interval`](Self::event_interval) tasks while it has more to
-    /// run. What is left over stays queued for the next turn.
-    ///
-    /// A small value keeps an overloaded worker's queue short. Default: the value of
-    /// [`max_io_events_per_tick`](Self::max_io_events_per_tick).
+    /// Accepted for compatibility: Tokio limits the I/O events of a turn that does not wait by
+    /// it. See [`max_io_events_per_tick`](Self::max_io_events_per_tick).
     ///
     /// # Panics
     ///
@@ -234,7 +224,6 @@ impl Builder {
     #[track_caller]
     pub fn max_io_events_per_busy_tick(&mut self, capacity: usize) -> &mut Self {
         assert!(capacity > 0, "max_io_events_per_busy_tick must be non-zero");
-        self.nevents_busy = Some(capacity);
         self
     }
 
@@ -441,7 +430,9 @@ impl Builder {
         &mut self,
         local_tid: Option<ThreadId>,
     ) -> io::Result<(CurrentThread, Handle, BlockingPool)> {
-        let (driver, driver_handle) = driver::Driver::new(self.driver_cfg())?;
+        // Only this flavour's clock can be paused; `Instant::now` finds it through the context.
+        driver::time::set_lookup(|f| drop(context::with_current(|h| f(h.driver().clock()))));
+        let (driver, driver_handle) = driver::new_single(&self.driver_cfg())?;
         let pool = blocking::create_blocking_pool(self, self.max_blocking_threads, 0);
         let config = self.config();
         let (exec, inner) = CurrentThread::new(
@@ -487,8 +478,6 @@ impl Builder {
             // A paused clock needs one thread that knows when all is idle.
             enable_pause_time: self.kind == Kind::CurrentThread,
             start_paused: self.start_paused,
-            nevents: self.nevents,
-            nevents_busy: self.nevents_busy,
         }
     }
 

@@ -6,10 +6,10 @@
 //! caller is on the thread that owns the runtime.
 #![allow(unsafe_code)]
 
+use crate::driver::{CONTEXT_MISSING_ERROR, THREAD_LOCAL_DESTROYED_ERROR};
 use crate::runtime::scheduler::current_thread;
 use crate::runtime::task::{Id as TaskId, JoinHandle};
 use crate::runtime::{AutoBox, Id, RuntimeFlavor, RuntimeMetrics, context, scheduler};
-use crate::util::error::{CONTEXT_MISSING_ERROR, THREAD_LOCAL_DESTROYED_ERROR};
 use crate::util::trace::SpawnMeta;
 
 use std::error::Error;

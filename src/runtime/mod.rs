@@ -57,9 +57,9 @@ pub(crate) mod scheduler;
 pub(crate) mod task;
 
 mod blocking;
+pub(crate) use blocking::spawn_blocking;
 #[cfg(any(feature = "fs", feature = "io-std"))]
 pub(crate) use blocking::spawn_mandatory_blocking;
-pub(crate) use blocking::{Mandatory, spawn_blocking};
 
 mod builder;
 pub use builder::Builder;

@@ -1,9 +1,9 @@
+use crate::driver::RUNTIME_SHUTTING_DOWN_ERROR;
 use crate::runtime::blocking::BlockingPool;
 use crate::runtime::scheduler::CurrentThread;
 use crate::runtime::scheduler::MultiThread;
 use crate::runtime::task::JoinHandle;
 use crate::runtime::{AutoBox, EnterGuard, Handle, RuntimeMetrics, context};
-use crate::util::error::RUNTIME_SHUTTING_DOWN_ERROR;
 
 use std::future::Future;
 use std::io;

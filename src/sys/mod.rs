@@ -12,9 +12,12 @@
 //! - `reap` hands out completions in order; their tokens may be stale, and the caller must
 //!   check them.
 
+pub(crate) mod foreign;
 pub(crate) mod io;
 pub(crate) mod poll;
 #[cfg(feature = "net")]
 pub(crate) mod peer_cred;
+#[cfg(feature = "net")]
+pub(crate) mod pipe;
 pub(crate) mod socket;
 pub(crate) mod uring;

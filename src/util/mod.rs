@@ -1,4 +1,3 @@
 //! Small things that no layer owns.
 
-pub(crate) mod error;
 pub(crate) mod trace;

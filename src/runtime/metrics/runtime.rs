@@ -38,8 +38,8 @@ impl RuntimeMetrics {
 
     /// The number of spawned tasks that have not ended yet.
     ///
-    /// On a multi-thread runtime a task may be counted for a moment after its
-    /// [`JoinHandle`](crate::runtime::task::JoinHandle) has completed.
+    /// On a multi-thread runtime a task may be counted for a moment after its `JoinHandle` has
+    /// completed.
     pub fn num_alive_tasks(&self) -> usize {
         self.handle.inner.num_alive_tasks()
     }

@@ -5,8 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub(crate) struct SchedulerMetrics {
     /// Tasks scheduled from outside the runtime's workers.
     pub(super) remote_schedule_count: AtomicU64,
-    /// Tasks sent back to the queue because their budget was used up.
-    pub(super) budget_forced_yield_count: AtomicU64,
 }
 
 impl SchedulerMetrics {
@@ -17,10 +15,5 @@ impl SchedulerMetrics {
     /// A task was put on the global queue by a thread that is no worker.
     pub(crate) fn inc_remote_schedule_count(&self) {
         self.remote_schedule_count.fetch_add(1, Relaxed);
-    }
-
-    /// A task had to yield: no budget left.
-    pub(crate) fn inc_budget_forced_yield_count(&self) {
-        self.budget_forced_yield_count.fetch_add(1, Relaxed);
     }
 }
