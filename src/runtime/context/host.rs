@@ -74,9 +74,11 @@ pub(super) fn run_inside<R>(f: impl FnOnce() -> R) -> R {
     }))
 }
 
-/// Runs `f` as the host's `block_in_place`: inside it Tokio's blocking calls are allowed.
+/// Runs `f` as the host's `block_in_place`: inside it Tokio's blocking calls are allowed, and no
+/// budget is in force.
 pub(super) fn blocking<R>(f: impl FnOnce() -> R) -> R {
-    upstream::task::block_in_place(f)
+    // Tokio puts the budget back only on its own workers.
+    nested_budget(|| upstream::task::block_in_place(f))
 }
 
 /// Runs `f` (one poll of one task) with a fresh cooperative budget.
@@ -107,7 +109,8 @@ pub(crate) fn nested_budget<R>(f: impl FnOnce() -> R) -> R {
 /// Spends what is left of the budget.
 #[cold]
 fn exhaust() {
-    // A budget is 128; without one, outside of the host, this would never end.
+    // There may be no limit in force now, but there was.
+    FULL.with(refill);
     for _ in 0..u8::MAX {
         match take_token() {
             Some(token) => token.made_progress(),
