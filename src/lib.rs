@@ -127,10 +127,7 @@
 
 #![deny(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![cfg_attr(
-    not(feature = "macros"),
-    allow(rustdoc::broken_intra_doc_links)
-)]
+#![cfg_attr(not(feature = "macros"), allow(rustdoc::broken_intra_doc_links))]
 #![cfg(target_os = "linux")]
 
 #[macro_use]

@@ -43,10 +43,19 @@ pub(crate) struct ScheduledIo {
     word: AtomicUsize,
     /// Is a poll armed or asked for? Mirrors `watch`, for a look without the lock.
     watched: AtomicBool,
-    watch: Mutex<Watch>,
+    watch: Mutex<Watched>,
     waiters: Mutex<Waiters>,
     fd: RawFd,
     interest: Interest,
+}
+
+/// All that keeps an eye on the resource.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(crate) current: Watch,
+    /// Polls left on rings of threads that went to block: their events are lost, but they pin
+    /// the file until those threads are back.
+    pub(crate) abandoned: usize,
 }
 
 /// Where the resource is watched.
@@ -120,7 +129,7 @@ impl ScheduledIo {
         ScheduledIo {
             word: AtomicUsize::new(0),
             watched: AtomicBool::new(false),
-            watch: Mutex::new(Watch::Idle),
+            watch: Mutex::new(Watched { current: Watch::Idle, abandoned: 0 }),
             waiters: Mutex::default(),
             fd,
             interest,
@@ -140,10 +149,10 @@ impl ScheduledIo {
     }
 
     /// Changes the watch; `f` sees it under its lock.
-    pub(crate) fn with_watch<R>(&self, f: impl FnOnce(&mut Watch) -> R) -> R {
+    pub(crate) fn with_watch<R>(&self, f: impl FnOnce(&mut Watched) -> R) -> R {
         let mut watch = self.watch.lock();
         let result = f(&mut watch);
-        self.watched.store(matches!(*watch, Watch::Requested | Watch::Armed { .. }), Release);
+        self.watched.store(matches!(watch.current, Watch::Requested | Watch::Armed { .. }), Release);
         result
     }
 

@@ -19,6 +19,7 @@ use crate::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::runtime::task::JoinHandle;
 use crate::runtime::{spawn_blocking, spawn_mandatory_blocking};
 
+use std::fmt;
 use std::future::Future;
 use std::io::{self, Read, Write};
 use std::pin::Pin;
@@ -175,7 +176,6 @@ where
 /// `storage` is initialised memory that only grows; the bytes that count are
 /// those from `pos` to `end`. So nothing is zeroed twice, and nothing is read
 /// that was not written.
-#[derive(Debug)]
 pub(crate) struct Buf {
     storage: Vec<u8>,
     pos: usize,
@@ -256,6 +256,13 @@ impl Buf {
     }
 }
 
+/// Shows what counts, not what the storage held earlier.
+impl fmt::Debug for Buf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Buf").field("bytes", &self.bytes()).finish()
+    }
+}
+
 fn gone() -> io::Error {
     io::Error::other(RUNTIME_SHUTTING_DOWN_ERROR)
 }
@@ -291,6 +298,7 @@ mod tests {
         assert_eq!(take(&mut buf, 4), b"abcd");
         assert_eq!(take(&mut buf, 4), b"ef");
         assert_eq!(buf.read_from(&mut reader, 6).unwrap(), 2);
+        assert_eq!(format!("{buf:?}"), "Buf { bytes: [120, 121] }");
         assert_eq!(take(&mut buf, 4), b"xy");
         assert_eq!(buf.read_from(&mut reader, 6).unwrap(), 0);
         assert!(buf.is_empty());

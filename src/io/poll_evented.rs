@@ -44,6 +44,23 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
         Ok(PollEvented { io: Some(io), registration })
     }
 
+    /// The same, but watched from now on, and never tried before the kernel reported it ready.
+    ///
+    /// For objects an early try would misjudge: a FIFO that no writer has opened yet reads as
+    /// ended, though `poll` knows better.
+    ///
+    /// # Panics
+    ///
+    /// Without a current runtime, or if its I/O driver is disabled.
+    #[cfg(feature = "net")]
+    #[track_caller]
+    pub(crate) fn new_watched(io: E, interest: Interest) -> io::Result<Self> {
+        let handle = scheduler::Handle::current();
+        let registration =
+            Registration::new_with_interest_and_handle(io.as_raw_fd(), interest, handle.driver().io().clone())?;
+        Ok(PollEvented { io: Some(io), registration })
+    }
+
     pub(crate) fn registration(&self) -> &Registration {
         &self.registration
     }

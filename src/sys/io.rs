@@ -1,4 +1,4 @@
-//! `read` on a plain descriptor, into memory that need not be initialised.
+//! `read` on a plain descriptor, into memory that need not be initialised, and `shutdown`.
 //!
 //! # Safety
 //!
@@ -27,4 +27,11 @@ pub(crate) fn read(fd: RawFd, buf: &mut ReadBuf<'_>) -> io::Result<usize> {
     unsafe { buf.assume_init(n) };
     buf.advance(n);
     Ok(n)
+}
+
+/// `shutdown(SHUT_RDWR)`, whatever the descriptor is: only a connected or listening socket
+/// takes notice.
+pub(crate) fn shutdown(fd: RawFd) {
+    // SAFETY: no memory is passed.
+    unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
 }

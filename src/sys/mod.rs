@@ -12,6 +12,7 @@
 //! - `reap` hands out completions in order; their tokens may be stale, and the caller must
 //!   check them.
 
+#[cfg_attr(not(feature = "net"), allow(dead_code))]
 pub(crate) mod foreign;
 pub(crate) mod io;
 pub(crate) mod poll;
@@ -19,5 +20,6 @@ pub(crate) mod poll;
 pub(crate) mod peer_cred;
 #[cfg(feature = "net")]
 pub(crate) mod pipe;
+#[cfg(feature = "net")]
 pub(crate) mod socket;
 pub(crate) mod uring;

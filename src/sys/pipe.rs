@@ -123,10 +123,7 @@ mod tests {
         let now = StatusFlags::of(rx.as_fd()).unwrap();
         assert_eq!(now.0 & libc::O_NONBLOCK, 0);
         now.set_nonblocking(rx.as_fd(), true).unwrap();
-        assert_ne!(
-            StatusFlags::of(rx.as_fd()).unwrap().0 & libc::O_NONBLOCK,
-            0
-        );
+        assert_ne!(StatusFlags::of(rx.as_fd()).unwrap().0 & libc::O_NONBLOCK, 0);
     }
 
     #[cfg(feature = "io-util")]

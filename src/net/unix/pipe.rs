@@ -1,7 +1,8 @@
 //! Pipes and FIFOs.
 //!
 //! A pipe end is registered for its own direction only: a [`Receiver`] for
-//! reading, a [`Sender`] for writing.
+//! reading, a [`Sender`] for writing. Unlike a socket it is watched from the
+//! start: a read of a FIFO that no sender has opened yet would report its end.
 
 mod open_options;
 pub use open_options::OpenOptions;
@@ -59,11 +60,7 @@ pub fn pipe() -> io::Result<(Sender, Receiver)> {
 /// The checks before a descriptor somebody else opened becomes a pipe end: it
 /// must be a pipe, and must have been opened for the direction `allows` asks
 /// for. Sets non-blocking mode.
-fn adopt(
-    fd: &OwnedFd,
-    allows: fn(StatusFlags) -> bool,
-    refusal: &'static str,
-) -> io::Result<()> {
+fn adopt(fd: &OwnedFd, allows: fn(StatusFlags) -> bool, refusal: &'static str) -> io::Result<()> {
     if !is_pipe(fd.as_fd())? {
         return Err(not_a_pipe());
     }

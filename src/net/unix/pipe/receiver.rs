@@ -34,7 +34,7 @@ pub struct Receiver {
 impl Receiver {
     #[track_caller]
     pub(super) fn from_mio(rx: mio::unix::pipe::Receiver) -> io::Result<Receiver> {
-        let io = PollEvented::new_with_interest(rx, Interest::READABLE)?;
+        let io = PollEvented::new_watched(rx, Interest::READABLE)?;
         Ok(Receiver { io })
     }
 

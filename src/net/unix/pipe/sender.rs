@@ -53,7 +53,7 @@ pub struct Sender {
 impl Sender {
     #[track_caller]
     pub(super) fn from_mio(tx: mio::unix::pipe::Sender) -> io::Result<Sender> {
-        let io = PollEvented::new_with_interest(tx, Interest::WRITABLE)?;
+        let io = PollEvented::new_watched(tx, Interest::WRITABLE)?;
         Ok(Sender { io })
     }
 
