@@ -1,22 +1,148 @@
 //! A drop-in replacement for Tokio on Linux `io_uring`.
+//!
+//! Rename the dependency, and a program that is written for Tokio compiles
+//! unchanged and runs on this runtime:
+//!
+//! ```toml
+//! [dependencies]
+//! tokio = { package = "spargio", version = "0.1", features = ["full"] }
+//! ```
+//!
+//! Everything keeps Tokio's paths, names and behaviour, which is why the examples
+//! on these pages say `tokio`.
+//!
+//! # What is different underneath
+//!
+//! - **Readiness comes from the ring.** A socket that would block is watched with
+//!   `IORING_OP_POLL_ADD` instead of epoll. Data moves with ordinary system
+//!   calls, so nothing about buffers or cancellation changes.
+//! - **A worker owns its ring.** One worker thread, its ring and its run queue
+//!   are a *shard*. Workers wake each other with `IORING_OP_MSG_RING`; tasks are
+//!   stolen as on Tokio.
+//! - **Without `io_uring` everything still works.** In a container that forbids
+//!   it, or on a kernel without it, the same program runs on epoll.
+//!
+//! The half of Tokio that needs no runtime (the I/O traits and utilities, `sync`,
+//! the macros, the cooperative budget) is not rewritten but re-exported, so the
+//! crates that build on those traits accept the types of this crate.
+//!
+//! # A tour
+//!
+//! ## Tasks
+//!
+//! A task is a future the runtime drives on its own. `spawn` starts one and
+//! returns a handle to await its result with:
+//!
+//! ```
+//! # #[cfg(all(feature = "rt", feature = "macros"))]
+//! # {
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() {
+//!     let task = tokio::spawn(async { 6 * 7 });
+//!     assert_eq!(task.await.unwrap(), 42);
+//! }
+//! # }
+//! ```
+//!
+//! A task gives its thread back at every `.await` that has to wait. Code that
+//! computes or blocks for long belongs on the blocking pool:
+//! `task::spawn_blocking` moves a closure there, `fs` and the standard streams
+//! use it by themselves. What else there is to tasks (sets of them, local ones,
+//! aborting them) is in [`task`].
+//!
+//! ## Runtimes
+//!
+//! `#[tokio::main]` builds one around `main`; `runtime::Builder` builds one by
+//! hand. The multi-thread flavour has a worker per processor by default
+//! (`TOKIO_WORKER_THREADS` changes the number), the current-thread flavour runs
+//! on whatever thread calls `block_on`.
+//!
+//! ## Between tasks
+//!
+//! `sync` has channels (`mpsc`, `oneshot`, `broadcast`, `watch`), locks that wait
+//! without blocking (`Mutex`, `RwLock`, `Semaphore`), and the likes of `Notify`
+//! and `Barrier`. [`select!`] waits for the first of several futures,
+//! [`join!`] and [`try_join!`] for all of them.
+//!
+//! ## Time
+//!
+//! `time` sleeps, ticks, and puts limits on how long a future may take.
+//!
+//! ## Input and output
+//!
+//! [`io`] has the traits and what is built on them; `net` TCP, UDP and Unix
+//! sockets; `fs` files; `process` child processes; `signal` signals.
+//!
+//! ```no_run
+//! # #[cfg(all(feature = "rt", feature = "macros", feature = "net", feature = "io-util"))]
+//! # {
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! use tokio::net::TcpListener;
+//!
+//! #[tokio::main]
+//! async fn main() -> std::io::Result<()> {
+//!     let listener = TcpListener::bind("127.0.0.1:8080").await?;
+//!     loop {
+//!         let (mut socket, _) = listener.accept().await?;
+//!         tokio::spawn(async move {
+//!             let mut buf = [0; 4096];
+//!             while let Ok(n @ 1..) = socket.read(&mut buf).await {
+//!                 if socket.write_all(&buf[..n]).await.is_err() {
+//!                     break;
+//!                 }
+//!             }
+//!         });
+//!     }
+//! }
+//! # }
+//! ```
+//!
+//! # Features
+//!
+//! No feature is on by default. The names are Tokio's, and so is what they do:
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `full` | all of the below except `test-util` |
+//! | `rt` | [`task`], `runtime` with the current-thread flavour |
+//! | `rt-multi-thread` | the multi-thread flavour |
+//! | `macros` | `#[main]`, `#[test]`, [`select!`], [`join!`], [`try_join!`] |
+//! | `io-util` | the extension traits, buffers and utilities of [`io`] |
+//! | `io-std` | `io::{stdin, stdout, stderr}` |
+//! | `net` | `net`, `io::unix::AsyncFd` |
+//! | `fs` | `fs` |
+//! | `time` | `time` |
+//! | `sync` | `sync` |
+//! | `signal` | `signal` |
+//! | `process` | `process` |
+//! | `test-util` | a clock that can be paused, for tests |
+//! | `parking_lot` | the locks of that crate inside the re-exported half |
+//!
+//! One is ours: `interop`, part of `full`, gives crates that depend on the
+//! published Tokio a runtime to find when they run inside our tasks.
+//!
+//! # Platforms
+//!
+//! Linux. The features of `io_uring` in use are looked for at run time.
 
 #![deny(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(not(feature = "macros"), allow(rustdoc::broken_intra_doc_links))]
 #![cfg(target_os = "linux")]
 
 #[macro_use]
-mod macros;
+#[doc(hidden)]
+pub mod macros;
 mod loom;
 mod upstream;
+mod util;
 
 mod driver;
 mod sys;
 
 pub mod io;
 
-cfg_net! {
-    pub mod net;
-}
+pub mod net;
 
 #[cfg(feature = "rt")]
 #[cfg_attr(docsrs, doc(cfg(feature = "rt")))]
@@ -24,6 +150,11 @@ pub mod runtime;
 #[cfg(not(feature = "rt"))]
 #[allow(dead_code, unreachable_pub)]
 mod runtime;
+
+cfg_sync! {
+    #[doc(inline)]
+    pub use crate::upstream::sync;
+}
 
 pub mod task;
 cfg_rt! {
@@ -33,3 +164,46 @@ cfg_rt! {
 cfg_time! {
     pub mod time;
 }
+
+pub mod stream {
+    //! Where Tokio points to the [tokio-stream] crate. `Stream` and what belongs
+    //! to it live there, until the trait is in the standard library.
+    //!
+    //! [tokio-stream]: https://docs.rs/tokio-stream
+}
+
+// The macros of the crate root.
+
+#[doc(inline)]
+pub use crate::upstream::macros::pin;
+
+cfg_rt! {
+    #[doc(inline)]
+    pub use crate::upstream::macros::task_local;
+}
+
+cfg_macros! {
+    #[doc(inline)]
+    pub use crate::upstream::macros::{join, select, try_join};
+
+    // Named by the expansion of `select!`; no part of the public interface.
+    #[doc(hidden)]
+    pub use tokio_macros::{select_priv_clean_pattern, select_priv_declare_output_enum};
+}
+
+// The attributes expand to paths under `tokio::`, which is this crate where they
+// are used. Which of them is right depends on the flavours there are, and without
+// a runtime they say what is missing.
+
+#[cfg(all(feature = "macros", feature = "rt-multi-thread"))]
+#[cfg_attr(docsrs, doc(cfg(all(feature = "macros", feature = "rt"))))]
+#[doc(inline)]
+pub use tokio_macros::{main, test};
+
+#[cfg(all(feature = "macros", feature = "rt", not(feature = "rt-multi-thread")))]
+#[doc(inline)]
+pub use tokio_macros::{main_rt as main, test_rt as test};
+
+#[cfg(all(feature = "macros", not(feature = "rt")))]
+#[doc(inline)]
+pub use tokio_macros::{main_fail as main, test_fail as test};

@@ -1,42 +1,65 @@
 //! `cfg` at the door: one macro per feature gate, used by `lib.rs` and the
-//! `mod.rs` of a module, never inside its rooms.
+//! `mod.rs` of a module, and around the methods that need `bytes`; not inside the
+//! rooms.
+//!
+//! `cfg_x! { items }` compiles the items if the feature is on, and says so in the
+//! documentation.
 
-macro_rules! cfg_rt {
-    ($($item:item)*) => { $(
-        #[cfg(feature = "rt")]
-        #[cfg_attr(docsrs, doc(cfg(feature = "rt")))]
-        $item
+#![cfg_attr(not(feature = "full"), allow(unused_macros))]
+
+// A macro that makes macros cannot write `$` for its product; `$d` stands for it.
+macro_rules! gates {
+    ($d:tt $($(#[$attr:meta])* $name:ident => $cfg:meta;)*) => { $(
+        $(#[$attr])*
+        #[allow(unused_macros)]
+        macro_rules! $name {
+            ($d($d item:item)*) => { $d(
+                #[cfg($cfg)]
+                #[cfg_attr(docsrs, doc(cfg($cfg)))]
+                $d item
+            )* };
+        }
     )* };
 }
 
-macro_rules! cfg_time {
-    ($($item:item)*) => { $(
-        #[cfg(feature = "time")]
-        #[cfg_attr(docsrs, doc(cfg(feature = "time")))]
-        $item
-    )* };
+// Tokio's features.
+gates! { $
+    cfg_fs => feature = "fs";
+    cfg_io_std => feature = "io-std";
+    cfg_io_util => feature = "io-util";
+    cfg_macros => feature = "macros";
+    cfg_net => feature = "net";
+    cfg_process => feature = "process";
+    cfg_rt => feature = "rt";
+    cfg_rt_multi_thread => feature = "rt-multi-thread";
+    cfg_signal => feature = "signal";
+    cfg_sync => feature = "sync";
+    cfg_test_util => feature = "test-util";
+    cfg_time => feature = "time";
+    cfg_unstable => tokio_unstable;
 }
 
-macro_rules! cfg_net {
-    ($($item:item)*) => { $(
-        #[cfg(feature = "net")]
-        #[cfg_attr(docsrs, doc(cfg(feature = "net")))]
-        $item
-    )* };
+// Our own.
+gates! { $
+    cfg_interop => feature = "interop";
 }
 
-macro_rules! cfg_sync {
-    ($($item:item)*) => { $(
-        #[cfg(feature = "sync")]
-        #[cfg_attr(docsrs, doc(cfg(feature = "sync")))]
-        $item
-    )* };
+// What several features need, or what takes the place of a missing one. These
+// gate internal items: a user never sees the condition.
+gates! { $
+    /// Types that are watched by the driver.
+    cfg_io_driver => any(feature = "net", feature = "process", feature = "signal");
+    /// Blocking objects behind asynchronous traits.
+    cfg_io_blocking => any(feature = "fs", feature = "io-std");
+    cfg_not_net => not(feature = "net");
+    cfg_not_rt => not(feature = "rt");
+    cfg_not_rt_multi_thread => not(feature = "rt-multi-thread");
+    cfg_not_test_util => not(feature = "test-util");
+    cfg_not_time => not(feature = "time");
 }
 
-macro_rules! cfg_macros {
-    ($($item:item)*) => { $(
-        #[cfg(feature = "macros")]
-        #[cfg_attr(docsrs, doc(cfg(feature = "macros")))]
-        $item
-    )* };
-}
+// Expansions of the re-exported macros name the published crate's `macros`
+// module. The same path exists here for those who, against the documentation,
+// name it themselves.
+#[doc(hidden)]
+pub use crate::upstream::macros::support;

@@ -1,55 +1,45 @@
-//! Functions of the user that are called at certain points in a task's life.
+//! User callbacks around the life of a task.
 //!
-//! The `Builder` methods that set them exist under `tokio_unstable` only; without it all of
-//! them are `None`, and tasks have no room for theirs.
+//! The builder stores them, the scheduler's handle owns one [`TaskHooks`], and the task core
+//! calls them. All of them are unstable in Tokio, so on a stable build every slot is empty.
 
-use super::Config;
-use super::task::{Id, SpawnLocation};
+use crate::runtime::Config;
+use crate::runtime::task::{Id, SpawnLocation};
 
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-/// What hooks are told about a task.
-///
-/// This is an unstable API: only with `--cfg tokio_unstable`, and it may change.
-#[allow(missing_debug_implementations)]
+/// A callback that is told which task it runs for.
+pub(crate) type TaskCallback = Arc<dyn Fn(&TaskMeta<'_>) + Send + Sync>;
+
+/// What a task callback learns about its task.
+#[allow(missing_debug_implementations)] // Tokio's has none either
 #[cfg_attr(not(tokio_unstable), allow(unreachable_pub))]
 pub struct TaskMeta<'a> {
+    /// The task's id.
     pub(crate) id: Id,
+    /// Where the task was spawned.
     #[cfg_attr(not(tokio_unstable), allow(dead_code))]
     pub(crate) spawned_at: SpawnLocation,
-    #[cfg(all(tokio_unstable, feature = "schedule-latency"))]
-    pub(crate) schedule_latency: Option<std::time::Duration>,
-    /// Room for things that borrow from the task.
+    /// The metadata is only lent to the callback.
     pub(crate) _phantom: PhantomData<&'a ()>,
 }
 
+#[cfg_attr(not(tokio_unstable), allow(dead_code, unreachable_pub))]
 impl TaskMeta<'_> {
     /// The id of the task.
-    #[cfg_attr(not(tokio_unstable), allow(unreachable_pub, dead_code))]
     pub fn id(&self) -> Id {
         self.id
     }
 
-    /// Where the task was spawned.
+    /// The line of code that spawned the task.
     #[cfg(tokio_unstable)]
     pub fn spawned_at(&self) -> &'static std::panic::Location<'static> {
         self.spawned_at.0
     }
-
-    /// How long the task waited from being scheduled to this poll, if that is measured;
-    /// `None` in the hooks for spawning and termination.
-    #[cfg(all(tokio_unstable, feature = "schedule-latency"))]
-    #[cfg_attr(docsrs, doc(cfg(all(tokio_unstable, feature = "schedule-latency"))))]
-    pub fn schedule_latency(&self) -> Option<std::time::Duration> {
-        self.schedule_latency
-    }
 }
 
-/// A hook.
-pub(crate) type TaskCallback = Arc<dyn Fn(&TaskMeta<'_>) + Send + Sync>;
-
-/// All hooks of a runtime.
+/// The callbacks of one runtime.
 #[derive(Clone)]
 pub(crate) struct TaskHooks {
     pub(crate) task_spawn_callback: Option<TaskCallback>,
@@ -61,6 +51,7 @@ pub(crate) struct TaskHooks {
 }
 
 impl TaskHooks {
+    /// Takes the callbacks out of the builder's decisions.
     pub(crate) fn from_config(config: &Config) -> TaskHooks {
         TaskHooks {
             task_spawn_callback: config.before_spawn.clone(),
@@ -72,26 +63,26 @@ impl TaskHooks {
         }
     }
 
-    /// Called by the thread that spawns, before the task can run.
+    /// A task is about to be handed to the scheduler.
     pub(crate) fn spawn(&self, meta: &TaskMeta<'_>) {
-        if let Some(hook) = &self.task_spawn_callback {
-            hook(meta);
-        }
+        call(&self.task_spawn_callback, meta);
     }
 
+    /// A task is about to be polled.
     #[cfg(tokio_unstable)]
-    #[inline]
     pub(crate) fn poll_start_callback(&self, meta: &TaskMeta<'_>) {
-        if let Some(hook) = &self.before_poll_callback {
-            hook(meta);
-        }
+        call(&self.before_poll_callback, meta);
     }
 
+    /// A task was polled.
     #[cfg(tokio_unstable)]
-    #[inline]
     pub(crate) fn poll_stop_callback(&self, meta: &TaskMeta<'_>) {
-        if let Some(hook) = &self.after_poll_callback {
-            hook(meta);
-        }
+        call(&self.after_poll_callback, meta);
+    }
+}
+
+fn call(callback: &Option<TaskCallback>, meta: &TaskMeta<'_>) {
+    if let Some(callback) = callback {
+        callback(meta);
     }
 }

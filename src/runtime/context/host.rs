@@ -9,15 +9,19 @@
 //! our threads work.
 //!
 //! The budget: Tokio sets it once at the start of that one poll. A token taken with
-//! `poll_proceed` remembers the budget as it was and puts it back when dropped; [`budget`]
-//! takes one around each task poll, so each starts with a full budget.
+//! `poll_proceed` remembers the budget as it was and puts it back when dropped. [`FULL`] is
+//! a token taken of a full budget: [`budget`] exchanges it for a new one before each task
+//! poll, so each starts with a full budget. A scheduler within a task (a `LocalSet`) does the
+//! same for its own tasks, inside of [`nested_budget`], which remembers the task's budget.
 
+use std::cell::Cell;
 use std::future::poll_fn;
+use std::mem::ManuallyDrop;
 use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker};
 
 use upstream::runtime::{Builder, Runtime};
-use upstream::task::coop;
+use upstream::task::coop::{self, RestoreOnPending};
 
 fn host() -> &'static Runtime {
     static HOST: OnceLock<Runtime> = OnceLock::new();
@@ -30,13 +34,33 @@ fn host() -> &'static Runtime {
     })
 }
 
+/// A token of a full budget.
+type Full = Option<ManuallyDrop<RestoreOnPending>>;
+
+thread_local! {
+    /// The token of the host's poll that this thread is in. Not dropped with the thread: outside
+    /// of a poll it is `None`.
+    static FULL: Cell<Full> = const { Cell::new(None) };
+}
+
 /// Runs `f` inside one poll of the host.
 #[track_caller]
 pub(super) fn run_inside<R>(f: impl FnOnce() -> R) -> R {
+    /// The poll of the host that this one is nested in (through `block_in_place`).
+    struct Outer(Full);
+    impl Drop for Outer {
+        fn drop(&mut self) {
+            drop_token(FULL.replace(self.0.take()));
+        }
+    }
+
     let mut f = Some(f);
-    host().block_on(poll_fn(|_| match f.take() {
-        Some(f) => Poll::Ready(f()),
-        None => unreachable!("a poll that returned Ready is not repeated"),
+    host().block_on(poll_fn(|_| {
+        let _outer = Outer(FULL.take());
+        match f.take() {
+            Some(f) => Poll::Ready(f()),
+            None => unreachable!("a poll that returned Ready is not repeated"),
+        }
     }))
 }
 
@@ -45,15 +69,69 @@ pub(super) fn blocking<R>(f: impl FnOnce() -> R) -> R {
     upstream::task::block_in_place(f)
 }
 
+/// Runs `f`, the first poll of a `block_on` future, on the budget that the host gave: all of it,
+/// where [`budget`] has to hold one unit back. What comes after goes into [`renew_budget`].
+#[inline]
+pub(crate) fn whole_budget<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
+/// Runs `f` in a new poll of the host, nested in the one whose budget is spent.
+#[track_caller]
+pub(crate) fn renew_budget<R>(f: impl FnOnce() -> R) -> R {
+    blocking(|| run_inside(f))
+}
+
 /// Runs `f` (one poll of one task) with a fresh cooperative budget.
 #[inline]
 pub(crate) fn budget<R>(f: impl FnOnce() -> R) -> R {
-    let mut cx = Context::from_waker(Waker::noop());
-    let _token = match coop::poll_proceed(&mut cx) {
-        Poll::Ready(token) => Some(token),
-        // Only in a nested scheduler (a `LocalSet`) whose task has used its budget up: what
-        // it polls gives way at once, and it is polled again with a new budget.
-        Poll::Pending => None,
-    };
+    drop_token(FULL.take());
+    FULL.set(take_token().map(ManuallyDrop::new));
     f()
+}
+
+/// Runs `f`, which polls tasks of its own with [`budget`], and then puts the budget back.
+#[inline]
+pub(crate) fn nested_budget<R>(f: impl FnOnce() -> R) -> R {
+    /// The budget as it was; `None` if there was none left.
+    struct Before(Option<RestoreOnPending>);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            match self.0.take() {
+                Some(token) => drop(token),
+                None => exhaust(),
+            }
+        }
+    }
+
+    let _before = Before(take_token());
+    f()
+}
+
+/// Spends what is left of the budget.
+#[cold]
+fn exhaust() {
+    // A budget is 128; without one, outside of the host, this would never end.
+    for _ in 0..u8::MAX {
+        match take_token() {
+            Some(token) => token.made_progress(),
+            None => return,
+        }
+    }
+}
+
+/// One unit of the budget, given back when the token is dropped; `None` if there is none left.
+#[inline]
+fn take_token() -> Option<RestoreOnPending> {
+    let mut cx = Context::from_waker(Waker::noop());
+    match coop::poll_proceed(&mut cx) {
+        Poll::Ready(token) => Some(token),
+        Poll::Pending => None,
+    }
+}
+
+/// Puts the budget back to what it was when the token was taken.
+#[inline]
+fn drop_token(token: Full) {
+    drop(token.map(ManuallyDrop::into_inner));
 }

@@ -111,6 +111,7 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::mem;
+use std::ptr::NonNull;
 
 /// What comes out of a task.
 pub(crate) type Result<T> = std::result::Result<T, JoinError>;
@@ -262,20 +263,18 @@ impl<S: Schedule> Task<S> {
 
 impl<S: 'static> Notified<S> {
     /// Turns it into a thin pointer, for queues.
-    #[allow(dead_code)]
-    pub(crate) fn into_raw(self) -> RawTask {
-        self.0.into_raw()
+    pub(crate) fn into_ptr(self) -> NonNull<()> {
+        self.0.into_raw().header_ptr().cast()
     }
 
-    /// Undoes [`into_raw`](Notified::into_raw).
+    /// Undoes [`into_ptr`](Notified::into_ptr).
     ///
     /// # Safety
     ///
-    /// `raw` comes from `into_raw` of the same type, and this happens once for each.
-    #[allow(dead_code)]
-    pub(crate) unsafe fn from_raw(raw: RawTask) -> Notified<S> {
-        // SAFETY: the reference that `into_raw` has kept.
-        Notified(unsafe { Task::new(raw) })
+    /// `ptr` comes from `into_ptr` of the same type, and this happens once for each.
+    pub(crate) unsafe fn from_ptr(ptr: NonNull<()>) -> Notified<S> {
+        // SAFETY: the reference that `into_ptr` has kept.
+        Notified(unsafe { Task::new(RawTask::from_raw(ptr.cast())) })
     }
 
     /// The id of the task.

@@ -1,0 +1,3 @@
+//! spargio under the name `tokio`.
+
+pub use spargio::*;

@@ -1,0 +1,283 @@
+//! L1: turns completions into wake-ups. Knows `Waker` and `Interest`, not tasks.
+//!
+//! One [`Driver`] per shard belongs to the thread that drives it; one [`Handle`] per runtime is
+//! shared by all. The backend is chosen here and nowhere else.
+
+mod error;
+mod interest;
+mod ready;
+mod registration;
+mod scheduled_io;
+pub(crate) mod time;
+mod uring;
+
+pub(crate) use error::{CONTEXT_MISSING_ERROR, RUNTIME_SHUTTING_DOWN_ERROR, THREAD_LOCAL_DESTROYED_ERROR};
+pub use interest::Interest;
+pub use ready::Ready;
+pub(crate) use registration::{Drained, Registration};
+pub(crate) use scheduled_io::{Direction, ReadyEvent};
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Duration;
+
+use crate::driver::scheduled_io::ScheduledIo;
+use crate::sys::foreign::ForeignFds;
+use crate::sys::uring::Wait;
+
+use time::{Clock, ParkPlan};
+
+/// What a runtime asks of its drivers.
+#[derive(Debug, Clone)]
+pub(crate) struct Cfg {
+    pub(crate) enable_io: bool,
+    pub(crate) enable_time: bool,
+    pub(crate) enable_pause_time: bool,
+    pub(crate) start_paused: bool,
+}
+
+/// A runtime's drivers, as everyone sees them. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Handle(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    io_enabled: bool,
+    time_enabled: bool,
+    time: time::Handle,
+    backend: Backend,
+    is_shutdown: AtomicBool,
+    /// Descriptors registered by users (`AsyncFd`), of which the kernel would not tell twins.
+    foreign_fds: Arc<ForeignFds>,
+}
+
+#[derive(Debug, Clone)]
+enum Backend {
+    Uring(Arc<uring::Shards>),
+}
+
+/// The owner's side of one shard.
+pub(crate) struct Driver {
+    backend: DriverBackend,
+}
+
+enum DriverBackend {
+    Uring(uring::Driver),
+}
+
+/// The driver of a `current_thread` runtime: one shard, a ring of this thread.
+pub(crate) fn new_single(cfg: &Cfg) -> io::Result<(Driver, Handle)> {
+    let (mut drivers, handle) = create(cfg, 1, true)?;
+    match drivers.pop() {
+        Some(driver) => Ok((driver, handle)),
+        None => unreachable!("one shard was asked for"),
+    }
+}
+
+/// The drivers of a runtime of `shards` workers; each is attached by its worker.
+pub(crate) fn new_sharded(cfg: &Cfg, shards: usize) -> io::Result<(Vec<Driver>, Handle)> {
+    create(cfg, shards, false)
+}
+
+fn create(cfg: &Cfg, shards: usize, reuse: bool) -> io::Result<(Vec<Driver>, Handle)> {
+    static NEXT_RUNTIME: AtomicU64 = AtomicU64::new(1);
+
+    let runtime = NEXT_RUNTIME.fetch_add(1, Relaxed);
+    let (uring, drivers) = uring::Shards::new(runtime, shards, reuse)?;
+    let uring = Arc::new(uring);
+    let clock = Clock::new(cfg.enable_pause_time, cfg.start_paused);
+    let unpark = {
+        let uring = uring.clone();
+        move |shard: usize| uring.unpark(shard)
+    };
+    let inner = Inner {
+        io_enabled: cfg.enable_io,
+        time_enabled: cfg.enable_time,
+        time: time::Handle::new(clock, shards, Box::new(unpark)),
+        backend: Backend::Uring(uring),
+        is_shutdown: AtomicBool::new(false),
+        foreign_fds: Arc::default(),
+    };
+    let drivers = drivers.into_iter().map(|d| Driver { backend: DriverBackend::Uring(d) }).collect();
+    Ok((drivers, Handle(Arc::new(inner))))
+}
+
+/// The shard of `handle`'s runtime that this thread drives.
+pub(crate) fn current_shard(handle: &Handle) -> Option<usize> {
+    match &handle.0.backend {
+        Backend::Uring(shards) => shards.current(),
+    }
+}
+
+impl Handle {
+    /// The I/O driver.
+    ///
+    /// # Panics
+    ///
+    /// If the runtime was built without it.
+    #[track_caller]
+    pub(crate) fn io(&self) -> &Handle {
+        assert!(
+            self.0.io_enabled,
+            "A Tokio 1.x context was found, but IO is disabled. Call `enable_io` on the runtime builder to enable IO."
+        );
+        self
+    }
+
+    /// The time driver.
+    ///
+    /// # Panics
+    ///
+    /// If the runtime was built without it.
+    #[track_caller]
+    pub(crate) fn time(&self) -> &time::Handle {
+        assert!(
+            self.0.time_enabled,
+            "A Tokio 1.x context was found, but timers are disabled. Call `enable_time` on the runtime builder to \
+             enable timers."
+        );
+        &self.0.time
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        self.0.time.clock()
+    }
+
+    /// Makes the only shard of a `current_thread` runtime look around.
+    pub(crate) fn unpark(&self) {
+        self.unpark_shard(0);
+    }
+
+    /// Notes that a task was woken on the shard's own thread: a paused clock must not advance now.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn unpark_self(&self) {
+        self.0.time.unpark();
+    }
+
+    pub(crate) fn unpark_shard(&self, shard: usize) {
+        self.0.time.unpark();
+        match &self.0.backend {
+            Backend::Uring(shards) => shards.unpark(shard),
+        }
+    }
+
+    pub(crate) fn is_shutdown(&self) -> bool {
+        self.0.is_shutdown.load(Acquire)
+    }
+
+    /// Step 1 of every shutdown: nothing new is registered from here on.
+    pub(crate) fn mark_shutdown(&self) {
+        self.0.is_shutdown.store(true, Release);
+    }
+
+    fn watch(&self, io: &Arc<ScheduledIo>) {
+        match &self.0.backend {
+            Backend::Uring(shards) => shards.watch(io),
+        }
+    }
+
+    fn unwatch(&self, io: &Arc<ScheduledIo>, fd: Option<OwnedFd>) {
+        match &self.0.backend {
+            Backend::Uring(shards) => shards.unwatch(io, fd),
+        }
+    }
+
+    /// Where a descriptor that a user registers is claimed first.
+    pub(crate) fn foreign_fds(&self) -> &Arc<ForeignFds> {
+        &self.0.foreign_fds
+    }
+
+    /// A driver for a thread that takes `shard` over from one that went to block.
+    pub(crate) fn replace_driver(&self, shard: usize) -> io::Result<Driver> {
+        match &self.0.backend {
+            Backend::Uring(shards) => Ok(Driver { backend: DriverBackend::Uring(shards.replace(shard)?) }),
+        }
+    }
+}
+
+impl Driver {
+    fn shard(&self) -> usize {
+        match &self.backend {
+            DriverBackend::Uring(driver) => driver.shard(),
+        }
+    }
+
+    /// Binds the shard to this thread.
+    ///
+    /// # Panics
+    ///
+    /// If a new thread drives the shard and no ring can be had for it.
+    pub(crate) fn attach(&mut self) {
+        match &mut self.backend {
+            DriverBackend::Uring(driver) => {
+                if let Err(error) = driver.attach() {
+                    panic!("spargio: the runtime cannot be driven by this thread: {error}");
+                }
+            }
+        }
+    }
+
+    /// Unbinds the shard from this thread; no poll stays armed, no file pinned.
+    pub(crate) fn detach(&mut self) {
+        match &mut self.backend {
+            DriverBackend::Uring(driver) => driver.detach(),
+        }
+    }
+
+    /// Waits for the next event or timer, and serves both.
+    pub(crate) fn park(&mut self, handle: &Handle) {
+        self.park_internal(handle, None);
+    }
+
+    /// The same, but waits no longer than `limit`; with zero it only looks.
+    pub(crate) fn park_timeout(&mut self, handle: &Handle, limit: Duration) {
+        self.park_internal(handle, Some(limit));
+    }
+
+    fn park_internal(&mut self, handle: &Handle, limit: Option<Duration>) {
+        let inner = &handle.0;
+        if !inner.time_enabled {
+            self.turn(match limit {
+                None => Wait::Forever,
+                Some(Duration::ZERO) => Wait::No,
+                Some(limit) => Wait::For(limit),
+            });
+            return;
+        }
+        let shard = self.shard();
+        let plan = inner.time.park_timeout(shard, limit);
+        self.turn(match plan {
+            ParkPlan::Forever => Wait::Forever,
+            ParkPlan::For(Duration::ZERO) | ParkPlan::PollThenAdvance(_) => Wait::No,
+            ParkPlan::For(limit) => Wait::For(limit),
+        });
+        inner.time.after_park(shard, plan);
+    }
+
+    fn turn(&mut self, wait: Wait) {
+        match &mut self.backend {
+            DriverBackend::Uring(driver) => driver.turn(wait),
+        }
+    }
+
+    /// Cancels everything and gives the ring back. `handle` must be marked shut down.
+    pub(crate) fn shutdown(&mut self, handle: &Handle) {
+        handle.mark_shutdown();
+        if handle.0.time_enabled {
+            handle.0.time.shutdown();
+        }
+        match &mut self.backend {
+            DriverBackend::Uring(driver) => driver.shutdown(),
+        }
+    }
+
+    /// Gives up a shard that another thread has taken over.
+    pub(crate) fn abandon(&mut self) {
+        match &mut self.backend {
+            DriverBackend::Uring(driver) => driver.abandon(),
+        }
+    }
+}

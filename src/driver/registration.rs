@@ -1,0 +1,235 @@
+//! An I/O resource registered with a runtime's driver.
+//!
+//! The path of an operation: try it if the readiness word allows; on `WouldBlock` clear the
+//! word, leave a waker, have the descriptor watched, and try again when woken. A resource that
+//! is not watched yet is simply tried first: most accepted sockets, and all that never block,
+//! cost the ring nothing.
+
+use std::io;
+use std::os::fd::{OwnedFd, RawFd};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use upstream::task::coop;
+
+use crate::driver::error::RUNTIME_SHUTTING_DOWN_ERROR;
+use crate::driver::scheduled_io::{Direction, Readiness, ReadyEvent, ScheduledIo};
+use crate::driver::{Handle, Interest, Ready};
+
+/// See the module docs. Dropping it leaves the descriptor watched: call
+/// [`close`](Registration::close) or [`deregister`](Registration::deregister) first.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    handle: Handle,
+    shared: Arc<ScheduledIo>,
+}
+
+impl Registration {
+    /// Registers `fd`, to be watched when somebody has to wait.
+    pub(crate) fn lazy(fd: RawFd, interest: Interest, handle: Handle) -> io::Result<Registration> {
+        if handle.is_shutdown() {
+            return Err(gone());
+        }
+        Ok(Registration { handle, shared: Arc::new(ScheduledIo::new(fd, interest)) })
+    }
+
+    /// Registers `fd` and has it watched from now on.
+    pub(crate) fn new_with_interest_and_handle(
+        fd: RawFd,
+        interest: Interest,
+        handle: Handle,
+    ) -> io::Result<Registration> {
+        let registration = Registration::lazy(fd, interest, handle)?;
+        registration.handle.watch(&registration.shared);
+        Ok(registration)
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Makes sure that no poll pins the file. At once if this thread owns the poll, else its
+    /// owner is told to; the descriptor stays the caller's.
+    pub(crate) fn deregister(&self) {
+        self.handle.unwatch(&self.shared, None);
+    }
+
+    /// Closes `fd` after its poll is gone: here and now if this thread owns the poll, else the
+    /// owner does it.
+    pub(crate) fn close(&self, fd: OwnedFd) {
+        self.handle.unwatch(&self.shared, Some(fd));
+    }
+
+    pub(crate) fn clear_readiness(&self, event: ReadyEvent) {
+        self.shared.clear_readiness(&event);
+    }
+
+    /// Marks directions ready without waiting for an event.
+    pub(crate) fn assume_ready(&self, ready: Ready) {
+        self.shared.assume_ready(ready);
+    }
+
+    /// Waits until reading is worth a try. Only the last caller is woken.
+    pub(crate) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<ReadyEvent>> {
+        self.poll_ready(cx, Direction::Read)
+    }
+
+    /// Waits until writing is worth a try. Only the last caller is woken.
+    pub(crate) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<ReadyEvent>> {
+        self.poll_ready(cx, Direction::Write)
+    }
+
+    /// Runs `f` when readable, until it does not block.
+    pub(crate) fn poll_read_io<R>(
+        &self,
+        cx: &mut Context<'_>,
+        mut f: impl FnMut() -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        self.poll_io(cx, Direction::Read, || f().map(|r| (r, Drained::No)))
+    }
+
+    /// Runs `f` when writable, until it does not block.
+    pub(crate) fn poll_write_io<R>(
+        &self,
+        cx: &mut Context<'_>,
+        mut f: impl FnMut() -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        self.poll_io(cx, Direction::Write, || f().map(|r| (r, Drained::No)))
+    }
+
+    fn poll_ready(&self, cx: &mut Context<'_>, direction: Direction) -> Poll<io::Result<ReadyEvent>> {
+        let coop = ready!(coop::poll_proceed(cx));
+        if self.handle.is_shutdown() {
+            return Poll::Ready(Err(gone()));
+        }
+        match self.shared.poll_readiness(cx, direction) {
+            Poll::Ready(event) if event.is_shutdown => Poll::Ready(Err(gone())),
+            Poll::Ready(event) => {
+                coop.made_progress();
+                Poll::Ready(Ok(event))
+            }
+            Poll::Pending => {
+                self.handle.watch(&self.shared);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Runs `f` whenever `direction` may be ready, until it does not block. `f` also says
+    /// whether it saw the end of what is there, which saves the attempt that would find out.
+    pub(crate) fn poll_io<R>(
+        &self,
+        cx: &mut Context<'_>,
+        direction: Direction,
+        mut f: impl FnMut() -> io::Result<(R, Drained)>,
+    ) -> Poll<io::Result<R>> {
+        if !self.shared.is_watched() && self.shared.ready_now(direction).is_none() {
+            // Nothing would tell us: try.
+            let coop = ready!(coop::poll_proceed(cx));
+            if self.handle.is_shutdown() {
+                return Poll::Ready(Err(gone()));
+            }
+            match f() {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                result => {
+                    coop.made_progress();
+                    return Poll::Ready(result.map(|(r, _)| r));
+                }
+            }
+        }
+        loop {
+            let event = ready!(self.poll_ready(cx, direction))?;
+            match f() {
+                Ok((result, Drained::No)) => return Poll::Ready(Ok(result)),
+                Ok((result, Drained::Yes)) => {
+                    self.clear_readiness(event);
+                    return Poll::Ready(Ok(result));
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.clear_readiness(event),
+                Err(e) => return Poll::Ready(Err(e)),
+            }
+        }
+    }
+
+    /// Runs `f` once if the resource may be ready.
+    pub(crate) fn try_io<R>(&self, interest: Interest, f: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+        let event = self.shared.ready_event(interest);
+        // Unwatched, the word would stay empty for ever: only a try can tell.
+        if event.ready.is_empty() && self.shared.is_watched() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        match f() {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                self.clear_readiness(event);
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            result => result,
+        }
+    }
+
+    /// Waits for `interest`; any number of tasks may.
+    pub(crate) async fn readiness(&self, interest: Interest) -> io::Result<ReadyEvent> {
+        let watch = || {
+            if self.handle.is_shutdown() {
+                return Err(gone());
+            }
+            self.handle.watch(&self.shared);
+            Ok(())
+        };
+        if self.handle.is_shutdown() {
+            return Err(gone());
+        }
+        let event = Readiness::new(&self.shared, interest, watch).await?;
+        if event.is_shutdown { Err(gone()) } else { Ok(event) }
+    }
+
+    /// Runs `f` whenever the resource is ready for `interest`, until it does not block.
+    pub(crate) async fn async_io<R>(
+        &self,
+        interest: Interest,
+        mut f: impl FnMut() -> io::Result<R>,
+    ) -> io::Result<R> {
+        if !self.shared.is_watched() && self.shared.ready_event(interest).ready.is_empty() {
+            let coop = std::future::poll_fn(coop::poll_proceed).await;
+            if self.handle.is_shutdown() {
+                return Err(gone());
+            }
+            match f() {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                result => {
+                    coop.made_progress();
+                    return result;
+                }
+            }
+        }
+        loop {
+            let event = self.readiness(interest).await?;
+            let coop = std::future::poll_fn(coop::poll_proceed).await;
+            match f() {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.clear_readiness(event),
+                result => {
+                    coop.made_progress();
+                    return result;
+                }
+            }
+        }
+    }
+}
+
+/// Did an operation see the end of what there is to read or to write into? On a stream socket
+/// a short read or write says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Drained {
+    Yes,
+    No,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.shared.clear_wakers();
+    }
+}
+
+fn gone() -> io::Error {
+    io::Error::other(RUNTIME_SHUTTING_DOWN_ERROR)
+}

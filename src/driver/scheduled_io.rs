@@ -1,0 +1,342 @@
+//! The readiness of one I/O resource, shared by its owner, its waiters and the ring.
+//!
+//! # Protocol
+//!
+//! - The **word** packs readiness, tick and shutdown bit. The driver sets bits and moves the tick
+//!   on with each event; whoever found the resource not ready clears the bits it saw, but only
+//!   if no event came in between (the tick still matches), so no edge is lost.
+//! - A **waiter** leaves its waker, then looks at the word once more, then makes sure the
+//!   resource is watched ([`ScheduledIo::watch`]). The driver first sets the word, then takes
+//!   the wakers; one of the two sees the other.
+//! - The **watch** says on which ring a poll is armed. An armed poll pins the file: it must be
+//!   gone before the descriptor is closed or handed out.
+//! - The shutdown bit, once set, stays; so does the full width of the tick when bits are cleared.
+
+use std::future::Future;
+use std::io;
+use std::os::fd::RawFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use slab::Slab;
+
+use crate::driver::uring::Remote;
+use crate::driver::{Interest, Ready};
+use crate::loom::sync::Mutex;
+use crate::loom::sync::atomic::AtomicBool;
+use crate::loom::sync::atomic::AtomicUsize;
+use crate::loom::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+use crate::sys::uring::Token;
+
+// | shutdown | tick    | readiness |
+// |----------|---------|-----------|
+// |   1 bit  | 15 bits |  16 bits  |
+const READINESS_MASK: usize = 0xFFFF;
+const TICK_SHIFT: u32 = 16;
+const TICK_MASK: usize = 0x7FFF;
+const SHUTDOWN: usize = 1 << 31;
+
+/// See the module docs.
+#[derive(Debug)]
+pub(crate) struct ScheduledIo {
+    word: AtomicUsize,
+    /// Is a poll armed or asked for? Mirrors `watch`, for a look without the lock.
+    watched: AtomicBool,
+    watch: Mutex<Watched>,
+    waiters: Mutex<Waiters>,
+    fd: RawFd,
+    interest: Interest,
+}
+
+/// All that keeps an eye on the resource.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(crate) current: Watch,
+    /// Polls left on rings of threads that went to block: their events are lost, but they pin
+    /// the file until those threads are back.
+    pub(crate) abandoned: usize,
+}
+
+/// Where the resource is watched.
+#[derive(Debug)]
+pub(crate) enum Watch {
+    /// Nowhere.
+    Idle,
+    /// A ring was asked to, by message.
+    Requested,
+    /// By the poll `token` on the ring of `remote`.
+    Armed {
+        /// The ring, as others see it.
+        remote: Arc<Remote>,
+        /// The poll.
+        token: Token,
+    },
+    /// The resource is gone; it is never armed again.
+    Closed,
+}
+
+#[derive(Debug, Default)]
+struct Waiters {
+    /// The task in `poll_read_ready`, `AsyncRead` …: the last one that called.
+    reader: Option<Waker>,
+    /// The same for the write direction.
+    writer: Option<Waker>,
+    /// The `readiness` futures.
+    list: Slab<Waiter>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    /// `None` once woken.
+    waker: Option<Waker>,
+    interest: Interest,
+}
+
+/// A snapshot of readiness, to be cleared if it turns out wrong.
+#[derive(Debug, Clone)]
+pub(crate) struct ReadyEvent {
+    tick: u16,
+    pub(crate) ready: Ready,
+    pub(crate) is_shutdown: bool,
+}
+
+impl ReadyEvent {
+    /// The same event with other readiness.
+    pub(crate) fn with_ready(&self, ready: Ready) -> ReadyEvent {
+        ReadyEvent { ready, ..*self }
+    }
+}
+
+/// One of the two directions with a waker slot of its own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Direction {
+    Read,
+    Write,
+}
+
+impl Direction {
+    fn mask(self) -> Ready {
+        match self {
+            Direction::Read => Ready::READABLE | Ready::READ_CLOSED,
+            Direction::Write => Ready::WRITABLE | Ready::WRITE_CLOSED,
+        }
+    }
+}
+
+impl ScheduledIo {
+    pub(crate) fn new(fd: RawFd, interest: Interest) -> ScheduledIo {
+        ScheduledIo {
+            word: AtomicUsize::new(0),
+            watched: AtomicBool::new(false),
+            watch: Mutex::new(Watched { current: Watch::Idle, abandoned: 0 }),
+            waiters: Mutex::default(),
+            fd,
+            interest,
+        }
+    }
+
+    pub(crate) fn fd(&self) -> RawFd {
+        self.fd
+    }
+
+    pub(crate) fn interest(&self) -> Interest {
+        self.interest
+    }
+
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watched.load(Acquire)
+    }
+
+    /// Changes the watch; `f` sees it under its lock.
+    pub(crate) fn with_watch<R>(&self, f: impl FnOnce(&mut Watched) -> R) -> R {
+        let mut watch = self.watch.lock();
+        let result = f(&mut watch);
+        self.watched.store(matches!(watch.current, Watch::Requested | Watch::Armed { .. }), Release);
+        result
+    }
+
+    /// Marks directions ready without an event: a wrong guess costs one `WouldBlock`.
+    pub(crate) fn assume_ready(&self, ready: Ready) {
+        self.word.fetch_or(ready.bits(), AcqRel);
+    }
+
+    /// An event came: adds `ready` and moves the tick on.
+    pub(crate) fn set_readiness(&self, ready: Ready) {
+        let update = self.word.fetch_update(AcqRel, Acquire, |word| {
+            let tick = (word >> TICK_SHIFT).wrapping_add(1) & TICK_MASK;
+            Some(word & (SHUTDOWN | READINESS_MASK) | tick << TICK_SHIFT | ready.bits())
+        });
+        debug_assert!(update.is_ok());
+    }
+
+    /// Takes back what `event` said, unless a newer event came. Closed states are final and stay.
+    pub(crate) fn clear_readiness(&self, event: &ReadyEvent) {
+        let gone = (event.ready - Ready::READ_CLOSED - Ready::WRITE_CLOSED).bits();
+        // A failure means the tick moved on: the newer event stands.
+        let _ = self.word.fetch_update(AcqRel, Acquire, |word| {
+            let tick = (word >> TICK_SHIFT) & TICK_MASK;
+            (tick == usize::from(event.tick)).then_some(word & !gone)
+        });
+    }
+
+    /// The runtime is gone: every wait ends, now and later.
+    pub(crate) fn shutdown(&self, wakers: &mut Vec<Waker>) {
+        self.word.fetch_or(SHUTDOWN, AcqRel);
+        self.take_wakers(Ready::ALL, wakers);
+    }
+
+    /// Moves the wakers of those who wait for any of `ready` to `wakers`, to be woken once no
+    /// lock is held.
+    pub(crate) fn take_wakers(&self, ready: Ready, wakers: &mut Vec<Waker>) {
+        let mut waiters = self.waiters.lock();
+        if ready.is_readable() {
+            wakers.extend(waiters.reader.take());
+        }
+        if ready.is_writable() {
+            wakers.extend(waiters.writer.take());
+        }
+        for (_, waiter) in &mut waiters.list {
+            if !(waiter.interest.mask() & ready).is_empty() {
+                wakers.extend(waiter.waker.take());
+            }
+        }
+    }
+
+    /// Drops the wakers of the polling functions: they may hold the resource itself, a cycle.
+    pub(crate) fn clear_wakers(&self) {
+        let (reader, writer) = {
+            let mut waiters = self.waiters.lock();
+            (waiters.reader.take(), waiters.writer.take())
+        };
+        // User code: outside of the lock.
+        drop((reader, writer));
+    }
+
+    /// What somebody waits for right now.
+    pub(crate) fn wanted(&self) -> Option<Interest> {
+        let waiters = self.waiters.lock();
+        let reader = waiters.reader.as_ref().map(|_| Interest::READABLE);
+        let writer = waiters.writer.as_ref().map(|_| Interest::WRITABLE);
+        let listed = waiters.list.iter().filter(|(_, w)| w.waker.is_some()).map(|(_, w)| w.interest);
+        reader.into_iter().chain(writer).chain(listed).reduce(Interest::add)
+    }
+
+    fn event(&self, mask: Ready) -> ReadyEvent {
+        let word = self.word.load(Acquire);
+        ReadyEvent {
+            tick: (word >> TICK_SHIFT & TICK_MASK) as u16,
+            ready: Ready::from_bits(word & READINESS_MASK) & mask,
+            is_shutdown: word & SHUTDOWN != 0,
+        }
+    }
+
+    /// What `interest` would see now.
+    pub(crate) fn ready_event(&self, interest: Interest) -> ReadyEvent {
+        self.event(interest.mask())
+    }
+
+    /// What `direction` would see now, if that is anything.
+    pub(crate) fn ready_now(&self, direction: Direction) -> Option<ReadyEvent> {
+        let event = self.event(direction.mask());
+        (event.is_shutdown || !event.ready.is_empty()).then_some(event)
+    }
+
+    /// Waits for `direction` in its waker slot; only the last caller is woken.
+    pub(crate) fn poll_readiness(&self, cx: &mut Context<'_>, direction: Direction) -> Poll<ReadyEvent> {
+        if let Some(event) = self.ready_now(direction) {
+            return Poll::Ready(event);
+        }
+        let replaced = {
+            let mut waiters = self.waiters.lock();
+            let slot = match direction {
+                Direction::Read => &mut waiters.reader,
+                Direction::Write => &mut waiters.writer,
+            };
+            match slot {
+                Some(waker) if waker.will_wake(cx.waker()) => None,
+                _ => slot.replace(cx.waker().clone()),
+            }
+        };
+        drop(replaced);
+        // The word may have changed before the waker was there.
+        match self.ready_now(direction) {
+            Some(event) => Poll::Ready(event),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// Waits until a resource is ready for an interest; any number may wait.
+///
+/// `watch` is called when there is nothing to do but wait, after the waker was left.
+pub(crate) struct Readiness<'a, W: FnMut() -> io::Result<()>> {
+    io: &'a ScheduledIo,
+    interest: Interest,
+    /// The waiter's place in the list; `None` before the first wait and after the last.
+    key: Option<usize>,
+    watch: W,
+}
+
+impl<'a, W: FnMut() -> io::Result<()>> Readiness<'a, W> {
+    pub(crate) fn new(io: &'a ScheduledIo, interest: Interest, watch: W) -> Self {
+        Readiness { io, interest, key: None, watch }
+    }
+}
+
+impl<W: FnMut() -> io::Result<()>> Unpin for Readiness<'_, W> {}
+
+impl<W: FnMut() -> io::Result<()>> Future for Readiness<'_, W> {
+    type Output = io::Result<ReadyEvent>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let Some(key) = this.key else {
+            let event = this.io.ready_event(this.interest);
+            if event.is_shutdown || !event.ready.is_empty() {
+                return Poll::Ready(Ok(event));
+            }
+            let waiter = Waiter { waker: Some(cx.waker().clone()), interest: this.interest };
+            this.key = Some(this.io.waiters.lock().list.insert(waiter));
+            // The word may have changed before the waiter was there.
+            let event = this.io.ready_event(this.interest);
+            if event.is_shutdown || !event.ready.is_empty() {
+                this.leave();
+                return Poll::Ready(Ok(event));
+            }
+            (this.watch)()?;
+            return Poll::Pending;
+        };
+
+        let replaced = {
+            let mut waiters = this.io.waiters.lock();
+            match &mut waiters.list[key].waker {
+                None => None,
+                Some(waker) if waker.will_wake(cx.waker()) => return Poll::Pending,
+                Some(waker) => Some(std::mem::replace(waker, cx.waker().clone())),
+            }
+        };
+        if replaced.is_some() {
+            return Poll::Pending;
+        }
+        this.leave();
+        // Somebody may have cleared the readiness since; an empty set is allowed.
+        Poll::Ready(Ok(this.io.ready_event(this.interest)))
+    }
+}
+
+impl<W: FnMut() -> io::Result<()>> Readiness<'_, W> {
+    fn leave(&mut self) {
+        if let Some(key) = self.key.take() {
+            let waiter = self.io.waiters.lock().list.remove(key);
+            // Its waker is user code: dropped outside of the lock.
+            drop(waiter);
+        }
+    }
+}
+
+impl<W: FnMut() -> io::Result<()>> Drop for Readiness<'_, W> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}

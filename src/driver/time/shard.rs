@@ -1,0 +1,202 @@
+//! The timers of one shard: a wheel under its lock, and what can be read without it.
+//!
+//! # Protocol
+//!
+//! Any thread may add, move and remove timers. The shard's own thread (or a sibling, while
+//! that thread is stuck in a task) fires them. Three words spare the lock:
+//!
+//! - `next`: nothing in the wheel fires before. Written under the lock only.
+//! - `seen`: the last time at which the timers were processed. A deadline not after it has
+//!   passed, so such a timer never enters the wheel.
+//! - `asleep_until`: how long the shard's thread sleeps if nobody wakes it; 0 while it is
+//!   awake. Set under the lock together with a look at the wheel, so whoever adds a timer
+//!   later, under the same lock, sees it and knows whether to ring.
+//!
+//! Wakers are collected under the lock, at most [`BATCH`] at a time, and woken after it has
+//! been released: a woken task may drop, reset or create timers of this very shard.
+
+use super::slab::Key;
+use super::wheel::Wheel;
+use crate::loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::loom::sync::{Mutex, MutexGuard};
+
+use std::task::Waker;
+
+/// "No timer": later than every deadline.
+pub(super) const NEVER: u64 = u64::MAX;
+
+const AWAKE: u64 = 0;
+
+/// Wakers collected before the lock is released to wake them.
+const BATCH: usize = 32;
+
+/// Why a timer was not filed. The waker it came with goes back.
+#[derive(Debug)]
+pub(super) enum Refused {
+    Elapsed(Option<Waker>),
+    Shutdown(Option<Waker>),
+}
+
+/// A timer is filed.
+#[derive(Debug)]
+pub(super) struct Filed {
+    pub(super) key: Key,
+    /// The shard's thread sleeps past the deadline: wake it.
+    pub(super) ring: bool,
+}
+
+// Its own pair of cache lines: shards do not slow each other down.
+#[repr(align(128))]
+#[derive(Debug)]
+pub(super) struct Shard {
+    next: AtomicU64,
+    seen: AtomicU64,
+    asleep_until: AtomicU64,
+    wheel: Mutex<Wheel>,
+}
+
+impl Shard {
+    pub(super) fn new() -> Self {
+        Shard {
+            next: AtomicU64::new(NEVER),
+            seen: AtomicU64::new(0),
+            asleep_until: AtomicU64::new(AWAKE),
+            wheel: Mutex::new(Wheel::new()),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Wheel> {
+        self.wheel.lock()
+    }
+
+    /// Nothing fires before; [`NEVER`] if there is no timer. Without the lock.
+    pub(super) fn next(&self) -> u64 {
+        self.next.load(Ordering::Acquire)
+    }
+
+    /// Files a timer, unless it is due or the runtime is shutting down.
+    pub(super) fn insert(&self, when: u64, waker: Option<Waker>, shutdown: &AtomicBool) -> Result<Filed, Refused> {
+        if self.has_seen(when) {
+            return Err(Refused::Elapsed(waker));
+        }
+        let mut wheel = self.lock();
+        if shutdown.load(Ordering::SeqCst) {
+            return Err(Refused::Shutdown(waker));
+        }
+        let key = wheel.insert(when, waker);
+        Ok(Filed { key, ring: self.note(when) })
+    }
+
+    /// Had this instant passed when the timers were last processed?
+    pub(super) fn has_seen(&self, when: u64) -> bool {
+        when <= self.seen.load(Ordering::Relaxed)
+    }
+
+    /// A timer for `when` is in the wheel now; the caller still holds the lock. Must the
+    /// shard's thread be woken for it?
+    pub(super) fn note(&self, when: u64) -> bool {
+        if when < self.next.load(Ordering::Relaxed) {
+            self.next.store(when, Ordering::Release);
+        }
+        when < self.asleep_until.load(Ordering::Relaxed)
+    }
+
+    /// Fires what is due at `now`. `true` if that was anything.
+    pub(super) fn process(&self, now: u64) -> bool {
+        self.seen.store(now, Ordering::Relaxed);
+        if now < self.next() {
+            return false;
+        }
+
+        let mut fired = false;
+        let mut batch = Batch::new();
+        let mut wheel = self.lock();
+        wheel.expire(now);
+        while let Some(waker) = wheel.pop_due() {
+            fired = true;
+            batch.push(waker);
+            if batch.is_full() {
+                self.publish(&wheel);
+                drop(wheel);
+                batch.wake_all();
+                wheel = self.lock();
+            }
+        }
+        self.publish(&wheel);
+        drop(wheel);
+        batch.wake_all();
+        fired
+    }
+
+    /// The shard's thread is about to sleep until its next timer, `limit` at the longest. If
+    /// that is no time at all, it does not count as asleep.
+    ///
+    /// Returns when the next timer fires, and the time, which is only read if it matters.
+    pub(super) fn fall_asleep(&self, limit: Option<u64>, now: impl FnOnce() -> u64) -> (Option<u64>, u64) {
+        let wheel = self.lock();
+        let earliest = wheel.earliest();
+        self.publish(&wheel);
+
+        let (now, until) = if earliest.is_none() && limit.is_none() {
+            (0, NEVER)
+        } else {
+            let now = now();
+            let limit = limit.map_or(NEVER, |limit| now.saturating_add(limit));
+            (now, limit.min(earliest.unwrap_or(NEVER)))
+        };
+        let until = if until <= now { AWAKE } else { until };
+        self.asleep_until.store(until, Ordering::Relaxed);
+        (earliest, now)
+    }
+
+    /// The shard's thread is awake and will look at its timers before it sleeps again.
+    pub(super) fn awake(&self) {
+        self.asleep_until.store(AWAKE, Ordering::Relaxed);
+    }
+
+    /// Removes all timers and wakes their owners. The caller has set the shutdown flag.
+    pub(super) fn shutdown(&self) {
+        let wakers = {
+            let mut wheel = self.lock();
+            let wakers = wheel.clear();
+            self.publish(&wheel);
+            wakers
+        };
+        wakers.for_each(Waker::wake);
+    }
+
+    fn publish(&self, wheel: &Wheel) {
+        self.next.store(wheel.earliest().unwrap_or(NEVER), Ordering::Release);
+    }
+}
+
+/// Wakers to wake once the lock is released.
+struct Batch {
+    wakers: [Option<Waker>; BATCH],
+    len: usize,
+}
+
+impl Batch {
+    fn new() -> Self {
+        Batch { wakers: [const { None }; BATCH], len: 0 }
+    }
+
+    fn is_full(&self) -> bool {
+        self.len == BATCH
+    }
+
+    fn push(&mut self, waker: Option<Waker>) {
+        if waker.is_some() {
+            self.wakers[self.len] = waker;
+            self.len += 1;
+        }
+    }
+
+    fn wake_all(&mut self) {
+        for waker in &mut self.wakers[..std::mem::take(&mut self.len)] {
+            if let Some(waker) = waker.take() {
+                waker.wake();
+            }
+        }
+    }
+}

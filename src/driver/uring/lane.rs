@@ -1,0 +1,383 @@
+//! A ring at work: the owner's half, kept in a thread-local while its thread drives it.
+//!
+//! # Protocol
+//!
+//! - A thread has one lane at a time (the innermost runtime it drives); [`enter`] puts one in
+//!   and [`leave`] takes it out again.
+//! - No user code runs while the lane is borrowed: a turn collects wakers, resources and
+//!   descriptors, gives the lane back, and only then wakes, drops and closes. So `wake` and
+//!   `drop` may come back here. If they ever find the lane borrowed they go by mailbox.
+//! - A descriptor is closed only after an `enter` that carried its poll's cancel.
+
+use std::cell::{Cell, RefCell};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use crate::driver::Ready;
+use crate::driver::scheduled_io::{ScheduledIo, Watch};
+use crate::sys::poll;
+use crate::sys::uring::{Cqe, EnterError, Kind, Ring, Sqe, Token, Wait};
+
+use super::remote::{Message, Remote};
+
+thread_local! {
+    static LANE: RefCell<Option<Lane>> = const { RefCell::new(None) };
+    /// Whose lane it is, for a look without a borrow.
+    static CURRENT: Cell<Current> = const { Cell::new(Current { address: 0, runtime: 0, shard: 0 }) };
+}
+
+/// See the module docs.
+pub(crate) struct Lane {
+    ring: Ring,
+    remote: Arc<Remote>,
+    /// Scratch space of a turn.
+    completions: Vec<Cqe>,
+    messages: Vec<Message>,
+    /// Completions nobody knows, counted and ignored.
+    stale: u64,
+    /// Times the completion queue was full or the kernel short of memory.
+    backpressure: u64,
+}
+
+/// What a turn leaves to do once the lane is free again.
+#[derive(Default)]
+struct Aftermath {
+    wakers: Vec<Waker>,
+    released: Vec<Arc<ScheduledIo>>,
+    close: Vec<OwnedFd>,
+}
+
+impl Aftermath {
+    /// Wakes, drops and closes; user code runs here.
+    fn finish(&mut self) {
+        wake_all(self.wakers.drain(..));
+        self.released.clear();
+        self.close.clear();
+    }
+}
+
+/// Wakes tasks. A waker that panics is its owner's business: the ring goes on.
+pub(super) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
+    for waker in wakers {
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.wake()));
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Current {
+    /// The address of the lane's `Remote`; 0 without a lane.
+    address: usize,
+    runtime: u64,
+    shard: usize,
+}
+
+impl Current {
+    fn of(lane: Option<&Lane>) -> Current {
+        match lane {
+            None => Current { address: 0, runtime: 0, shard: 0 },
+            Some(Lane { remote, .. }) => {
+                Current { address: address(remote), runtime: remote.runtime, shard: remote.shard }
+            }
+        }
+    }
+}
+
+fn address(remote: &Remote) -> usize {
+    std::ptr::from_ref(remote).addr()
+}
+
+/// Makes `lane` this thread's; returns the one it had.
+pub(super) fn enter(lane: Lane) -> Option<Lane> {
+    CURRENT.set(Current::of(Some(&lane)));
+    LANE.with(|cell| cell.borrow_mut().replace(lane))
+}
+
+/// Takes this thread's lane out and puts `outer` back.
+pub(super) fn leave(outer: Option<Lane>) -> Option<Lane> {
+    CURRENT.set(Current::of(outer.as_ref()));
+    LANE.with(|cell| std::mem::replace(&mut *cell.borrow_mut(), outer))
+}
+
+/// Is the ring behind `remote` this thread's lane?
+pub(crate) fn is_current(remote: &Remote) -> bool {
+    CURRENT.try_with(|current| current.get().address == address(remote)).unwrap_or(false)
+}
+
+/// The shard of `runtime` that this thread drives.
+pub(super) fn current_shard(runtime: u64) -> Option<usize> {
+    let current = CURRENT.try_with(Cell::get).ok()?;
+    (current.address != 0 && current.runtime == runtime).then_some(current.shard)
+}
+
+/// Calls `f` with this thread's lane; `None` if it has none or is in the middle of a turn.
+pub(super) fn with<R>(f: impl FnOnce(&mut Lane) -> R) -> Option<R> {
+    LANE.try_with(|cell| match cell.try_borrow_mut() {
+        Ok(mut lane) => lane.as_mut().map(f),
+        Err(_) => None,
+    })
+    .ok()
+    .flatten()
+}
+
+/// Rings the doorbell of `target`: through this thread's ring if it has one.
+pub(super) fn ring_doorbell(target: &Remote) {
+    if is_current(target) {
+        // The owner itself: it will look before it parks.
+        return;
+    }
+    let sent = with(|lane| {
+        target.doorbell.ring_with(|fd| {
+            lane.ring.push(Sqe::message(fd, Token::new(Kind::Doorbell, 0, 0)));
+            lane.flush();
+        })
+    });
+    if sent.is_none() {
+        target.doorbell.ring();
+    }
+}
+
+/// One turn of this thread's lane: takes mail, submits, waits if asked to, reaps, wakes.
+pub(super) fn turn(wait: Wait) {
+    thread_local! {
+        static SPARE: RefCell<Aftermath> = RefCell::default();
+    }
+    // Reused, since a turn happens for every few events; a nested turn takes a new one.
+    let mut aftermath = SPARE.with(|spare| spare.try_borrow_mut().map(|mut s| std::mem::take(&mut *s)).unwrap_or_default());
+    with(|lane| lane.turn(wait, &mut aftermath));
+    aftermath.finish();
+    SPARE.with(|spare| spare.replace(aftermath));
+}
+
+impl Lane {
+    pub(super) fn new(ring: Ring, remote: Arc<Remote>) -> Lane {
+        let mut lane =
+            Lane { ring, remote, completions: Vec::new(), messages: Vec::new(), stale: 0, backpressure: 0 };
+        let fd = lane.ring.as_raw_fd();
+        if let Some(event) = lane.remote.doorbell.install(fd) {
+            lane.ring.push(Sqe::poll_multishot(event, poll::IN, Token::new(Kind::Doorbell, 0, 0)));
+        }
+        lane
+    }
+
+    fn turn(&mut self, wait: Wait, aftermath: &mut Aftermath) {
+        self.remote.count_turn();
+        self.take_mail(aftermath);
+
+        if wait == Wait::No {
+            if self.ring.has_work() {
+                self.enter(Wait::No);
+            }
+        } else if self.remote.start_parking() {
+            self.enter(wait);
+            self.remote.stop_parking();
+        } else {
+            self.take_mail(aftermath);
+            self.enter(Wait::No);
+        }
+        self.reap(aftermath);
+        if !aftermath.close.is_empty() {
+            // The cancels of mail taken above went in with the enter.
+            self.remote.count_turn();
+        }
+    }
+
+    /// Submits what was pushed, without reaping.
+    fn flush(&mut self) {
+        self.enter(Wait::No);
+    }
+
+    fn enter(&mut self, wait: Wait) {
+        match self.ring.enter(wait) {
+            Ok(()) | Err(EnterError::Interrupted | EnterError::TimedOut) => {}
+            // Everything stays queued; the reap that follows makes room, the next turn repeats.
+            Err(EnterError::Backpressure) => self.backpressure += 1,
+            Err(EnterError::Broken(error)) => panic!(
+                "spargio: the kernel refuses a ring that worked before: {error}. Was io_uring forbidden \
+                 (seccomp, kernel.io_uring_disabled) or its descriptor closed while the runtime ran?"
+            ),
+        }
+    }
+
+    fn take_mail(&mut self, aftermath: &mut Aftermath) {
+        if !self.remote.has_mail() {
+            return;
+        }
+        let mut messages = std::mem::take(&mut self.messages);
+        self.remote.receive(&mut messages);
+        for message in messages.drain(..) {
+            match message {
+                Message::Watch(io) => {
+                    self.watch_requested(&io);
+                    aftermath.released.push(io);
+                }
+                Message::Unwatch(token, fd) => {
+                    aftermath.released.extend(self.cancel(token));
+                    aftermath.close.extend(fd);
+                }
+            }
+        }
+        self.messages = messages;
+        if !aftermath.close.is_empty() {
+            // The cancels must be through before the descriptors are closed.
+            self.flush();
+        }
+    }
+
+    /// Arms a poll for `io`, whose watch the caller holds and sets.
+    pub(super) fn arm(&mut self, io: &Arc<ScheduledIo>) -> Watch {
+        let token = self.remote.slots.lock().insert(io.clone());
+        self.ring.push(Sqe::poll_multishot(io.fd(), io.interest().poll_events(), token));
+        Watch::Armed { remote: self.remote.clone(), token }
+    }
+
+    fn watch_requested(&mut self, io: &Arc<ScheduledIo>) {
+        io.with_watch(|watch| {
+            if matches!(watch.current, Watch::Requested) {
+                watch.current = self.arm(io);
+            }
+        });
+    }
+
+    /// Sends a cancel for the poll `token`, unless it is over or being cancelled already.
+    fn cancel(&mut self, token: Token) -> Option<Arc<ScheduledIo>> {
+        let io = self.remote.slots.lock().close(token)?;
+        self.ring.push(Sqe::cancel(token));
+        Some(io)
+    }
+
+    /// Cancels the poll `token` and waits until the kernel let go of the file.
+    pub(super) fn cancel_now(&mut self, token: Token) -> Option<Arc<ScheduledIo>> {
+        let io = self.cancel(token)?;
+        self.flush();
+        Some(io)
+    }
+
+    fn reap(&mut self, aftermath: &mut Aftermath) {
+        let mut completions = std::mem::take(&mut self.completions);
+        self.ring.reap(&mut completions);
+        if !completions.is_empty() {
+            let remote = self.remote.clone();
+            let mut slots = remote.slots.lock();
+            let mut ended = Vec::new();
+            for cqe in completions.drain(..) {
+                match cqe.token.kind() {
+                    Some(Kind::Poll) => match slots.get(cqe.token) {
+                        Ok(io) => {
+                            if let Some(io) = io {
+                                poll_event(io, &cqe, &mut aftermath.wakers);
+                            }
+                            if !cqe.more {
+                                ended.extend(slots.remove(cqe.token).map(|io| (io, cqe.token)));
+                            }
+                        }
+                        Err(_) => self.stale += 1,
+                    },
+                    Some(Kind::Cancel) => {
+                        // A failure: the poll was over (ENOENT), or just being finished
+                        // (EALREADY), in which case it may have stayed armed.
+                        let target = Token::new(Kind::Poll, cqe.token.generation(), cqe.token.index());
+                        if cqe.result == -libc::EALREADY && slots.is_closing(target) {
+                            self.ring.push(Sqe::cancel(target));
+                        }
+                    }
+                    // Its only purpose was to end the wait.
+                    Some(Kind::Doorbell) => {}
+                    // The target is gone or busy with being closed: it needs no wake-up.
+                    Some(Kind::DoorbellSent) => {}
+                    None => self.stale += 1,
+                }
+            }
+            drop(slots);
+            for (io, token) in ended {
+                if self.release(&io, token) {
+                    poll_ended(&io, &mut aftermath.wakers);
+                }
+                aftermath.released.push(io);
+            }
+        }
+        self.completions = completions;
+    }
+
+    /// Cancels every poll and waits for the terminal completions; returns the resources.
+    ///
+    /// Closing a ring is no barrier: only the completions say that the kernel is done.
+    pub(super) fn drain(&mut self) -> Vec<Arc<ScheduledIo>> {
+        const LIMIT: Duration = Duration::from_secs(5);
+
+        let mut aftermath = Aftermath::default();
+        self.take_mail(&mut aftermath);
+        let armed = self.remote.slots.lock().armed();
+        // Resources that another ring has taken over meanwhile.
+        let mut others = Vec::new();
+        for token in armed {
+            if let Some(io) = self.cancel(token) {
+                if self.release(&io, token) {
+                    aftermath.released.push(io);
+                } else {
+                    others.push(io);
+                }
+            }
+        }
+        let deadline = Instant::now() + LIMIT;
+        self.flush();
+        self.reap(&mut aftermath);
+        while self.remote.slots.lock().in_flight() > 0 {
+            if Instant::now() >= deadline {
+                // Never seen; if it happens the ring is closed instead of being used again.
+                self.ring.mark_unclean();
+                break;
+            }
+            self.enter(Wait::For(Duration::from_millis(1)));
+            self.reap(&mut aftermath);
+        }
+        let released = std::mem::take(&mut aftermath.released);
+        aftermath.released = others;
+        // The caller is at the end of a lane: no borrow is held, user code may run.
+        aftermath.finish();
+        released
+    }
+
+    /// The poll `token` of this ring is being cancelled; `true` if it was what watched `io`.
+    fn release(&self, io: &ScheduledIo, token: Token) -> bool {
+        io.with_watch(|watch| match &watch.current {
+            Watch::Armed { remote, token: current } if Arc::ptr_eq(remote, &self.remote) && *current == token => {
+                watch.current = Watch::Idle;
+                true
+            }
+            _ => {
+                watch.abandoned = watch.abandoned.saturating_sub(1);
+                false
+            }
+        })
+    }
+
+    /// Nobody rings this lane any more; gives the ring back.
+    pub(super) fn into_ring(mut self) -> Ring {
+        let watches_event = self.remote.doorbell.remove();
+        if watches_event || self.remote.slots.lock().in_flight() > 0 {
+            self.ring.mark_unclean();
+        }
+        self.ring
+    }
+}
+
+/// A poll reported an event.
+fn poll_event(io: &ScheduledIo, cqe: &Cqe, wakers: &mut Vec<Waker>) {
+    let ready = match u32::try_from(cqe.result) {
+        Ok(events) => Ready::from_poll(events),
+        // The end of the poll is dealt with by `poll_ended`.
+        Err(_) => return,
+    };
+    io.set_readiness(ready);
+    io.take_wakers(ready, wakers);
+}
+
+/// A poll ended unasked (overflow, a cancel that was not ours, a bad descriptor): everyone who
+/// waits tries for himself, and arms again if that blocks.
+pub(super) fn poll_ended(io: &ScheduledIo, wakers: &mut Vec<Waker>) {
+    let ready = Ready::READABLE | Ready::WRITABLE;
+    io.set_readiness(ready);
+    io.take_wakers(Ready::ALL, wakers);
+}

@@ -1,0 +1,290 @@
+//! The `io_uring` backend: one ring a shard.
+//!
+//! A [`Driver`] is the owner's side of a shard. It moves between threads while *detached*; on
+//! the thread that drives the shard it is *attached*: its ring is bound to that thread and sits
+//! in the thread-local [`lane`]. `SINGLE_ISSUER` rings cannot follow to another thread, so on
+//! detaching every poll is cancelled, and attaching elsewhere takes a ring of that thread and
+//! arms anew what somebody waits for. No user ever sees `EEXIST`.
+//!
+//! # Shutdown
+//!
+//! 1. The runtime is marked shut down: nothing new is registered.
+//! 2. The mailbox is closed; what is in it is served.
+//! 3. Every poll is cancelled and its terminal completion awaited.
+//! 4. Every resource is told; its waiters wake up to an error.
+//! 5. The doorbell is taken off, and only then is the ring given back or closed.
+
+mod lane;
+mod remote;
+mod slots;
+
+pub(crate) use remote::Remote;
+
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::driver::scheduled_io::{ScheduledIo, Watch};
+use crate::loom::sync::Mutex;
+use crate::sys::uring::{Ring, Wait, explain_setup_error};
+
+use lane::Lane;
+use remote::Message;
+
+/// The shards of a runtime, as everyone sees them.
+#[derive(Debug)]
+pub(crate) struct Shards {
+    runtime: u64,
+    /// The ring that serves each shard now; `block_in_place` may replace it.
+    remotes: Box<[Mutex<Arc<Remote>>]>,
+    /// Where the next resource from a foreign thread goes.
+    next: AtomicUsize,
+}
+
+/// The owner's side of one shard; see the module docs.
+pub(crate) struct Driver {
+    remote: Arc<Remote>,
+    /// The ring, while detached.
+    ring: Option<Ring>,
+    /// Resources that were watched when the shard was detached.
+    unwatched: Vec<Arc<ScheduledIo>>,
+    attached: bool,
+    /// The lane of an outer runtime on the same thread (inside its `block_in_place`).
+    outer: Option<Lane>,
+}
+
+impl Shards {
+    /// `n` shards with a ring each, bound to no thread yet. With `reuse`, a ring of this thread.
+    pub(crate) fn new(runtime: u64, n: usize, reuse: bool) -> io::Result<(Shards, Vec<Driver>)> {
+        let mut drivers = Vec::with_capacity(n);
+        for shard in 0..n {
+            let remote = Arc::new(Remote::new(runtime, shard)?);
+            let ring = if reuse { Ring::for_this_thread() } else { Ring::new() };
+            drivers.push(Driver::new(remote, Some(ring.map_err(explain_setup_error)?)));
+        }
+        let remotes = drivers.iter().map(|d| Mutex::new(d.remote.clone())).collect();
+        Ok((Shards { runtime, remotes, next: AtomicUsize::new(0) }, drivers))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.remotes.len()
+    }
+
+    /// The ring that serves `shard`.
+    pub(crate) fn remote(&self, shard: usize) -> Arc<Remote> {
+        self.remotes[shard].lock().clone()
+    }
+
+    /// Makes the owner of `shard` look around.
+    pub(crate) fn unpark(&self, shard: usize) {
+        self.remote(shard).unpark();
+    }
+
+    /// The shard that this thread drives.
+    pub(crate) fn current(&self) -> Option<usize> {
+        lane::current_shard(self.runtime)
+    }
+
+    /// The shard for something that no shard is closer to.
+    pub(crate) fn any(&self) -> usize {
+        self.next.fetch_add(1, Relaxed) % self.len()
+    }
+
+    /// A driver for a new thread that takes `shard` over from one that went to block, with what
+    /// that one watched. Its ring cannot be reached until it is back.
+    pub(crate) fn replace(&self, shard: usize) -> io::Result<Driver> {
+        let remote = Arc::new(Remote::new(self.runtime, shard)?);
+        let old = std::mem::replace(&mut *self.remotes[shard].lock(), remote.clone());
+        let mut driver = Driver::new(remote, None);
+        driver.take_over(&old);
+        Ok(driver)
+    }
+
+    /// Has `io` watched: here if this thread has a ring of the runtime, else by message.
+    pub(crate) fn watch(&self, io: &Arc<ScheduledIo>) {
+        if io.is_watched() {
+            return;
+        }
+        let here = self.current().is_some();
+        let ask = io.with_watch(|watch| {
+            if !matches!(watch.current, Watch::Idle) {
+                return false;
+            }
+            let armed = here.then(|| lane::with(|lane| lane.arm(io))).flatten();
+            watch.current = armed.unwrap_or(Watch::Requested);
+            matches!(watch.current, Watch::Requested)
+        });
+        if ask && self.remote(self.any()).send(Message::Watch(io.clone())).is_err() {
+            end_wait(io);
+        }
+    }
+
+    /// Has the poll of `io` taken away, then closes `fd` if one is given.
+    pub(crate) fn unwatch(&self, io: &Arc<ScheduledIo>, fd: Option<OwnedFd>) {
+        let (watch, abandoned) =
+            io.with_watch(|watch| (std::mem::replace(&mut watch.current, Watch::Closed), watch.abandoned));
+        if abandoned > 0 {
+            // A poll that cannot be cancelled now pins the file: `close` alone would tell the
+            // peer nothing.
+            hang_up(fd.as_ref());
+        }
+        let Watch::Armed { remote, token } = watch else {
+            // No poll pins the file; a request that is still on its way finds it closed.
+            return;
+        };
+        if lane::is_current(&remote) {
+            if let Some(io) = lane::with(|lane| lane.cancel_now(token)) {
+                // The user's wakers are in there, and the lane is free again.
+                drop(io);
+                return;
+            }
+        }
+        if let Err(Message::Unwatch(_, fd)) = remote.send(Message::Unwatch(token, fd)) {
+            // A drained ring has no polls left; that of a blocked thread has.
+            if remote.slots.lock().in_flight() > 0 {
+                hang_up(fd.as_ref());
+            }
+        }
+    }
+}
+
+/// Ends a socket's connection (or listening) although its file is still referenced.
+fn hang_up(fd: Option<&OwnedFd>) {
+    if let Some(fd) = fd {
+        crate::sys::io::shutdown(fd.as_raw_fd());
+    }
+}
+
+/// Tells a resource that its runtime is gone.
+fn end_wait(io: &ScheduledIo) {
+    io.with_watch(|watch| watch.current = Watch::Closed);
+    let mut wakers = Vec::new();
+    io.shutdown(&mut wakers);
+    lane::wake_all(wakers);
+}
+
+impl Driver {
+    fn new(remote: Arc<Remote>, ring: Option<Ring>) -> Driver {
+        Driver { remote, ring, unwatched: Vec::new(), attached: false, outer: None }
+    }
+
+    pub(crate) fn shard(&self) -> usize {
+        self.remote.shard
+    }
+
+    /// Binds the shard to this thread.
+    pub(crate) fn attach(&mut self) -> io::Result<()> {
+        debug_assert!(!self.attached);
+        let ring = match self.ring.take() {
+            Some(ring) if ring.is_foreign() => Ring::for_this_thread(),
+            Some(mut ring) if !ring.is_bound() => ring.enable().map(|()| ring),
+            Some(ring) => Ok(ring),
+            None => Ring::for_this_thread(),
+        };
+        let mut lane = Lane::new(ring.map_err(explain_setup_error)?, self.remote.clone());
+        for io in self.unwatched.drain(..) {
+            io.with_watch(|watch| {
+                if matches!(watch.current, Watch::Idle) && io.wanted().is_some() {
+                    watch.current = lane.arm(&io);
+                }
+            });
+        }
+        self.outer = lane::enter(lane);
+        self.attached = true;
+        Ok(())
+    }
+
+    /// Unbinds the shard from this thread; no poll stays armed.
+    pub(crate) fn detach(&mut self) {
+        if let Some(lane) = self.take_lane() {
+            let ring = self.drain(lane);
+            self.ring = Some(ring);
+        }
+    }
+
+    fn take_lane(&mut self) -> Option<Lane> {
+        if !std::mem::take(&mut self.attached) {
+            return None;
+        }
+        let outer = self.outer.take();
+        let lane = lane::leave(outer);
+        debug_assert!(lane.is_some());
+        lane
+    }
+
+    fn drain(&mut self, mut lane: Lane) -> Ring {
+        self.unwatched.append(&mut lane.drain());
+        lane.into_ring()
+    }
+
+    /// Serves what is there; waits for more as told.
+    pub(crate) fn turn(&mut self, wait: Wait) {
+        debug_assert!(self.attached);
+        lane::turn(wait);
+    }
+
+    /// See the module docs; step 1 is the caller's.
+    pub(crate) fn shutdown(&mut self) {
+        let messages = self.remote.close_mailbox();
+        let mut fds = Vec::new();
+        for message in messages {
+            match message {
+                Message::Watch(io) => end_wait(&io),
+                Message::Unwatch(token, fd) => {
+                    lane::with(|lane| lane.cancel_now(token));
+                    fds.extend(fd);
+                }
+            }
+        }
+        if let Some(lane) = self.take_lane() {
+            drop(self.drain(lane));
+        }
+        drop(fds);
+        self.ring = None;
+        for io in self.unwatched.drain(..) {
+            end_wait(&io);
+        }
+    }
+
+    /// Takes over what the blocked ring behind `old` watches and was asked to do.
+    fn take_over(&mut self, old: &Arc<Remote>) {
+        for message in old.close_mailbox() {
+            match message {
+                Message::Watch(io) => {
+                    io.with_watch(|watch| {
+                        if matches!(watch.current, Watch::Requested) {
+                            watch.current = Watch::Idle;
+                        }
+                    });
+                    self.unwatched.push(io);
+                }
+                Message::Unwatch(_, fd) => hang_up(fd.as_ref()),
+            }
+        }
+        let watched: Vec<_> = old.slots.lock().resources().cloned().collect();
+        for io in watched {
+            io.with_watch(|watch| {
+                if matches!(&watch.current, Watch::Armed { remote, .. } if Arc::ptr_eq(remote, old)) {
+                    watch.current = Watch::Idle;
+                    watch.abandoned += 1;
+                }
+            });
+            self.unwatched.push(io);
+        }
+    }
+
+    /// Ends a driver whose shard another thread has taken over.
+    pub(crate) fn abandon(&mut self) {
+        if let Some(lane) = self.take_lane() {
+            drop(self.drain(lane));
+        }
+        // What this thread armed after the other one took over: whoever waits arms it again.
+        let mut wakers = Vec::new();
+        for io in self.unwatched.drain(..) {
+            lane::poll_ended(&io, &mut wakers);
+        }
+        lane::wake_all(wakers);
+    }
+}

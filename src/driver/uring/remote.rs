@@ -1,0 +1,149 @@
+//! A ring as other threads see it: a mailbox, a doorbell and a park state.
+//!
+//! # Protocol
+//!
+//! - A message is pushed into the mailbox first; then [`Remote::unpark`] marks the ring
+//!   `NOTIFIED`, and rings the doorbell only if its thread was `PARKED`. The message is never in
+//!   the completion alone: one sent to a dead ring can succeed silently.
+//! - The owner goes `RUNNING` → `PARKED` right before it waits. That fails if it was notified,
+//!   and then it does not wait. So either the notifier sees `PARKED`, or the owner sees
+//!   `NOTIFIED`.
+//! - A closed mailbox takes nothing: the ring has no polls any more, and the sender acts itself.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use crate::driver::scheduled_io::ScheduledIo;
+use crate::loom::sync::Mutex;
+use crate::loom::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use crate::loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
+use crate::sys::uring::{Doorbell, Token};
+
+use super::slots::Slots;
+
+/// The owner runs tasks, or is on its way to.
+const RUNNING: u8 = 0;
+/// The owner waits in its ring.
+const PARKED: u8 = 1;
+/// The owner must look at its mailbox and queues before it waits.
+const NOTIFIED: u8 = 2;
+
+/// What another thread asks of a ring's owner.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// Watch this resource.
+    Watch(Arc<ScheduledIo>),
+    /// Stop watching; then close the descriptor, if one is given.
+    Unwatch(Token, Option<OwnedFd>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Remote {
+    /// The runtime and the shard this ring serves.
+    pub(crate) runtime: u64,
+    pub(crate) shard: usize,
+    state: AtomicU8,
+    pub(crate) doorbell: Doorbell,
+    mailbox: Mutex<Mailbox>,
+    has_mail: AtomicBool,
+    pub(crate) slots: Mutex<Slots>,
+    /// Counts turns: a sibling that sees no progress for a while takes the ring for stalled.
+    turns: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Mailbox {
+    messages: Vec<Message>,
+    closed: bool,
+}
+
+impl Remote {
+    pub(crate) fn new(runtime: u64, shard: usize) -> io::Result<Remote> {
+        Ok(Remote {
+            runtime,
+            shard,
+            state: AtomicU8::new(RUNNING),
+            doorbell: Doorbell::new()?,
+            mailbox: Mutex::default(),
+            has_mail: AtomicBool::new(false),
+            slots: Mutex::default(),
+            turns: AtomicU64::new(0),
+        })
+    }
+
+    /// Delivers `message` and wakes the owner; gives it back if the mailbox is closed.
+    pub(crate) fn send(&self, message: Message) -> Result<(), Message> {
+        {
+            let mut mailbox = self.mailbox.lock();
+            if mailbox.closed {
+                return Err(message);
+            }
+            mailbox.messages.push(message);
+            self.has_mail.store(true, Release);
+        }
+        self.unpark();
+        Ok(())
+    }
+
+    pub(crate) fn has_mail(&self) -> bool {
+        self.has_mail.load(Acquire)
+    }
+
+    /// Moves all messages to `into`.
+    pub(crate) fn receive(&self, into: &mut Vec<Message>) {
+        if self.has_mail() {
+            let mut mailbox = self.mailbox.lock();
+            self.has_mail.store(false, Release);
+            into.append(&mut mailbox.messages);
+        }
+    }
+
+    /// Takes no more messages; returns those not yet received.
+    pub(crate) fn close_mailbox(&self) -> Vec<Message> {
+        let mut mailbox = self.mailbox.lock();
+        mailbox.closed = true;
+        self.has_mail.store(false, Release);
+        std::mem::take(&mut mailbox.messages)
+    }
+
+    /// Makes the owner look around, from any thread.
+    pub(crate) fn unpark(&self) {
+        if self.notify() {
+            super::lane::ring_doorbell(self);
+        }
+    }
+
+    /// Marks the ring notified; `true` if its doorbell must be rung.
+    fn notify(&self) -> bool {
+        self.state.swap(NOTIFIED, SeqCst) == PARKED
+    }
+
+    /// The owner is about to wait; `false` if it must look around instead.
+    pub(super) fn start_parking(&self) -> bool {
+        let parked = self.state.compare_exchange(RUNNING, PARKED, SeqCst, SeqCst).is_ok();
+        if !parked {
+            self.state.store(RUNNING, SeqCst);
+        }
+        parked
+    }
+
+    /// The owner is back.
+    pub(super) fn stop_parking(&self) {
+        self.state.store(RUNNING, SeqCst);
+    }
+
+    pub(crate) fn is_parked(&self) -> bool {
+        self.state.load(Acquire) == PARKED
+    }
+
+    pub(super) fn count_turn(&self) {
+        // One writer: no read-modify-write needed.
+        self.turns.store(self.turns.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+
+    /// A number that changes while the owner makes progress.
+    pub(crate) fn turns(&self) -> u64 {
+        self.turns.load(Relaxed)
+    }
+}

@@ -1,0 +1,155 @@
+//! An I/O object and its registration, bound together for life.
+//!
+//! # Protocol
+//!
+//! 1. The object is made non-blocking, then registered.
+//! 2. Operations go through the registration's readiness.
+//! 3. Drop and `into_inner` take the poll away *before* the descriptor is closed or handed out:
+//!    an armed poll pins the file, and `close` would send no FIN (hazard H01).
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::ops::Deref;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::task::{Context, Poll};
+
+use crate::driver::{Direction, Drained, Interest, Registration};
+use crate::io::ReadBuf;
+use crate::runtime::scheduler;
+use crate::sys;
+
+/// See the module docs.
+pub(crate) struct PollEvented<E: AsRawFd + Into<OwnedFd>> {
+    io: Option<E>,
+    registration: Registration,
+}
+
+impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
+    /// Registers `io`, which must be non-blocking, with the current runtime.
+    ///
+    /// # Panics
+    ///
+    /// Without a current runtime, or if its I/O driver is disabled.
+    #[track_caller]
+    pub(crate) fn new(io: E) -> io::Result<Self> {
+        PollEvented::new_with_interest(io, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// The same for one direction only.
+    #[track_caller]
+    pub(crate) fn new_with_interest(io: E, interest: Interest) -> io::Result<Self> {
+        let handle = scheduler::Handle::current();
+        let registration = Registration::lazy(io.as_raw_fd(), interest, handle.driver().io().clone())?;
+        Ok(PollEvented { io: Some(io), registration })
+    }
+
+    /// The same, but watched from now on, and never tried before the kernel reported it ready.
+    ///
+    /// For objects an early try would misjudge: a FIFO that no writer has opened yet reads as
+    /// ended, though `poll` knows better.
+    ///
+    /// # Panics
+    ///
+    /// Without a current runtime, or if its I/O driver is disabled.
+    #[cfg(feature = "net")]
+    #[track_caller]
+    pub(crate) fn new_watched(io: E, interest: Interest) -> io::Result<Self> {
+        let handle = scheduler::Handle::current();
+        let registration =
+            Registration::new_with_interest_and_handle(io.as_raw_fd(), interest, handle.driver().io().clone())?;
+        Ok(PollEvented { io: Some(io), registration })
+    }
+
+    pub(crate) fn registration(&self) -> &Registration {
+        &self.registration
+    }
+
+    /// Takes the object out; no poll is armed on it any more.
+    ///
+    /// If another thread's ring watches it, that thread is told to stop; until it did, a `close`
+    /// of the descriptor takes effect with that delay.
+    pub(crate) fn into_inner(mut self) -> io::Result<E> {
+        self.registration.deregister();
+        match self.io.take() {
+            Some(io) => Ok(io),
+            None => unreachable!("only drop and into_inner take the object"),
+        }
+    }
+
+    /// Reads once the object is readable.
+    ///
+    /// A read shorter than the buffer has emptied it: the readiness is cleared without the
+    /// further call that would say `WouldBlock`.
+    pub(crate) fn poll_read(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let fd = self.as_raw_fd();
+        self.registration.poll_io(cx, Direction::Read, || {
+            let room = buf.remaining();
+            let n = sys::io::read(fd, buf)?;
+            // Zero is the end of the stream, which stays readable.
+            Ok(((), if 0 < n && n < room { Drained::Yes } else { Drained::No }))
+        })
+    }
+
+    /// Writes once the object is writable.
+    pub(crate) fn poll_write<'a>(&'a self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>>
+    where
+        &'a E: io::Write,
+    {
+        let mut io: &'a E = self;
+        self.poll_drain(cx, buf.len(), || io::Write::write(&mut io, buf))
+    }
+
+    /// Writes from several buffers once the object is writable.
+    pub(crate) fn poll_write_vectored<'a>(
+        &'a self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>>
+    where
+        &'a E: io::Write,
+    {
+        let mut io: &'a E = self;
+        self.poll_drain(cx, bufs.iter().map(|b| b.len()).sum(), || io::Write::write_vectored(&mut io, bufs))
+    }
+
+    fn poll_drain(
+        &self,
+        cx: &mut Context<'_>,
+        len: usize,
+        mut write: impl FnMut() -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        self.registration.poll_io(cx, Direction::Write, || {
+            let n = write()?;
+            Ok((n, if 0 < n && n < len { Drained::Yes } else { Drained::No }))
+        })
+    }
+}
+
+impl<E: AsRawFd + Into<OwnedFd>> Deref for PollEvented<E> {
+    type Target = E;
+
+    fn deref(&self) -> &E {
+        match &self.io {
+            Some(io) => io,
+            None => unreachable!("only drop and into_inner take the object"),
+        }
+    }
+}
+
+impl<E: AsRawFd + Into<OwnedFd>> Drop for PollEvented<E> {
+    fn drop(&mut self) {
+        if let Some(io) = self.io.take() {
+            self.registration.close(io.into());
+        }
+    }
+}
+
+impl<E: AsRawFd + Into<OwnedFd> + fmt::Debug> fmt::Debug for PollEvented<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PollEvented").field("io", &self.io).finish()
+    }
+}
+
+impl<E: AsRawFd + Into<OwnedFd>> UnwindSafe for PollEvented<E> {}
+impl<E: AsRawFd + Into<OwnedFd>> RefUnwindSafe for PollEvented<E> {}

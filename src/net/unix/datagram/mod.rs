@@ -1,0 +1,3 @@
+//! Unix datagram sockets.
+
+pub(crate) mod socket;

@@ -1,0 +1,42 @@
+use crate::runtime::{Callback, TaskCallback};
+
+/// What [`Builder`](crate::runtime::Builder) decided for a scheduler.
+///
+/// Both flavours receive one; it does not change after the runtime was built.
+pub(crate) struct Config {
+    /// Name of the runtime, for [`Handle::name`](crate::runtime::Handle::name).
+    pub(crate) name: Option<String>,
+
+    /// Tasks to run between two looks into the global queue; `None` leaves it to the scheduler.
+    pub(crate) global_queue_interval: Option<u32>,
+
+    /// Tasks to run between two turns of the driver.
+    pub(crate) event_interval: u32,
+
+    /// Runs on a worker that is about to sleep.
+    pub(crate) before_park: Option<Callback>,
+
+    /// Runs on a worker that woke up.
+    pub(crate) after_unpark: Option<Callback>,
+
+    /// Runs before a task is handed to the scheduler.
+    pub(crate) before_spawn: Option<TaskCallback>,
+
+    /// Runs after a task has ended, however it ended.
+    pub(crate) after_termination: Option<TaskCallback>,
+
+    /// Runs before each poll of a task.
+    #[cfg(tokio_unstable)]
+    pub(crate) before_poll: Option<TaskCallback>,
+
+    /// Runs after each poll of a task.
+    #[cfg(tokio_unstable)]
+    pub(crate) after_poll: Option<TaskCallback>,
+
+    /// Whether a task woken by the running task goes to the queue instead of the LIFO slot.
+    pub(crate) disable_lifo_slot: bool,
+
+    /// What a panic in a spawned task does to the runtime.
+    #[cfg(tokio_unstable)]
+    pub(crate) unhandled_panic: crate::runtime::UnhandledPanic,
+}

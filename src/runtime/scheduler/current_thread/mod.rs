@@ -1,0 +1,269 @@
+//! The `current_thread` flavour: all tasks run on whichever thread calls `block_on`.
+//!
+//! # Protocol
+//!
+//! * There is one [`Core`] (run queue and counters) and one driver. Together they lie in
+//!   [`CurrentThread`], or belong to the one thread that is driving the scheduler.
+//! * `block_on` takes them. While another thread has them, it polls its own future only, and waits
+//!   for that future or for the core to become free, whichever is first.
+//! * A [`CoreGuard`] gives both back, also when the future panics, and tells one waiting thread.
+//!   The driver is attached to the driving thread for exactly as long as the guard lives.
+//! * The driving thread pushes woken tasks to the local queue, without a lock. All others push to
+//!   the injection queue and then unpark the driver.
+//! * The waker of a `block_on` future sets the flag `woken`, which is part of "there is work to
+//!   do", and unparks the driver if it comes from another thread.
+//! * No borrow of the core is held while user code runs.
+//!
+//! # Shutdown
+//!
+//! 1. The list of tasks is closed and each task in it is cancelled: its future is dropped here.
+//! 2. The local queue is drained and refuses tasks from now on.
+//! 3. The injection queue is closed and drained. No reference to a runnable task is left.
+//! 4. The last counters are published.
+//! 5. The driver shuts down: timers fire with an error, operations are cancelled, the ring closes.
+
+mod core;
+use self::core::Core;
+pub(crate) use self::core::Context;
+
+mod handle;
+pub(crate) use handle::Handle;
+
+use crate::driver::{self, Driver};
+use crate::loom::sync::Mutex;
+use crate::runtime::{Config, blocking, context, scheduler};
+use crate::upstream::sync::Notify;
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll::Ready;
+use std::task::Waker;
+use std::thread::{self, ThreadId};
+
+/// The owner of a `current_thread` scheduler.
+pub(crate) struct CurrentThread {
+    /// `None` while a thread drives the scheduler.
+    idle: Mutex<Option<Idle>>,
+    /// Tells one waiting `block_on` that the core is free again.
+    freed: Notify,
+}
+
+/// What it takes to drive the scheduler.
+struct Idle {
+    core: Box<Core>,
+    driver: Box<Driver>,
+}
+
+/// The right to drive the scheduler; the core and the driver go back when it is dropped.
+struct CoreGuard<'a> {
+    scheduler: &'a CurrentThread,
+    /// Holds the core.
+    context: scheduler::Context,
+    /// `Some` until the guard is dropped.
+    driver: Option<Box<Driver>>,
+}
+
+impl CurrentThread {
+    /// Makes the scheduler. `local_tid` is the owning thread of a `LocalRuntime`.
+    pub(crate) fn new(
+        driver: Driver,
+        driver_handle: driver::Handle,
+        blocking_spawner: blocking::Spawner,
+        config: Config,
+        local_tid: Option<ThreadId>,
+    ) -> (CurrentThread, Arc<Handle>) {
+        let handle = Arc::new(Handle::new(
+            driver_handle,
+            blocking_spawner,
+            config,
+            local_tid,
+        ));
+        let scheduler = CurrentThread {
+            idle: Mutex::new(Some(Idle {
+                core: Box::new(Core::new(&handle)),
+                driver: Box::new(driver),
+            })),
+            freed: Notify::new(),
+        };
+        (scheduler, handle)
+    }
+
+    /// Runs `future` to its end, and the scheduler's tasks meanwhile unless another thread does.
+    #[track_caller]
+    pub(crate) fn block_on<F: Future>(&self, handle: &scheduler::Handle, future: F) -> F::Output {
+        let mut future = pin!(future);
+
+        context::enter_runtime(handle, false, |blocking| {
+            let handle = handle.as_current_thread();
+
+            loop {
+                if let Some(guard) = self.take_core(handle) {
+                    handle.worker_metrics(0).set_thread_id(thread::current().id());
+                    return guard.block_on(future);
+                }
+
+                let mut freed = pin!(self.freed.notified());
+                let output = blocking.block_on(poll_fn(|cx| {
+                    if freed.as_mut().poll(cx).is_ready() {
+                        return Ready(None);
+                    }
+                    future.as_mut().poll(cx).map(Some)
+                }));
+                if let Some(output) = output {
+                    return output;
+                }
+            }
+        })
+    }
+
+    fn take_core(&self, handle: &Arc<Handle>) -> Option<CoreGuard<'_>> {
+        let Idle { core, driver } = self.idle.lock().take()?;
+        Some(CoreGuard {
+            scheduler: self,
+            context: scheduler::Context::CurrentThread(Context::new(handle.clone(), core)),
+            driver: Some(driver),
+        })
+    }
+
+    /// Shuts down; see the [module's steps](self).
+    pub(crate) fn shutdown(&mut self, handle: &scheduler::Handle) {
+        let handle = handle.as_current_thread();
+
+        let mut guard = match self.take_core(handle) {
+            Some(guard) => guard,
+            // Another panic would abort the process.
+            None if thread::panicking() => return,
+            None => panic!("Oh no! We never placed the Core back, this is a bug!"),
+        };
+
+        // Without a context (this thread's locals are being destroyed) a destructor that spawns
+        // fails, as it would anyway.
+        if context::with_current(|_| ()).is_ok() {
+            context::set_scheduler(&guard.context, || guard.context().shutdown());
+        } else {
+            guard.context().shutdown();
+        }
+
+        if let Some(driver) = &mut guard.driver {
+            driver.shutdown(&handle.driver);
+        }
+    }
+}
+
+impl fmt::Debug for CurrentThread {
+    fn fmt(&self, fmt: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt.debug_struct("CurrentThread").finish()
+    }
+}
+
+impl CoreGuard<'_> {
+    fn context(&self) -> &Context {
+        self.context.expect_current_thread()
+    }
+
+    #[track_caller]
+    fn block_on<F: Future>(mut self, future: Pin<&mut F>) -> F::Output {
+        let output = {
+            let context = self.context.expect_current_thread();
+            let driver = self.driver.as_deref_mut().expect("taken by `drop` only");
+            let attached = Attached::new(driver);
+            context::set_scheduler(&self.context, || run(context, attached.driver, future))
+        };
+        drop(self);
+
+        match output {
+            Some(output) => output,
+            None => panic!(
+                "a spawned task panicked and the runtime is configured to shut down on unhandled panic"
+            ),
+        }
+    }
+}
+
+impl Drop for CoreGuard<'_> {
+    fn drop(&mut self) {
+        let Some(driver) = self.driver.take() else { return };
+        let core = self.context().take_core();
+        *self.scheduler.idle.lock() = Some(Idle { core, driver });
+        self.scheduler.freed.notify_one();
+    }
+}
+
+/// Ties the driver to this thread until dropped.
+struct Attached<'a> {
+    driver: &'a mut Driver,
+}
+
+impl<'a> Attached<'a> {
+    fn new(driver: &'a mut Driver) -> Attached<'a> {
+        driver.attach();
+        Attached { driver }
+    }
+}
+
+impl Drop for Attached<'_> {
+    fn drop(&mut self) {
+        self.driver.detach();
+    }
+}
+
+/// The scheduler's loop. Returns `None` if a task's panic shut the scheduler down.
+fn run<F: Future>(
+    context: &Context,
+    driver: &mut Driver,
+    mut future: Pin<&mut F>,
+) -> Option<F::Output> {
+    let handle = context.handle();
+    let waker = Waker::from(handle.clone());
+    let mut cx = std::task::Context::from_waker(&waker);
+
+    // A wake-up before this poll is one for this poll.
+    handle.reset_woken();
+    context.start_processing();
+    if let Ready(output) = context::whole_budget(|| future.as_mut().poll(&mut cx)) {
+        context.end_processing();
+        return Some(output);
+    }
+    context::renew_budget(|| turns(context, driver, future, &mut cx))
+}
+
+fn turns<F: Future>(
+    context: &Context,
+    driver: &mut Driver,
+    mut future: Pin<&mut F>,
+    cx: &mut std::task::Context<'_>,
+) -> Option<F::Output> {
+    let handle = context.handle();
+    let event_interval = handle.config().event_interval;
+    'turn: loop {
+        if handle.reset_woken() {
+            if let Ready(output) = context::budget(|| future.as_mut().poll(cx)) {
+                return Some(output);
+            }
+        }
+
+        for _ in 0..event_interval {
+            if context.unhandled_panic() {
+                return None;
+            }
+            let Some(task) = context.next_task() else {
+                context.end_processing();
+                if context.has_pending_work() {
+                    context.park_yield(driver);
+                } else {
+                    context.park(driver);
+                }
+                context.start_processing();
+                continue 'turn;
+            };
+            context.run_task(task);
+        }
+
+        // Time for timers and I/O, however many tasks are ready.
+        context.end_processing();
+        context.park_yield(driver);
+        context.start_processing();
+    }
+}

@@ -1,0 +1,250 @@
+//! The scheduler as seen from any thread.
+
+use super::idle::Idle;
+use super::queue::{self, Steal};
+use super::worker::{Context, Core};
+use crate::driver::{self, Driver};
+use crate::loom::sync::Mutex;
+use crate::runtime::scheduler::{self, Inject};
+use crate::runtime::task::{
+    self, JoinHandle, Notified, OwnedTasks, Schedule, SpawnLocation, Task, TaskHarnessScheduleHooks,
+};
+use crate::runtime::{Config, SchedulerMetrics, TaskHooks, TaskMeta, WorkerMetrics, blocking, context};
+
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::num::NonZeroU64;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::{Arc, Condvar};
+
+/// The shared half of a multi-thread scheduler.
+pub(crate) struct Handle {
+    pub(super) shared: Shared,
+    pub(crate) driver: driver::Handle,
+    pub(crate) blocking_spawner: blocking::Spawner,
+    pub(crate) task_hooks: TaskHooks,
+}
+
+pub(super) struct Shared {
+    pub(super) workers: Box<[WorkerShared]>,
+    pub(super) inject: Inject<Arc<Handle>>,
+    pub(super) idle: Idle,
+    pub(super) owned: OwnedTasks<Arc<Handle>>,
+    pub(super) is_shutdown: AtomicBool,
+    /// Step 4 of the shutdown: how many workers have cancelled all tasks.
+    pub(super) tasks_cancelled: std::sync::Mutex<usize>,
+    pub(super) all_cancelled: Condvar,
+    pub(super) config: Config,
+    scheduler_metrics: SchedulerMetrics,
+}
+
+/// What others may do with a worker.
+pub(super) struct WorkerShared {
+    pub(super) steal: Steal<Arc<Handle>>,
+    pub(super) metrics: WorkerMetrics,
+    /// The core, while no thread runs it.
+    pub(super) core: Mutex<Option<Box<Core>>>,
+}
+
+impl Handle {
+    pub(super) fn new(
+        driver: driver::Handle,
+        drivers: Vec<Driver>,
+        blocking_spawner: blocking::Spawner,
+        config: Config,
+    ) -> (Arc<Handle>, Vec<Box<Core>>) {
+        let n = drivers.len();
+        let mut workers = Vec::with_capacity(n);
+        let mut cores = Vec::with_capacity(n);
+        for driver in drivers {
+            let (steal, local) = queue::local();
+            let metrics = WorkerMetrics::new();
+            cores.push(Box::new(Core::new(local, driver, &config, &metrics)));
+            workers.push(WorkerShared { steal, metrics, core: Mutex::new(None) });
+        }
+        let handle = Handle {
+            task_hooks: TaskHooks::from_config(&config),
+            shared: Shared {
+                workers: workers.into_boxed_slice(),
+                inject: Inject::new(),
+                idle: Idle::new(n),
+                owned: OwnedTasks::new(n),
+                is_shutdown: AtomicBool::new(false),
+                tasks_cancelled: std::sync::Mutex::new(0),
+                all_cancelled: Condvar::new(),
+                config,
+                scheduler_metrics: SchedulerMetrics::new(),
+            },
+            driver,
+            blocking_spawner,
+        };
+        (Arc::new(handle), cores)
+    }
+
+    /// Spawns a task.
+    #[track_caller]
+    pub(crate) fn spawn<F>(me: &Arc<Self>, future: F, id: task::Id, spawned_at: SpawnLocation) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let (handle, notified) = me.shared.owned.bind(future, me.clone(), id, spawned_at);
+        me.task_hooks.spawn(&TaskMeta { id, spawned_at, _phantom: PhantomData });
+        if let Some(notified) = notified {
+            me.schedule_task(notified, false);
+        }
+        handle
+    }
+
+    /// Queues a task: on this thread's worker if it is one of ours, else in the injection queue.
+    pub(super) fn schedule_task(self: &Arc<Self>, task: Notified<Arc<Handle>>, is_yield: bool) {
+        let remote = context::with_scheduler(|cx| match cx {
+            Some(scheduler::Context::MultiThread(cx)) if Arc::ptr_eq(self, cx.handle()) => {
+                cx.schedule_local(task, is_yield)
+            }
+            _ => Some(task),
+        });
+        if let Some(task) = remote {
+            self.shared.scheduler_metrics.inc_remote_schedule_count();
+            self.shared.inject.push(task);
+            self.notify_parked();
+        }
+    }
+
+    /// Wakes a sleeping worker, if there is one and nobody looks for work already.
+    pub(super) fn notify_parked(&self) {
+        if let Some(worker) = self.shared.idle.worker_to_notify() {
+            self.driver.unpark_shard(worker);
+        }
+    }
+
+    /// The last searcher's second look; see [`Idle`].
+    pub(super) fn notify_if_work_pending(&self) {
+        let pending = self.shared.workers.iter().any(|w| !w.steal.is_empty());
+        if pending || !self.shared.inject.is_empty() {
+            self.notify_parked();
+        }
+    }
+
+    pub(super) fn is_shutdown(&self) -> bool {
+        self.shared.is_shutdown.load(Acquire)
+    }
+
+    /// Step 1 of the [shutdown](super).
+    pub(crate) fn shutdown(&self) {
+        self.shared.is_shutdown.store(true, Release);
+        if self.shared.inject.close() {
+            for worker in 0..self.num_workers() {
+                self.driver.unpark_shard(worker);
+            }
+        }
+    }
+
+    pub(crate) fn num_workers(&self) -> usize {
+        self.shared.workers.len()
+    }
+
+    pub(crate) fn num_alive_tasks(&self) -> usize {
+        self.shared.owned.num_alive_tasks()
+    }
+
+    pub(crate) fn injection_queue_depth(&self) -> usize {
+        self.shared.inject.len()
+    }
+
+    pub(crate) fn worker_metrics(&self, worker: usize) -> &WorkerMetrics {
+        &self.shared.workers[worker].metrics
+    }
+
+    pub(crate) fn owned_id(&self) -> NonZeroU64 {
+        self.shared.owned.id
+    }
+
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.shared.config.name.as_deref()
+    }
+}
+
+#[cfg(tokio_unstable)]
+impl Handle {
+    pub(crate) fn spawned_tasks_count(&self) -> u64 {
+        self.shared.owned.spawned_tasks_count()
+    }
+
+    pub(crate) fn num_blocking_threads(&self) -> usize {
+        // The workers themselves run on threads of that pool.
+        self.blocking_spawner.num_blocking_threads()
+    }
+
+    pub(crate) fn num_idle_blocking_threads(&self) -> usize {
+        self.blocking_spawner.num_idle_threads()
+    }
+
+    pub(crate) fn blocking_queue_depth(&self) -> usize {
+        self.blocking_spawner.queue_depth()
+    }
+
+    pub(crate) fn scheduler_metrics(&self) -> &SchedulerMetrics {
+        &self.shared.scheduler_metrics
+    }
+
+    pub(crate) fn worker_local_queue_depth(&self, worker: usize) -> usize {
+        self.shared.workers[worker].steal.len()
+    }
+}
+
+impl Schedule for Arc<Handle> {
+    fn release(&self, task: &Task<Self>) -> Option<Task<Self>> {
+        self.shared.owned.remove(task)
+    }
+
+    fn schedule(&self, task: Notified<Self>) {
+        self.schedule_task(task, false);
+    }
+
+    fn yield_now(&self, task: Notified<Self>) {
+        self.schedule_task(task, true);
+    }
+
+    fn hooks(&self) -> TaskHarnessScheduleHooks {
+        TaskHarnessScheduleHooks { task_terminate_callback: self.task_hooks.task_terminate_callback.clone() }
+    }
+}
+
+impl Context {
+    /// Queues a task on this worker; gives it back if this thread has no core at the moment.
+    fn schedule_local(&self, task: Notified<Arc<Handle>>, is_yield: bool) -> Option<Notified<Arc<Handle>>> {
+        let mut core = self.core.borrow_mut();
+        let Some(core) = core.as_mut() else { return Some(task) };
+        let inject = &self.handle().shared.inject;
+        core.stats.inc_local_schedule_count();
+
+        // A woken task goes first: what it waits for is still in the cache. One that yielded goes
+        // to the back of the queue.
+        let pushed = if is_yield || !core.lifo_enabled {
+            core.push(task, inject);
+            true
+        } else {
+            match core.run_queue.swap_lifo(task) {
+                Some(previous) => {
+                    core.push(previous, inject);
+                    true
+                }
+                None => false,
+            }
+        };
+        // During a turn of the driver one wake-up at its end is enough.
+        if pushed && !core.in_turn {
+            self.handle().notify_parked();
+        }
+        None
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("multi_thread::Handle { ... }").finish()
+    }
+}

@@ -1,0 +1,455 @@
+//! A worker's loop.
+
+use super::handle::Handle;
+use super::queue::Local;
+use crate::driver::Driver;
+use crate::runtime::scheduler::{self, Defer, Inject};
+use crate::runtime::task::Notified;
+use crate::runtime::{Config, MetricsBatch, WorkerMetrics, context};
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::task::Waker;
+use std::thread;
+use std::time::Duration;
+
+use upstream::task::coop;
+
+/// How many tasks run between two looks into the injection queue, unless the builder says.
+const DEFAULT_GLOBAL_QUEUE_INTERVAL: u32 = 61;
+/// How often in a row the LIFO slot may go before the queue: a pair of tasks that wake each
+/// other must not starve the others.
+const MAX_LIFO_POLLS: usize = 3;
+
+type Task = Notified<Arc<Handle>>;
+
+/// The movable run state of a worker; see the [module docs](super).
+pub(crate) struct Core {
+    tick: u32,
+    pub(super) lifo_enabled: bool,
+    lifo_allowed: bool,
+    pub(super) run_queue: Local<Arc<Handle>>,
+    is_searching: bool,
+    is_shutdown: bool,
+    /// Wakers run as part of a turn of the driver.
+    pub(super) in_turn: bool,
+    global_queue_interval: u32,
+    /// The driver made for this worker's first thread, until that thread takes it.
+    driver: Option<Driver>,
+    pub(super) stats: MetricsBatch,
+}
+
+impl Core {
+    pub(super) fn new(
+        run_queue: Local<Arc<Handle>>,
+        driver: Driver,
+        config: &Config,
+        metrics: &WorkerMetrics,
+    ) -> Core {
+        Core {
+            tick: 0,
+            lifo_enabled: !config.disable_lifo_slot,
+            lifo_allowed: !config.disable_lifo_slot,
+            run_queue,
+            is_searching: false,
+            is_shutdown: false,
+            in_turn: false,
+            global_queue_interval: config.global_queue_interval.unwrap_or(DEFAULT_GLOBAL_QUEUE_INTERVAL),
+            driver: Some(driver),
+            stats: MetricsBatch::new(metrics),
+        }
+    }
+
+    /// Appends a task to the local queue, and half of a full queue to the injection queue.
+    pub(super) fn push(&mut self, task: Task, inject: &Inject<Arc<Handle>>) {
+        let stats = &mut self.stats;
+        self.run_queue.push(task, |batch| {
+            stats.incr_overflow_count();
+            inject.push_batch(batch);
+        });
+    }
+
+    fn next_local_task(&mut self) -> Option<Task> {
+        self.run_queue.take_lifo().or_else(|| self.run_queue.pop())
+    }
+}
+
+/// The scheduler as seen from a thread that is a worker.
+///
+/// It is reachable through [`context::with_scheduler`] while tasks and wakers run, so the core
+/// is borrowed for single steps only.
+pub(crate) struct Context {
+    worker: Worker,
+    /// `None` while the core is in the hands of the loop below, or of another thread.
+    pub(super) core: RefCell<Option<Box<Core>>>,
+    pub(super) defer: Defer,
+    driver: RefCell<Driver>,
+    /// The core went to another thread for good: this thread is to leave.
+    pub(super) lost_core: Cell<bool>,
+}
+
+/// A worker, to be run by some thread.
+#[derive(Clone)]
+pub(super) struct Worker {
+    pub(super) handle: Arc<Handle>,
+    pub(super) index: usize,
+}
+
+/// The workers of a new scheduler, with their cores in their slots.
+pub(super) fn workers(handle: &Arc<Handle>, cores: Vec<Box<Core>>) -> Vec<Worker> {
+    let with_core = |(index, core): (usize, Box<Core>)| {
+        *handle.shared.workers[index].core.lock() = Some(core);
+        Worker { handle: handle.clone(), index }
+    };
+    cores.into_iter().enumerate().map(with_core).collect()
+}
+
+impl Worker {
+    /// Has a thread of the blocking pool run this worker.
+    pub(super) fn launch(self) {
+        let handle = self.handle.clone();
+        let rt = crate::runtime::Handle { inner: scheduler::Handle::MultiThread(handle.clone()) };
+        drop(handle.blocking_spawner.spawn_blocking(&rt, move || self.run()));
+    }
+
+    pub(super) fn take_core(&self) -> Option<Box<Core>> {
+        self.handle.shared.workers[self.index].core.lock().take()
+    }
+
+    pub(super) fn put_core(&self, core: Box<Core>) {
+        *self.handle.shared.workers[self.index].core.lock() = Some(core);
+    }
+
+    fn metrics(&self) -> &WorkerMetrics {
+        &self.handle.shared.workers[self.index].metrics
+    }
+
+    /// Runs the worker on this thread, if nobody else does.
+    fn run(self) {
+        let Some(mut core) = self.take_core() else { return };
+        let driver = match core.driver.take() {
+            Some(driver) => Ok(driver),
+            // Another thread runs this worker's first driver and is blocked.
+            None => self.handle.driver.replace_driver(self.index),
+        };
+        let driver = match driver {
+            Ok(driver) => driver,
+            Err(_) => {
+                // No ring for this thread: the blocked one goes on when it returns.
+                self.put_core(core);
+                return;
+            }
+        };
+        self.metrics().set_thread_id(thread::current().id());
+
+        let handle = scheduler::Handle::MultiThread(self.handle.clone());
+        context::enter_runtime(&handle, true, |_| {
+            let cx = scheduler::Context::MultiThread(Context {
+                worker: self,
+                core: RefCell::new(None),
+                defer: Defer::new(),
+                driver: RefCell::new(driver),
+                lost_core: Cell::new(false),
+            });
+            context::set_scheduler(&cx, || cx.expect_multi_thread().run(core));
+        });
+    }
+}
+
+/// The loop's right to go on: the core. `None`: it went to another thread.
+type Run = Option<Box<Core>>;
+
+impl Context {
+    pub(super) fn handle(&self) -> &Arc<Handle> {
+        &self.worker.handle
+    }
+
+    pub(super) fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    pub(crate) fn worker_index(&self) -> usize {
+        self.worker.index
+    }
+
+    pub(crate) fn defer(&self, waker: &Waker) {
+        // Without a core there is no turn after which to wake it.
+        if self.core.borrow().is_none() {
+            waker.wake_by_ref();
+        } else {
+            self.defer.defer(waker);
+        }
+    }
+
+    fn run(&self, mut core: Box<Core>) {
+        self.driver.borrow_mut().attach();
+        core.stats.start_processing_scheduled_tasks();
+
+        while !core.is_shutdown {
+            core.tick = core.tick.wrapping_add(1);
+            if core.tick % self.handle().shared.config.event_interval == 0 {
+                core = self.turn(core, Some(Duration::ZERO));
+                self.maintain(&mut core);
+            }
+
+            let next = self.next_task(&mut core);
+            if let Some(task) = next {
+                match self.run_task(task, core) {
+                    Some(back) => core = back,
+                    None => return self.leave(),
+                }
+                continue;
+            }
+
+            core.stats.end_processing_scheduled_tasks();
+            let stolen = self.steal_work(&mut core);
+            if let Some(task) = stolen {
+                core.stats.start_processing_scheduled_tasks();
+                match self.run_task(task, core) {
+                    Some(back) => core = back,
+                    None => return self.leave(),
+                }
+            } else {
+                // Tasks that yielded come back after one look at the driver.
+                core = if self.defer.is_empty() { self.park(core) } else { self.turn(core, Some(Duration::ZERO)) };
+                self.maintain(&mut core);
+                core.stats.start_processing_scheduled_tasks();
+            }
+        }
+
+        self.shut_down(core);
+    }
+
+    /// The core is another thread's now: this one's ring gives up what it watches.
+    fn leave(&self) {
+        self.driver.borrow_mut().abandon();
+        // What this thread's last task deferred.
+        self.defer.wake();
+    }
+
+    /// Publishes counters and notices a shutdown.
+    fn maintain(&self, core: &mut Core) {
+        core.stats.submit(self.worker.metrics(), 0);
+        core.is_shutdown = core.is_shutdown || self.handle().is_shutdown();
+    }
+
+    // ===== tasks =====
+
+    fn next_task(&self, core: &mut Core) -> Option<Task> {
+        let inject = &self.handle().shared.inject;
+        if core.tick % core.global_queue_interval == 0 {
+            inject.pop().or_else(|| core.next_local_task())
+        } else {
+            core.next_local_task().or_else(|| self.take_injected(core))
+        }
+    }
+
+    /// Takes this worker's share of the injection queue.
+    fn take_injected(&self, core: &mut Core) -> Option<Task> {
+        let shared = &self.handle().shared;
+        let len = shared.inject.len();
+        if len == 0 {
+            return None;
+        }
+        let share = len / shared.workers.len() + 1;
+        // Half of the queue at the most: the tasks to come need room too.
+        let n = share.min(core.run_queue.room()).min(super::queue::CAPACITY / 2).max(1);
+        let mut batch = std::collections::VecDeque::with_capacity(n);
+        shared.inject.pop_n(n, &mut batch);
+        let first = batch.pop_front();
+        for task in batch {
+            core.push(task, &shared.inject);
+        }
+        first
+    }
+
+    /// Runs a task, and those it wakes into the LIFO slot, on one budget.
+    fn run_task(&self, task: Task, mut core: Box<Core>) -> Run {
+        self.stop_searching(&mut core);
+        core.stats.start_poll();
+        *self.core.borrow_mut() = Some(core);
+
+        context::budget(|| {
+            self.poll(task);
+            let mut lifo_polls = 0;
+            loop {
+                let mut slot = self.core.borrow_mut();
+                // Gone: `block_in_place` handed the core to another thread.
+                let core = slot.as_mut()?;
+                let next = core.run_queue.take_lifo();
+                let Some(task) = next else {
+                    core.lifo_enabled = core.lifo_allowed;
+                    return slot.take();
+                };
+                if !coop::has_budget_remaining() {
+                    core.push(task, &self.handle().shared.inject);
+                    core.lifo_enabled = core.lifo_allowed;
+                    return slot.take();
+                }
+                lifo_polls += 1;
+                if lifo_polls >= MAX_LIFO_POLLS {
+                    core.lifo_enabled = false;
+                }
+                core.stats.start_poll();
+                drop(slot);
+                self.poll(task);
+            }
+        })
+    }
+
+    #[inline]
+    fn poll(&self, task: Task) {
+        let task = self.handle().shared.owned.assert_owner(task);
+
+        #[cfg(tokio_unstable)]
+        let meta = task.task_meta(None);
+        #[cfg(tokio_unstable)]
+        self.handle().task_hooks.poll_start_callback(&meta);
+
+        task.run();
+
+        #[cfg(tokio_unstable)]
+        self.handle().task_hooks.poll_stop_callback(&meta);
+    }
+
+    /// Looks for work in the other workers' queues, then in the injection queue.
+    fn steal_work(&self, core: &mut Core) -> Option<Task> {
+        let shared = &self.handle().shared;
+        if !core.is_searching {
+            core.is_searching = shared.idle.start_searching();
+            if !core.is_searching {
+                return None;
+            }
+        }
+        let n = shared.workers.len();
+        let start = context::thread_rng_n(n as u32) as usize;
+        for worker in (start..n).chain(0..start) {
+            if worker == self.worker.index {
+                continue;
+            }
+            if let Some((task, count)) = shared.workers[worker].steal.steal_into(&mut core.run_queue) {
+                core.stats.incr_steal_count(count as u16);
+                core.stats.incr_steal_operations();
+                return Some(task);
+            }
+        }
+        self.take_injected(core)
+    }
+
+    fn stop_searching(&self, core: &mut Core) {
+        if std::mem::take(&mut core.is_searching) && self.handle().shared.idle.stop_searching() {
+            // The last searcher found something: where there is one there may be more.
+            self.handle().notify_parked();
+        }
+    }
+
+    // ===== sleeping =====
+
+    /// Sleeps until there is something to do.
+    fn park(&self, mut core: Box<Core>) -> Box<Core> {
+        let handle = self.handle();
+        if let Some(before_park) = &handle.shared.config.before_park {
+            core = self.with_core_in_place(core, || before_park());
+        }
+        if self.start_sleeping(&mut core) {
+            while !core.is_shutdown {
+                core.stats.about_to_park();
+                core.stats.submit(self.worker.metrics(), 0);
+                core = self.turn(core, None);
+                core.stats.unparked();
+                self.maintain(&mut core);
+                if self.stop_sleeping(&mut core) {
+                    break;
+                }
+            }
+        }
+        if let Some(after_unpark) = &handle.shared.config.after_unpark {
+            core = self.with_core_in_place(core, || after_unpark());
+        }
+        core
+    }
+
+    /// Runs `f`, which may wake tasks, with the core where wakers find it.
+    fn with_core_in_place(&self, core: Box<Core>, f: impl FnOnce()) -> Box<Core> {
+        *self.core.borrow_mut() = Some(core);
+        f();
+        self.core.borrow_mut().take().expect("core missing")
+    }
+
+    /// Turns the driver: waits up to `limit` (`None`: for ever) and runs the wakers.
+    fn turn(&self, mut core: Box<Core>, limit: Option<Duration>) -> Box<Core> {
+        core.in_turn = true;
+        core = self.with_core_in_place(core, || {
+            let driver = &mut *self.driver.borrow_mut();
+            match limit {
+                None => driver.park(&self.handle().driver),
+                Some(limit) => driver.park_timeout(&self.handle().driver, limit),
+            }
+            self.defer.wake();
+        });
+        core.in_turn = false;
+        // This worker runs one of them next; others may have the rest.
+        if !core.is_searching && core.run_queue.len() > 1 {
+            self.handle().notify_parked();
+        }
+        core
+    }
+
+    /// Counts this worker as sleeping, unless it has tasks.
+    fn start_sleeping(&self, core: &mut Core) -> bool {
+        if !core.run_queue.is_empty() {
+            return false;
+        }
+        let was_last = self.handle().shared.idle.start_sleeping(self.worker.index, core.is_searching);
+        core.is_searching = false;
+        if was_last {
+            self.handle().notify_if_work_pending();
+        }
+        true
+    }
+
+    /// Did something come up? If so this worker counts as running again.
+    fn stop_sleeping(&self, core: &mut Core) -> bool {
+        let idle = &self.handle().shared.idle;
+        if !core.run_queue.is_empty() {
+            // Its own ring woke it, or else a notifier, which counted it as searching.
+            core.is_searching = !idle.wake_up(self.worker.index);
+            return true;
+        }
+        if idle.is_sleeping(self.worker.index) {
+            return false;
+        }
+        core.is_searching = true;
+        true
+    }
+
+    // ===== stopping =====
+
+    /// Steps 3 to 5 of the [shutdown](super).
+    fn shut_down(&self, mut core: Box<Core>) {
+        let shared = &self.handle().shared;
+        // 3. Destructors may wake tasks: those go nowhere, the injection queue is closed.
+        shared.owned.close_and_shutdown_all(self.worker.index);
+
+        // 4.
+        let mut cancelled = shared.tasks_cancelled.lock().unwrap_or_else(|e| e.into_inner());
+        *cancelled += 1;
+        if *cancelled == shared.workers.len() {
+            shared.all_cancelled.notify_all();
+        }
+        while *cancelled < shared.workers.len() {
+            cancelled = shared.all_cancelled.wait(cancelled).unwrap_or_else(|e| e.into_inner());
+        }
+        drop(cancelled);
+
+        // 5.
+        while let Some(task) = core.next_local_task() {
+            drop(task);
+        }
+        while let Some(task) = shared.inject.pop() {
+            drop(task);
+        }
+        core.stats.submit(self.worker.metrics(), 0);
+        self.driver.borrow_mut().shutdown(&self.handle().driver);
+    }
+}

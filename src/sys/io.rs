@@ -1,0 +1,37 @@
+//! `read` on a plain descriptor, into memory that need not be initialised, and `shutdown`.
+//!
+//! # Safety
+//!
+//! The kernel writes at most the length of the part it is given, and exactly the bytes it
+//! counts are declared initialised. A descriptor that was closed or reused is an I/O error or
+//! somebody else's data, never unsound memory.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::RawFd;
+
+use upstream::io::ReadBuf;
+
+/// What one call takes at the most (`MAX_RW_COUNT` of Linux).
+const MAX_LEN: usize = 0x7fff_f000;
+
+/// Reads into the unfilled part of `buf`; returns how much.
+pub(crate) fn read(fd: RawFd, buf: &mut ReadBuf<'_>) -> io::Result<usize> {
+    // SAFETY: nothing here de-initialises what is initialised.
+    let spare = unsafe { buf.unfilled_mut() };
+    // SAFETY: the part outlives the call, and the kernel writes no further than its length.
+    let n = unsafe { libc::read(fd, spare.as_mut_ptr().cast(), spare.len().min(MAX_LEN)) };
+    let n = usize::try_from(n).map_err(|_| io::Error::last_os_error())?;
+    assert!(n <= spare.len(), "read {n} bytes into room for {}", spare.len());
+    // SAFETY: the kernel wrote that many bytes at the front of the part.
+    unsafe { buf.assume_init(n) };
+    buf.advance(n);
+    Ok(n)
+}
+
+/// `shutdown(SHUT_RDWR)`, whatever the descriptor is: only a connected or listening socket
+/// takes notice.
+pub(crate) fn shutdown(fd: RawFd) {
+    // SAFETY: no memory is passed.
+    unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
+}

@@ -1,0 +1,25 @@
+//! L0: all talk with the kernel. No `Waker`, no task.
+//!
+//! # The backend contract
+//!
+//! What the driver asks of a ring:
+//!
+//! - [`uring::Ring::new`] makes a ring that belongs to no thread yet; `enable` binds it to the
+//!   calling thread, and from then on only that thread may call `push`, `enter` and `reap`.
+//! - `push` never loses an entry: what does not fit is kept and goes in with a later `enter`.
+//! - `enter` submits everything pushed and, if asked, waits. Every errno has an arm in
+//!   [`uring::EnterError`].
+//! - `reap` hands out completions in order; their tokens may be stale, and the caller must
+//!   check them.
+
+#[cfg_attr(not(feature = "net"), allow(dead_code))]
+pub(crate) mod foreign;
+pub(crate) mod io;
+pub(crate) mod poll;
+#[cfg(feature = "net")]
+pub(crate) mod peer_cred;
+#[cfg(feature = "net")]
+pub(crate) mod pipe;
+#[cfg(feature = "net")]
+pub(crate) mod socket;
+pub(crate) mod uring;

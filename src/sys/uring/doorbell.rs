@@ -1,0 +1,129 @@
+//! Waking a thread that waits in its ring.
+//!
+//! From another worker it is a `MSG_RING` entry in that worker's own ring. A thread without a
+//! ring uses `IORING_REGISTER_SEND_MSG_RING` (6.13), or, where that is unknown, an eventfd that
+//! the ring watches.
+//!
+//! The lock is held while the message is sent: a ring is only closed, or given to another
+//! runtime, after [`Doorbell::remove`], so a message never reaches a stranger that got the
+//! same descriptor number.
+//!
+//! # Safety
+//!
+//! Two raw system calls: a register call with a zeroed entry that outlives it, and `eventfd`.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::OnceLock;
+
+use crate::loom::sync::Mutex;
+
+use super::token::{Kind, Token};
+
+/// `IORING_REGISTER_SEND_MSG_RING`: an `io_uring_register` opcode that needs no ring.
+const IORING_REGISTER_SEND_MSG_RING: libc::c_uint = 31;
+const IORING_OP_MSG_RING: u8 = 40;
+
+/// The door of one ring.
+#[derive(Debug)]
+pub(crate) struct Doorbell {
+    ring: Mutex<Option<RawFd>>,
+    /// Only where the kernel cannot send to a ring without a ring.
+    event: Option<OwnedFd>,
+}
+
+impl Doorbell {
+    /// A door without a ring behind it.
+    pub(crate) fn new() -> io::Result<Doorbell> {
+        let event = if can_send_without_ring() { None } else { Some(eventfd()?) };
+        Ok(Doorbell { ring: Mutex::new(None), event })
+    }
+
+    /// Puts the ring `fd` behind the door; returns the descriptor it must watch, if any.
+    pub(crate) fn install(&self, fd: RawFd) -> Option<RawFd> {
+        *self.ring.lock() = Some(fd);
+        self.event.as_ref().map(AsRawFd::as_raw_fd)
+    }
+
+    /// Takes the ring away. Once this returned nobody sends to it any more. Tells whether it
+    /// still watches a descriptor.
+    pub(crate) fn remove(&self) -> bool {
+        *self.ring.lock() = None;
+        self.event.is_some()
+    }
+
+    /// Sends through `send`, with the ring's descriptor; nothing is behind the door any more if
+    /// this returns `None`.
+    pub(crate) fn ring_with<R>(&self, send: impl FnOnce(RawFd) -> R) -> Option<R> {
+        let ring = self.ring.lock();
+        ring.map(send)
+    }
+
+    /// Wakes the ring from a thread that has none.
+    pub(crate) fn ring(&self) {
+        self.ring_with(|fd| {
+            let sent = match &self.event {
+                Some(event) => write_eventfd(event),
+                None => send_msg_ring(fd, Token::new(Kind::Doorbell, 0, 0)),
+            };
+            debug_assert!(sent.is_ok(), "doorbell: {sent:?}");
+        });
+    }
+}
+
+/// The ABI of `struct io_uring_sqe`, as far as a message needs it.
+#[repr(C)]
+#[derive(Default)]
+struct MessageSqe {
+    opcode: u8,
+    flags: u8,
+    ioprio: u16,
+    fd: i32,
+    /// The `user_data` of the completion at the target.
+    off: u64,
+    /// `IORING_MSG_DATA` is 0.
+    addr: u64,
+    /// The `res` of the completion at the target.
+    len: u32,
+    msg_ring_flags: u32,
+    user_data: u64,
+    rest: [u64; 3],
+}
+
+const _: () = assert!(size_of::<MessageSqe>() == 64);
+
+fn send_msg_ring(target: RawFd, token: Token) -> io::Result<()> {
+    let sqe = MessageSqe { opcode: IORING_OP_MSG_RING, fd: target, off: token.into_raw(), ..MessageSqe::default() };
+    // SAFETY: the entry is fully initialised and outlives the call; the kernel reads 64 bytes.
+    let result = unsafe {
+        libc::syscall(libc::SYS_io_uring_register, -1, IORING_REGISTER_SEND_MSG_RING, &raw const sqe, 1)
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Does the kernel know `IORING_REGISTER_SEND_MSG_RING`? Asked once, with a target that is no
+/// ring: a kernel that knows it says `EBADF`, others `EINVAL` (or the process may not at all).
+fn can_send_without_ring() -> bool {
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        let answer = send_msg_ring(-1, Token::new(Kind::Doorbell, 0, 0));
+        matches!(answer, Err(e) if e.raw_os_error() == Some(libc::EBADF))
+    })
+}
+
+fn eventfd() -> io::Result<OwnedFd> {
+    // SAFETY: no memory is passed; the descriptor returned is ours alone.
+    unsafe {
+        let fd = libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK);
+        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
+    }
+}
+
+fn write_eventfd(event: &OwnedFd) -> io::Result<()> {
+    let one = 1u64;
+    // SAFETY: eight bytes that outlive the call.
+    let written = unsafe { libc::write(event.as_raw_fd(), (&raw const one).cast(), 8) };
+    // The counter is never read, only watched; at its limit (2^64 - 2) a write would block.
+    if written < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

@@ -1,0 +1,261 @@
+//! A ring, bound to one thread.
+//!
+//! # Flags
+//!
+//! - `SINGLE_ISSUER` + `DEFER_TASKRUN` (6.1): completions are finished only inside this thread's
+//!   own `enter`. Plain and `COOP_TASKRUN` rings were measured to make the thread's blocking
+//!   system calls return `EINTR` whenever a watched file becomes ready; these do not.
+//! - `R_DISABLED` (5.10): set up by the thread that builds the runtime, which can report an
+//!   error, and bound to the worker that enables it.
+//! - `SUBMIT_ALL` (5.18): one bad entry does not stop the rest of a batch.
+//! - `CQSIZE`: completions outnumber submissions, since watches are multishot.
+//! - `TASKRUN_FLAG` (5.19): the ring says when an `enter` would find something, so a busy worker
+//!   looks at a word in memory instead of making a system call.
+//! - `NO_SQARRAY` (6.6): tried first, left out where unknown.
+//!
+//! # Safety
+//!
+//! Entries pushed to the kernel hold no pointers: polls, cancels and messages carry numbers
+//! only. The single raw `enter` passes no argument struct but a timespec that outlives it.
+#![allow(unsafe_code)]
+
+use std::collections::VecDeque;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
+
+use io_uring::{EnterFlags, IoUring, types};
+
+use super::cache::{self, Home};
+use super::token::Token;
+use super::{Cqe, Sqe};
+
+/// How long an `enter` may wait for a completion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// Not at all.
+    No,
+    /// At most this long.
+    For(Duration),
+    /// Until there is one.
+    Forever,
+}
+
+/// Why an `enter` returned early. Only `Broken` is not part of normal life.
+#[derive(Debug)]
+pub(crate) enum EnterError {
+    /// `EINTR`: a signal handler ran.
+    Interrupted,
+    /// `ETIME`: the wait was over before a completion came.
+    TimedOut,
+    /// `EAGAIN`, `EBUSY`, `ENOMEM`: the kernel is short of memory or completions wait to be
+    /// reaped. What was pushed stays in the queue; reap, then try again.
+    Backpressure,
+    /// The kernel refuses the ring itself: it was closed under us (`EBADF`, `EBADFD`, `ENXIO`),
+    /// used on a wrong thread (`EEXIST`), or the process was forbidden `io_uring` after it had
+    /// started (`EPERM`, `EACCES`, `ENOSYS`, `EOPNOTSUPP`); or it finds our call wrong (`EINVAL`, `EFAULT`).
+    Broken(io::Error),
+}
+
+impl EnterError {
+    fn from_os(error: io::Error) -> EnterError {
+        match error.raw_os_error() {
+            Some(libc::EINTR) => EnterError::Interrupted,
+            Some(libc::ETIME) => EnterError::TimedOut,
+            // EBADR: completions were dropped, which rings with IORING_FEAT_NODROP (5.5) do only
+            // when out of memory; the watches they ended are armed again like any other.
+            Some(libc::EAGAIN | libc::EBUSY | libc::ENOMEM | libc::EBADR) => EnterError::Backpressure,
+            Some(
+                libc::EBADF | libc::EBADFD | libc::ENXIO | libc::EEXIST | libc::EPERM | libc::EACCES | libc::ENOSYS
+                | libc::EOPNOTSUPP | libc::EINVAL | libc::EFAULT,
+            ) => EnterError::Broken(error),
+            Some(_) | None => EnterError::Broken(error),
+        }
+    }
+}
+
+/// An `io_uring` instance.
+pub(crate) struct Ring {
+    io: ManuallyDrop<IoUring>,
+    /// The thread this ring is bound to; `None` before `enable`.
+    home: Option<Home>,
+    /// Entries that did not fit into the submission queue.
+    backlog: VecDeque<Sqe>,
+    /// Entries the kernel holds no terminal completion of yet are the caller's to count; a ring
+    /// with any is not reused.
+    clean: bool,
+}
+
+/// Submission entries; more are kept in the backlog.
+const SQ_ENTRIES: u32 = 256;
+/// Completion entries; the kernel keeps what overflows.
+const CQ_ENTRIES: u32 = 1024;
+
+impl Ring {
+    /// A ring for a thread that is yet to start.
+    pub(crate) fn new() -> io::Result<Ring> {
+        let io = match setup(true) {
+            Err(e) if e.raw_os_error() == Some(libc::EINVAL) => setup(false)?,
+            other => other?,
+        };
+        Ok(Ring { io: ManuallyDrop::new(io), home: None, backlog: VecDeque::new(), clean: true })
+    }
+
+    /// A ring bound to the calling thread: one it used before, or a new one.
+    pub(crate) fn for_this_thread() -> io::Result<Ring> {
+        if let Some((io, home)) = cache::take() {
+            return Ok(Ring { io: ManuallyDrop::new(io), home: Some(home), backlog: VecDeque::new(), clean: true });
+        }
+        let mut ring = Ring::new()?;
+        ring.enable()?;
+        Ok(ring)
+    }
+
+    /// Binds the ring to the calling thread.
+    pub(crate) fn enable(&mut self) -> io::Result<()> {
+        debug_assert!(self.home.is_none());
+        self.io.submitter().register_enable_rings()?;
+        self.home = Some(Home::current());
+        Ok(())
+    }
+
+    /// Is the ring bound, and to another thread than this?
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.home.as_ref().is_some_and(|home| !home.is_current())
+    }
+
+    /// Is the ring bound to a thread?
+    pub(crate) fn is_bound(&self) -> bool {
+        self.home.is_some()
+    }
+
+    pub(crate) fn as_raw_fd(&self) -> RawFd {
+        self.io.as_raw_fd()
+    }
+
+    /// Says that operations are still in flight, so this ring must not serve another owner.
+    pub(crate) fn mark_unclean(&mut self) {
+        self.clean = false;
+    }
+
+    /// Queues `sqe` for the next `enter`.
+    pub(crate) fn push(&mut self, sqe: Sqe) {
+        if !self.backlog.is_empty() || !self.try_push(&sqe) {
+            self.backlog.push_back(sqe);
+            self.refill();
+        }
+    }
+
+    fn try_push(&mut self, sqe: &Sqe) -> bool {
+        // SAFETY: entries hold no pointers (see the module docs).
+        unsafe { self.io.submission().push(&sqe.0).is_ok() }
+    }
+
+    /// Moves the backlog into the queue, submitting what is in the way.
+    fn refill(&mut self) {
+        while let Some(sqe) = self.backlog.pop_front() {
+            if self.try_push(&sqe) {
+                continue;
+            }
+            let submitted = self.io.submit();
+            if self.try_push(&sqe) {
+                continue;
+            }
+            // Backpressure: the entry waits for the next `enter`, which reports the errno.
+            drop(submitted);
+            self.backlog.push_front(sqe);
+            return;
+        }
+    }
+
+    /// Would an `enter` that does not wait have anything to do?
+    pub(crate) fn has_work(&mut self) -> bool {
+        if !self.backlog.is_empty() {
+            return true;
+        }
+        let sq = self.io.submission();
+        if !sq.is_empty() || sq.taskrun() || sq.cq_overflow() {
+            return true;
+        }
+        drop(sq);
+        !self.io.completion().is_empty()
+    }
+
+    /// Submits what was pushed, runs the ring's deferred work and waits for a completion.
+    pub(crate) fn enter(&mut self, wait: Wait) -> Result<(), EnterError> {
+        if !self.backlog.is_empty() {
+            self.refill();
+        }
+        let has_completions = !self.io.completion().is_empty();
+        let pending = self.io.submission().len() as u32;
+        let submitter = self.io.submitter();
+        let result = match wait {
+            // A wait with completions at hand would sleep for one more.
+            Wait::For(limit) if !has_completions => {
+                let ts = types::Timespec::new().sec(limit.as_secs()).nsec(limit.subsec_nanos());
+                submitter.submit_with_args(1, &types::SubmitArgs::new().timespec(&ts))
+            }
+            Wait::Forever if !has_completions => submitter.submit_and_wait(1),
+            Wait::No | Wait::For(_) | Wait::Forever => {
+                // SAFETY: no argument struct is passed. GETEVENTS runs the deferred work even with
+                // nothing to wait for; the safe wrappers leave it out in that case.
+                unsafe { submitter.enter::<libc::sigset_t>(pending, 0, EnterFlags::GETEVENTS.bits(), None) }
+            }
+        };
+        result.map(drop).map_err(EnterError::from_os)
+    }
+
+    /// Moves all completions to the end of `into`.
+    pub(crate) fn reap(&mut self, into: &mut Vec<Cqe>) {
+        into.extend(self.io.completion().map(|cqe| Cqe {
+            token: Token::from_raw(cqe.user_data()),
+            result: cqe.result(),
+            more: io_uring::cqueue::more(cqe.flags()),
+        }));
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        // SAFETY: taken once, here.
+        let io = unsafe { ManuallyDrop::take(&mut self.io) };
+        match self.home.take() {
+            // A closed ring makes a later blocking call of its thread return `EINTR`, so a clean
+            // one goes back to its thread, which closes it when it exits.
+            Some(home) if self.clean && self.backlog.is_empty() => home.give_back(io),
+            _ => drop(io),
+        }
+    }
+}
+
+fn setup(no_sqarray: bool) -> io::Result<IoUring> {
+    let mut builder = IoUring::builder();
+    builder
+        .setup_single_issuer()
+        .setup_defer_taskrun()
+        .setup_taskrun_flag()
+        .setup_submit_all()
+        .setup_r_disabled()
+        .setup_cqsize(CQ_ENTRIES);
+    if no_sqarray {
+        builder.setup_no_sqarray();
+    }
+    builder.build(SQ_ENTRIES)
+}
+
+/// The same error with a sentence on what to do about it.
+pub(crate) fn explain_setup_error(error: io::Error) -> io::Error {
+    let advice = match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => {
+            "io_uring is forbidden here: a container's seccomp profile, or the sysctl kernel.io_uring_disabled"
+        }
+        Some(libc::ENOSYS) => "this kernel has no io_uring, or a seccomp profile hides it",
+        Some(libc::EINVAL) => "this kernel's io_uring is too old: Linux 6.1 or newer is needed",
+        Some(libc::ENOMEM) => "locked memory is used up: raise RLIMIT_MEMLOCK (ulimit -l)",
+        Some(libc::EMFILE) => "the process has no file descriptors left: raise RLIMIT_NOFILE (ulimit -n)",
+        Some(libc::ENFILE) => "the system has no file descriptors left (fs.file-max)",
+        _ => "io_uring_setup failed",
+    };
+    io::Error::new(error.kind(), format!("cannot create an io_uring: {error} ({advice})"))
+}

@@ -1,0 +1,756 @@
+//! A scheduler for tasks that are not `Send`, inside a single future.
+//!
+//! # Protocol
+//!
+//! * A [`LocalSet`] belongs to the thread that made it, and so do its tasks: each is polled and
+//!   dropped there. Wakers and `JoinHandle`s of the tasks may be anywhere.
+//! * [`Shared`] is what the wakers reach. Its [`Local`] part, the run queue and the list of tasks,
+//!   opens on the owner's thread only; other threads use the remote queue.
+//! * Tasks run in [`LocalSet::tick`], which a poll of the set, or of `run_until`, calls. A task
+//!   scheduled at any other time wakes whoever polled the set last.
+//! * [`CURRENT`] holds the set that the thread is in: because it is being polled, or through
+//!   [`LocalSet::enter`].
+//!
+//! # Shutdown (drop)
+//!
+//! 1. The list of tasks is closed and each task in it is cancelled: its future is dropped.
+//! 2. The run queue is drained. The tasks are cancelled; only references are left in it.
+//! 3. The remote queue is closed and drained: later wake-ups from other threads do nothing.
+//! 4. The waker of the last poll is dropped.
+//!
+//! # Safety
+//!
+//! [`OwnerOnly`] lets `Shared` be shared between threads although it holds values that are not
+//! thread-safe. It hands them out after comparing the thread's number with the owner's; numbers
+//! are never used twice. It is sound to drop it elsewhere because step 1 and 2 leave it empty
+//! (a set that is leaked instead of dropped keeps its `Shared` alive).
+
+#![allow(unsafe_code)]
+
+use crate::loom::sync::Mutex;
+use crate::runtime::scheduler::{self, Inject, current_thread};
+use crate::runtime::task::{
+    self, JoinHandle, LocalOwnedTasks, Schedule, SpawnLocation, Task, TaskHarnessScheduleHooks,
+};
+use crate::runtime::{self, AutoBox, Runtime, ThreadId, context};
+use crate::util::trace::SpawnMeta;
+
+use pin_project_lite::pin_project;
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::mem;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+/// The run queue's initial capacity.
+const INITIAL_CAPACITY: usize = 64;
+
+/// Tasks polled in one tick before the set yields to its surroundings.
+const MAX_TASKS_PER_TICK: usize = 61;
+
+/// Every so many tasks the remote queue comes first.
+const REMOTE_FIRST_INTERVAL: u8 = 31;
+
+/// A set of tasks that all run on the thread that made the set.
+///
+/// Futures spawned on it need not be `Send`. They run while the set itself is being awaited, which
+/// ends when all of them are done, or while a future passed to [`run_until`](LocalSet::run_until)
+/// or [`block_on`](LocalSet::block_on) is.
+///
+/// A set cannot move to another thread, so it cannot be used inside [`tokio::spawn`]: use it in
+/// `#[tokio::main]` or `block_on`. To run such tasks on a thread of their own, start one, build a
+/// `current_thread` runtime there, `block_on` a set, and send the work through a channel; or
+/// use a [`LocalRuntime`](crate::runtime::LocalRuntime), which needs no set.
+///
+/// ```
+/// use std::rc::Rc;
+/// use tokio::task::{self, LocalSet};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let local = LocalSet::new();
+/// let word = Rc::new("not Send");
+///
+/// let copy = word.clone();
+/// local.spawn_local(async move { assert_eq!(*copy, "not Send") });
+///
+/// let length = local
+///     .run_until(async { task::spawn_local(async move { word.len() }).await })
+///     .await;
+/// assert_eq!(length.unwrap(), 8);
+///
+/// local.await;
+/// # }
+/// ```
+///
+/// Dropping the set drops its tasks.
+///
+/// [`tokio::spawn`]: crate::task::spawn
+pub struct LocalSet {
+    tick: Cell<u8>,
+    context: Rc<Context>,
+    /// Neither `Send` nor `Sync`.
+    _not_send: PhantomData<*const ()>,
+}
+
+/// What [`CURRENT`] refers to.
+struct Context {
+    shared: Arc<Shared>,
+    /// A task panicked, and the set is configured to shut down on that.
+    unhandled_panic: Cell<bool>,
+}
+
+/// What the tasks refer to as their scheduler.
+struct Shared {
+    local: OwnerOnly<Local>,
+    /// Tasks woken by other threads.
+    remote: Inject<Arc<Shared>>,
+    /// Whoever polled the set last.
+    waker: WakerCell,
+    #[cfg(tokio_unstable)]
+    unhandled_panic: runtime::UnhandledPanic,
+}
+
+/// What only the owner's thread touches.
+struct Local {
+    queue: RefCell<VecDeque<Notified>>,
+    owned: LocalOwnedTasks<Arc<Shared>>,
+}
+
+type Notified = task::Notified<Arc<Shared>>;
+
+// ===== the thread's current set =====
+
+thread_local! {
+    static CURRENT: Current = const {
+        Current { context: RefCell::new(None), wake_on_schedule: Cell::new(false) }
+    };
+}
+
+struct Current {
+    context: RefCell<Option<Rc<Context>>>,
+    /// The set was entered but is not being polled: it must be woken to see a new task.
+    wake_on_schedule: Cell<bool>,
+}
+
+/// What was current before.
+struct Previous {
+    context: Option<Rc<Context>>,
+    wake_on_schedule: bool,
+}
+
+impl Current {
+    fn replace(&self, new: Previous) -> Previous {
+        Previous {
+            context: self.context.replace(new.context),
+            wake_on_schedule: self.wake_on_schedule.replace(new.wake_on_schedule),
+        }
+    }
+
+    /// Makes `context` current, as a set that is being polled.
+    fn enter(&self, context: Rc<Context>) -> PollGuard<'_> {
+        let previous = self.replace(Previous {
+            context: Some(context),
+            wake_on_schedule: false,
+        });
+        PollGuard {
+            current: self,
+            previous: Some(previous),
+        }
+    }
+
+    /// The set the thread is in.
+    fn get() -> Option<Rc<Context>> {
+        CURRENT
+            .try_with(|current| current.context.borrow().clone())
+            .ok()
+            .flatten()
+    }
+
+    /// Is the set of `shared` being polled by this thread right now?
+    fn is_polling(shared: &Shared) -> bool {
+        CURRENT
+            .try_with(|current| {
+                !current.wake_on_schedule.get()
+                    && matches!(&*current.context.borrow(), Some(cx) if std::ptr::eq(&*cx.shared, shared))
+            })
+            .unwrap_or(false)
+    }
+}
+
+struct PollGuard<'a> {
+    current: &'a Current,
+    previous: Option<Previous>,
+}
+
+impl Drop for PollGuard<'_> {
+    fn drop(&mut self) {
+        if let Some(previous) = self.previous.take() {
+            self.current.replace(previous);
+        }
+    }
+}
+
+/// Leaves the context of a [`LocalSet`] when dropped; see [`LocalSet::enter`].
+pub struct LocalEnterGuard {
+    context: Option<Rc<Context>>,
+    wake_on_schedule: bool,
+}
+
+impl Drop for LocalEnterGuard {
+    fn drop(&mut self) {
+        let previous = Previous {
+            context: self.context.take(),
+            wake_on_schedule: self.wake_on_schedule,
+        };
+        // The thread may be ending, its locals gone: then there is nothing to restore.
+        let _ = CURRENT.try_with(|current| current.replace(previous));
+    }
+}
+
+impl fmt::Debug for LocalEnterGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalEnterGuard").finish()
+    }
+}
+
+// ===== spawn_local =====
+
+/// Spawns a future, `Send` or not, on the current [`LocalSet`] or [`LocalRuntime`].
+///
+/// It runs on this thread, whether or not the returned handle is awaited, while the set or runtime
+/// is running. [`tokio::spawn`] inside a `LocalSet` spawns on the runtime instead.
+///
+/// # Panics
+///
+/// Outside of both, and in the context of a `LocalRuntime` on another thread than its own.
+///
+/// ```
+/// use std::rc::Rc;
+/// use tokio::task::{self, LocalSet};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let answer = LocalSet::new()
+///     .run_until(async {
+///         let six = Rc::new(6);
+///         task::spawn_local(async move { *six * 7 }).await.unwrap()
+///     })
+///     .await;
+/// assert_eq!(answer, 42);
+/// # }
+/// ```
+///
+/// [`LocalRuntime`]: crate::runtime::LocalRuntime
+/// [`tokio::spawn`]: crate::task::spawn
+#[track_caller]
+pub fn spawn_local<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    let meta = SpawnMeta::new_unnamed(size_of::<F>());
+    if AutoBox::<F>::SHOULD_BOX {
+        spawn_local_inner(Box::pin(future), meta)
+    } else {
+        spawn_local_inner(future, meta)
+    }
+}
+
+#[track_caller]
+pub(super) fn spawn_local_inner<F>(future: F, meta: SpawnMeta<'_>) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    let local_runtime = context::with_current(|handle| match handle {
+        scheduler::Handle::CurrentThread(inner) if handle.is_local() => {
+            Some((inner.clone(), handle.can_spawn_local_on_local_runtime()))
+        }
+        _ => None,
+    });
+
+    match local_runtime {
+        Ok(Some((handle, true))) => {
+            // SAFETY: this is the scheduler of a `LocalRuntime`, and this thread owns it.
+            unsafe {
+                current_thread::Handle::spawn_local(
+                    &handle,
+                    future,
+                    task::Id::next(),
+                    meta.spawned_at,
+                )
+            }
+        }
+        Ok(Some((_, false))) => panic!(
+            "Local tasks can only be spawned on a LocalRuntime from the thread the runtime was created on"
+        ),
+        Ok(None) | Err(_) => match Current::get() {
+            Some(context) => context.spawn(future, meta.spawned_at),
+            None => panic!(
+                "`spawn_local` called from outside of a `task::LocalSet` or `runtime::LocalRuntime`"
+            ),
+        },
+    }
+}
+
+// ===== impl LocalSet =====
+
+impl LocalSet {
+    /// Makes an empty set, which belongs to this thread.
+    pub fn new() -> LocalSet {
+        LocalSet {
+            tick: Cell::new(0),
+            context: Rc::new(Context {
+                shared: Arc::new(Shared {
+                    local: OwnerOnly::new(Local {
+                        queue: RefCell::new(VecDeque::with_capacity(INITIAL_CAPACITY)),
+                        owned: LocalOwnedTasks::new(),
+                    }),
+                    remote: Inject::new(),
+                    waker: WakerCell::new(),
+                    #[cfg(tokio_unstable)]
+                    unhandled_panic: runtime::UnhandledPanic::Ignore,
+                }),
+                unhandled_panic: Cell::new(false),
+            }),
+            _not_send: PhantomData,
+        }
+    }
+
+    /// Enters the set: until the guard is dropped, [`spawn_local`] spawns on it.
+    ///
+    /// The tasks do not run before the set is awaited, or `run_until` or `block_on` is called.
+    ///
+    /// ```
+    /// use tokio::task::{self, LocalSet};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let local = LocalSet::new();
+    /// let guard = local.enter();
+    /// let task = task::spawn_local(async { 5 });
+    /// drop(guard);
+    /// local.await;
+    /// assert_eq!(task.await.unwrap(), 5);
+    /// # }
+    /// ```
+    pub fn enter(&self) -> LocalEnterGuard {
+        let previous = CURRENT.with(|current| {
+            current.replace(Previous {
+                context: Some(self.context.clone()),
+                wake_on_schedule: true,
+            })
+        });
+        LocalEnterGuard {
+            context: previous.context,
+            wake_on_schedule: previous.wake_on_schedule,
+        }
+    }
+
+    /// Spawns a future on the set, also while the set is not running.
+    ///
+    /// It starts to run when the set does, whether or not the returned handle is awaited.
+    #[track_caller]
+    pub fn spawn_local<F>(&self, future: F) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let meta = SpawnMeta::new_unnamed(size_of::<F>());
+        if AutoBox::<F>::SHOULD_BOX {
+            self.spawn_named(Box::pin(future), meta)
+        } else {
+            self.spawn_named(future, meta)
+        }
+    }
+
+    /// Runs a future to its end on `rt`, and the tasks of this set meanwhile.
+    ///
+    /// # Panics
+    ///
+    /// If `future` panics, or if called in asynchronous code. Inside the set
+    /// [`block_in_place`](crate::task::block_in_place) panics too: use
+    /// [`spawn_blocking`](crate::task::spawn_blocking).
+    ///
+    /// ```
+    /// use tokio::runtime::Runtime;
+    /// use tokio::task::{self, LocalSet};
+    ///
+    /// let rt = Runtime::new().unwrap();
+    /// let local = LocalSet::new();
+    /// let sum = local.block_on(&rt, async { task::spawn_local(async { 1 + 1 }).await });
+    /// assert_eq!(sum.unwrap(), 2);
+    /// ```
+    #[track_caller]
+    pub fn block_on<F>(&self, rt: &Runtime, future: F) -> F::Output
+    where
+        F: Future,
+    {
+        rt.block_on(self.run_until(future))
+    }
+
+    /// Runs a future to its end, and the tasks of this set meanwhile.
+    ///
+    /// Tasks that are not done by then stay in the set; they go on with the next `run_until`, or
+    /// when the set is awaited.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe if `future` is.
+    pub async fn run_until<F>(&self, future: F) -> F::Output
+    where
+        F: Future,
+    {
+        let run_until = RunUntil {
+            local_set: self,
+            future,
+        };
+        run_until.await
+    }
+
+    #[track_caller]
+    pub(in crate::task) fn spawn_named<F>(
+        &self,
+        future: F,
+        meta: SpawnMeta<'_>,
+    ) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let handle = self.context.spawn(future, meta.spawned_at);
+        // Whoever polls the set may not know yet that there is something to run.
+        self.context.shared.waker.wake();
+        handle
+    }
+
+    /// The set's id, different from that of any runtime or set that lives at the same time.
+    pub fn id(&self) -> runtime::Id {
+        runtime::Id::new(self.local().owned.id)
+    }
+
+    fn local(&self) -> &Local {
+        // SAFETY: a `LocalSet` is neither `Send` nor `Sync`: we are on the thread that made it.
+        unsafe { self.context.shared.local.get_unchecked() }
+    }
+
+    /// Runs tasks, each with a budget of its own. Returns whether there may be more of them ready.
+    fn tick(&self) -> bool {
+        context::nested_budget(|| self.run_tasks())
+    }
+
+    fn run_tasks(&self) -> bool {
+        for _ in 0..MAX_TASKS_PER_TICK {
+            assert!(
+                !self.context.unhandled_panic.get(),
+                "a spawned task panicked and the LocalSet is configured to shutdown on unhandled panic"
+            );
+
+            let Some(task) = self.next_task() else {
+                return false;
+            };
+            let task = self.local().owned.assert_owner(task);
+            context::budget(|| task.run());
+        }
+        true
+    }
+
+    fn next_task(&self) -> Option<Notified> {
+        let tick = self.tick.get();
+        self.tick.set(tick.wrapping_add(1));
+
+        let local = || self.local().queue.borrow_mut().pop_front();
+        let remote = || self.context.shared.remote.pop();
+        if tick % REMOTE_FIRST_INTERVAL == 0 {
+            remote().or_else(local)
+        } else {
+            local().or_else(remote)
+        }
+    }
+
+    /// Calls `f` with this set as the current one; without, if the thread's locals are gone.
+    fn with<R>(&self, f: impl FnOnce() -> R) -> R {
+        let mut f = Some(f);
+        let mut call = || f.take().map(|f| f());
+        CURRENT
+            .try_with(|current| {
+                let _guard = current.enter(self.context.clone());
+                call()
+            })
+            .unwrap_or_else(|_destroyed| call())
+            .expect("called once")
+    }
+}
+
+#[cfg(tokio_unstable)]
+impl LocalSet {
+    /// Sets what a panic in a task does to the set.
+    ///
+    /// By default it does nothing: the `JoinHandle` reports it. With
+    /// [`UnhandledPanic::ShutdownRuntime`](runtime::UnhandledPanic) all other tasks are cancelled and
+    /// every further poll of the set panics.
+    ///
+    /// # Panics
+    ///
+    /// If the set already has tasks or is running.
+    pub fn unhandled_panic(&mut self, behavior: runtime::UnhandledPanic) -> &mut Self {
+        Rc::get_mut(&mut self.context)
+            .and_then(|cx| Arc::get_mut(&mut cx.shared))
+            .expect("Unhandled Panic behavior modified after starting LocalSet")
+            .unhandled_panic = behavior;
+        self
+    }
+}
+
+impl fmt::Debug for LocalSet {
+    fn fmt(&self, fmt: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt.debug_struct("LocalSet").finish()
+    }
+}
+
+impl Default for LocalSet {
+    fn default() -> LocalSet {
+        LocalSet::new()
+    }
+}
+
+impl Future for LocalSet {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<()> {
+        let _no_blocking = context::disallow_block_in_place();
+
+        // Before the queues are looked at, so that a later wake-up is not lost.
+        self.context.shared.waker.register(cx.waker());
+
+        if self.with(|| self.tick()) {
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        } else if self.local().owned.is_empty() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+impl Drop for LocalSet {
+    fn drop(&mut self) {
+        // The numbers are those of the module's documentation.
+        self.with(|| {
+            let _no_blocking = context::disallow_block_in_place();
+            let local = self.local();
+
+            // 1.
+            local.owned.close_and_shutdown_all();
+
+            // 2.
+            let tasks = mem::take(&mut *local.queue.borrow_mut());
+            drop(tasks);
+
+            // 3.
+            let remote = &self.context.shared.remote;
+            remote.close();
+            while let Some(task) = remote.pop() {
+                drop(task);
+            }
+
+            // 4.
+            self.context.shared.waker.clear();
+
+            assert!(local.owned.is_empty());
+        });
+    }
+}
+
+pin_project! {
+    /// The future of [`LocalSet::run_until`].
+    #[derive(Debug)]
+    struct RunUntil<'a, F> {
+        local_set: &'a LocalSet,
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for RunUntil<'_, F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> Poll<F::Output> {
+        let me = self.project();
+
+        me.local_set.with(|| {
+            me.local_set.context.shared.waker.register(cx.waker());
+            let _no_blocking = context::disallow_block_in_place();
+
+            if let Poll::Ready(output) = me.future.poll(cx) {
+                return Poll::Ready(output);
+            }
+            if me.local_set.tick() {
+                cx.waker().wake_by_ref();
+            }
+            Poll::Pending
+        })
+    }
+}
+
+// ===== the scheduler =====
+
+impl Context {
+    #[track_caller]
+    fn spawn<F>(&self, future: F, spawned_at: SpawnLocation) -> JoinHandle<F::Output>
+    where
+        F: Future + 'static,
+        F::Output: 'static,
+    {
+        let (handle, notified) =
+            self.shared
+                .local()
+                .owned
+                .bind(future, self.shared.clone(), task::Id::next(), spawned_at);
+        if let Some(notified) = notified {
+            self.shared.schedule(notified);
+        }
+        handle
+    }
+}
+
+impl Shared {
+    /// For callers that are on the owner's thread by construction.
+    #[track_caller]
+    fn local(&self) -> &Local {
+        self.local
+            .get()
+            .expect("a `LocalSet`'s tasks must not be accessed by another thread")
+    }
+}
+
+impl Schedule for Arc<Shared> {
+    fn release(&self, task: &Task<Self>) -> Option<Task<Self>> {
+        self.local().owned.remove(task)
+    }
+
+    fn schedule(&self, task: Notified) {
+        match self.local.get() {
+            Some(local) => {
+                local.queue.borrow_mut().push_back(task);
+                // A set that is being polled looks at its queue before it returns.
+                if !Current::is_polling(self) {
+                    self.waker.wake();
+                }
+            }
+            None => {
+                // Of a set that was dropped, this queue is closed and the waker is gone.
+                self.remote.push(task);
+                self.waker.wake();
+            }
+        }
+    }
+
+    fn hooks(&self) -> TaskHarnessScheduleHooks {
+        // Hooks belong to a runtime; a set may be polled on several.
+        TaskHarnessScheduleHooks {
+            task_terminate_callback: None,
+        }
+    }
+
+    #[cfg(tokio_unstable)]
+    fn unhandled_panic(&self) {
+        match self.unhandled_panic {
+            runtime::UnhandledPanic::Ignore => {}
+            runtime::UnhandledPanic::ShutdownRuntime => match Current::get() {
+                Some(cx) if Arc::ptr_eq(self, &cx.shared) => {
+                    cx.unhandled_panic.set(true);
+                    self.local().owned.close_and_shutdown_all();
+                }
+                _ => unreachable!("a task is polled by its own set"),
+            },
+        }
+    }
+}
+
+// ===== parts =====
+
+/// A value that only the thread that made it can reach.
+struct OwnerOnly<T> {
+    owner: ThreadId,
+    value: T,
+}
+
+// SAFETY: see the module's documentation. References to the value are given out on the owner's
+// thread only, and when another thread drops it, it is empty.
+unsafe impl<T> Send for OwnerOnly<T> {}
+// SAFETY: as above.
+unsafe impl<T> Sync for OwnerOnly<T> {}
+
+thread_local! {
+    /// Has no destructor, so it is there until the thread's very end.
+    static THREAD_ID: ThreadId = ThreadId::next();
+}
+
+impl<T> OwnerOnly<T> {
+    fn new(value: T) -> OwnerOnly<T> {
+        OwnerOnly {
+            owner: THREAD_ID.with(|id| *id),
+            value,
+        }
+    }
+
+    /// The value, on the owner's thread.
+    #[inline]
+    fn get(&self) -> Option<&T> {
+        (THREAD_ID.with(|id| *id) == self.owner).then_some(&self.value)
+    }
+
+    /// The value.
+    ///
+    /// # Safety
+    ///
+    /// The caller must be on the owner's thread.
+    #[inline]
+    unsafe fn get_unchecked(&self) -> &T {
+        debug_assert!(self.get().is_some());
+        &self.value
+    }
+}
+
+/// The waker of the last poll, until it is woken.
+struct WakerCell(Mutex<Option<Waker>>);
+
+impl WakerCell {
+    fn new() -> WakerCell {
+        WakerCell(Mutex::new(None))
+    }
+
+    /// Replaces the waker.
+    fn register(&self, waker: &Waker) {
+        if matches!(&*self.0.lock(), Some(old) if old.will_wake(waker)) {
+            return;
+        }
+        // Clone and drop are foreign code: not under the lock.
+        let new = waker.clone();
+        let old = self.0.lock().replace(new);
+        drop(old);
+    }
+
+    /// Wakes and forgets the waker.
+    fn wake(&self) {
+        let waker = self.0.lock().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Forgets the waker.
+    fn clear(&self) {
+        let waker = self.0.lock().take();
+        drop(waker);
+    }
+}

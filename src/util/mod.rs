@@ -1,0 +1,3 @@
+//! Small things that no layer owns.
+
+pub(crate) mod trace;
