@@ -8,6 +8,8 @@
 #![allow(unsafe_code)]
 
 use std::io;
+#[cfg(feature = "fs")]
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::fd::RawFd;
 
 use upstream::io::ReadBuf;
@@ -26,5 +28,16 @@ pub(crate) fn read(fd: RawFd, buf: &mut ReadBuf<'_>) -> io::Result<usize> {
     // SAFETY: the kernel wrote that many bytes at the front of the part.
     unsafe { buf.assume_init(n) };
     buf.advance(n);
+    Ok(n)
+}
+
+/// Appends what one read of at most `max` bytes gives to `vec`; returns how much that was.
+#[cfg(feature = "fs")]
+pub(crate) fn read_vec(fd: BorrowedFd<'_>, vec: &mut Vec<u8>, max: usize) -> io::Result<usize> {
+    vec.reserve(max);
+    let mut spare = ReadBuf::uninit(&mut vec.spare_capacity_mut()[..max]);
+    let n = read(fd.as_raw_fd(), &mut spare)?;
+    // SAFETY: `read` has initialised that many bytes behind the end of `vec`.
+    unsafe { vec.set_len(vec.len() + n) };
     Ok(n)
 }
