@@ -25,8 +25,8 @@ use crate::driver::uring::Remote;
 use crate::driver::{Interest, Ready};
 use crate::loom::sync::Mutex;
 use crate::loom::sync::atomic::AtomicBool;
-use crate::loom::sync::atomic::AtomicUsize;
-use crate::loom::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+use crate::loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::loom::sync::atomic::{AtomicU32, AtomicUsize};
 use crate::sys::uring::Token;
 
 // | shutdown | tick    | readiness |
@@ -43,10 +43,23 @@ pub(crate) struct ScheduledIo {
     word: AtomicUsize,
     /// Is a poll armed or asked for? Mirrors `watch`, for a look without the lock.
     watched: AtomicBool,
-    watch: Mutex<Watch>,
+    watch: Mutex<Watched>,
     waiters: Mutex<Waiters>,
+    /// The shard that watches, or watched last.
+    home: AtomicUsize,
+    /// Waits in a row that came from other shards.
+    strays: AtomicU32,
     fd: RawFd,
     interest: Interest,
+}
+
+/// All that keeps an eye on the resource.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pub(crate) current: Watch,
+    /// Polls left on rings of threads that went to block: their events are lost, but they pin
+    /// the file until those threads are back.
+    pub(crate) abandoned: usize,
 }
 
 /// Where the resource is watched.
@@ -120,8 +133,10 @@ impl ScheduledIo {
         ScheduledIo {
             word: AtomicUsize::new(0),
             watched: AtomicBool::new(false),
-            watch: Mutex::new(Watch::Idle),
+            watch: Mutex::new(Watched { current: Watch::Idle, abandoned: 0 }),
             waiters: Mutex::default(),
+            home: AtomicUsize::new(0),
+            strays: AtomicU32::new(0),
             fd,
             interest,
         }
@@ -139,11 +154,30 @@ impl ScheduledIo {
         self.watched.load(Acquire)
     }
 
+    pub(crate) fn set_home(&self, shard: usize) {
+        self.home.store(shard, Relaxed);
+        self.strays.store(0, Relaxed);
+    }
+
+    /// A wait comes from `shard`: how many in a row did not come from the home shard?
+    pub(crate) fn strayed(&self, shard: usize) -> u32 {
+        // A hint: a count lost in a race delays the decision, no more.
+        if self.home.load(Relaxed) == shard {
+            if self.strays.load(Relaxed) != 0 {
+                self.strays.store(0, Relaxed);
+            }
+            return 0;
+        }
+        let strays = self.strays.load(Relaxed) + 1;
+        self.strays.store(strays, Relaxed);
+        strays
+    }
+
     /// Changes the watch; `f` sees it under its lock.
-    pub(crate) fn with_watch<R>(&self, f: impl FnOnce(&mut Watch) -> R) -> R {
+    pub(crate) fn with_watch<R>(&self, f: impl FnOnce(&mut Watched) -> R) -> R {
         let mut watch = self.watch.lock();
         let result = f(&mut watch);
-        self.watched.store(matches!(*watch, Watch::Requested | Watch::Armed { .. }), Release);
+        self.watched.store(matches!(watch.current, Watch::Requested | Watch::Armed { .. }), Release);
         result
     }
 

@@ -6,18 +6,21 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV
 
 /// Something that can be turned into one or more [`SocketAddr`]s, possibly by looking up a name.
 ///
-/// The asynchronous counterpart of [`std::net::ToSocketAddrs`]. It is a bound only: its methods are private, so it can neither be
-/// called nor implemented outside of this crate. Call [`lookup_host`](super::lookup_host()) to resolve a name.
+/// The asynchronous counterpart of [`std::net::ToSocketAddrs`]. It is a bound only: its methods are
+/// private, so it can neither be called nor implemented outside of this crate. Call
+/// [`lookup_host`](super::lookup_host()) to resolve a name.
 ///
 /// Implemented for
 ///
 /// * [`SocketAddr`], [`SocketAddrV4`], [`SocketAddrV6`],
-/// * `(ip, port)` pairs with an [`IpAddr`], [`Ipv4Addr`], [`Ipv6Addr`], `&str` or `String` in front,
+/// * `(ip, port)` pairs with an [`IpAddr`], [`Ipv4Addr`], [`Ipv6Addr`], `&str` or `String` in
+///   front,
 /// * `&[SocketAddr]`,
 /// * [`str`] and [`String`] holding `"<host>:<port>"`,
 /// * references to any of these.
 ///
-/// The forms with text resolve host names on the blocking pool, unless the text is an address already.
+/// The forms with text resolve host names on the blocking pool, unless the text is an address
+/// already.
 pub trait ToSocketAddrs: sealed::ToSocketAddrsPriv {}
 
 /// An answer known without asking anybody.
@@ -103,7 +106,7 @@ impl sealed::ToSocketAddrsPriv for &[SocketAddr] {
 
     fn to_socket_addrs(&self, _: sealed::Internal) -> Self::Future {
         // Copied, because the iterator may outlive the slice.
-        let owned: Vec<SocketAddr> = self.iter().copied().collect();
+        let owned = <[SocketAddr]>::to_vec(self);
         future::ready(Ok(owned.into_iter()))
     }
 }
@@ -178,7 +181,8 @@ pub(crate) mod sealed {
         fn to_socket_addrs(&self, token: Internal) -> Self::Future;
     }
 
-    /// Keeps `to_socket_addrs` uncallable where a bound brings it into scope: nobody else can make this argument.
+    /// Keeps `to_socket_addrs` uncallable where a bound brings it into scope: nobody else can make
+    /// this argument.
     #[allow(missing_debug_implementations)]
     pub struct Internal;
 

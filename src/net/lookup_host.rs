@@ -7,12 +7,14 @@ use crate::net::addr::{self, ToSocketAddrs};
 
 /// Resolves `host` to socket addresses, in the order in which one should try them.
 ///
-/// Names are resolved by the system's resolver (`getaddrinfo`) on the blocking pool; an address written in digits is parsed on the
-/// spot. No DNS configuration beyond the system's is offered, so treat this as a convenience for clients and small tools.
+/// Names are resolved by the system's resolver (`getaddrinfo`) on the blocking pool; an address
+/// written in digits is parsed on the spot. No DNS configuration beyond the system's is offered, so
+/// treat this as a convenience for clients and small tools.
 ///
 /// # Errors
 ///
-/// Fails with what the resolver says, or with `InvalidInput` if `host` is a string without a port or with a malformed one.
+/// Fails with what the resolver says, or with `InvalidInput` if `host` is a string without a port
+/// or with a malformed one.
 ///
 /// # Examples
 ///

@@ -1,7 +1,8 @@
 //! A UDP socket.
 //!
-//! This file makes sockets and waits for them; `udp/send`, `udp/recv`, `udp/recv_buf` and `udp/peek` move datagrams, each in up to three forms
-//! (`async`, `poll_*`, `try_*`), and `udp/options` has the socket options.
+//! This file makes sockets and waits for them; `udp/send`, `udp/recv`, `udp/recv_buf` and
+//! `udp/peek` move datagrams, each in up to three forms (`async`, `poll_*`, `try_*`), and
+//! `udp/options` has the socket options.
 
 use std::fmt;
 use std::io;
@@ -24,13 +25,16 @@ mod send;
 ///
 /// [`bind`](Self::bind) it, then either
 ///
-/// * exchange datagrams with anybody through [`send_to`](Self::send_to) and [`recv_from`](Self::recv_from), or
-/// * [`connect`](Self::connect) it to one peer and use [`send`](Self::send) and [`recv`](Self::recv).
+/// * exchange datagrams with anybody through [`send_to`](Self::send_to) and
+///   [`recv_from`](Self::recv_from), or
+/// * [`connect`](Self::connect) it to one peer and use [`send`](Self::send) and
+///   [`recv`](Self::recv).
 ///
-/// All methods take `&self`, so there is nothing to split: share the socket in an [`Arc`](std::sync::Arc).
+/// All methods take `&self`, so there is nothing to split: share the socket in an
+/// [`Arc`](std::sync::Arc).
 ///
-/// A datagram is received whole or not at all. What does not fit the buffer is lost without an error, so offer room for the largest
-/// datagram the protocol knows.
+/// A datagram is received whole or not at all. What does not fit the buffer is lost without an
+/// error, so offer room for the largest datagram the protocol knows.
 ///
 /// # Examples
 ///
@@ -79,12 +83,13 @@ pub struct UdpSocket {
 impl UdpSocket {
     /// Creates a socket bound to `addr`.
     ///
-    /// If `addr` yields several addresses they are tried in turn, and the first that can be bound is taken. Port 0 lets the system
-    /// choose one; [`local_addr`](Self::local_addr) tells which.
+    /// If `addr` yields several addresses they are tried in turn, and the first that can be bound
+    /// is taken. Port 0 lets the system choose one; [`local_addr`](Self::local_addr) tells which.
     ///
     /// # Errors
     ///
-    /// The error of the last address tried, that of the name resolution, or `InvalidInput` if there was no address.
+    /// The error of the last address tried, that of the name resolution, or `InvalidInput` if there
+    /// was no address.
     pub async fn bind<A: ToSocketAddrs>(addr: A) -> io::Result<UdpSocket> {
         let addrs = to_socket_addrs(addr).await?;
         first_success(addrs, |addr| {
@@ -98,9 +103,12 @@ impl UdpSocket {
         Ok(UdpSocket { io })
     }
 
-    /// Takes over a socket of the standard library, bound and perhaps configured with a crate like `socket2`.
+    /// Takes over a socket of the standard library, bound and perhaps configured with a crate like
+    /// `socket2`.
     ///
-    /// The socket must be in non-blocking mode (see [`set_nonblocking`](net::UdpSocket::set_nonblocking)); otherwise its operations would block the whole thread.
+    /// The socket must be in non-blocking mode (see
+    /// [`set_nonblocking`](net::UdpSocket::set_nonblocking)); otherwise its operations would block
+    /// the whole thread.
     ///
     /// # Errors
     ///
@@ -108,8 +116,9 @@ impl UdpSocket {
     ///
     /// # Panics
     ///
-    /// Panics outside of a runtime (enter one with [`Runtime::enter`](crate::runtime::Runtime::enter)), in a runtime without I/O, and, in builds with debug
-    /// assertions, if the socket is in blocking mode.
+    /// Panics outside of a runtime (enter one with
+    /// [`Runtime::enter`](crate::runtime::Runtime::enter)), in a runtime without I/O, and, in
+    /// builds with debug assertions, if the socket is in blocking mode.
     ///
     /// # Examples
     ///
@@ -131,7 +140,8 @@ impl UdpSocket {
 
     /// Takes the socket out of the runtime and returns it as one of the standard library.
     ///
-    /// It stays in non-blocking mode; change that with [`set_nonblocking`](net::UdpSocket::set_nonblocking).
+    /// It stays in non-blocking mode; change that with
+    /// [`set_nonblocking`](net::UdpSocket::set_nonblocking).
     ///
     /// # Errors
     ///
@@ -183,14 +193,16 @@ impl UdpSocket {
         self.io.peer_addr()
     }
 
-    /// Makes `addr` the one peer: [`send`](Self::send) sends there, and only datagrams from there are received.
+    /// Makes `addr` the one peer: [`send`](Self::send) sends there, and only datagrams from there
+    /// are received.
     ///
-    /// Nothing is sent for that. If `addr` yields several addresses, the first that the system accepts is taken. Calling it again changes
-    /// the peer.
+    /// Nothing is sent for that. If `addr` yields several addresses, the first that the system
+    /// accepts is taken. Calling it again changes the peer.
     ///
     /// # Errors
     ///
-    /// The error of the last address tried, that of the name resolution, or `InvalidInput` if there was no address.
+    /// The error of the last address tried, that of the name resolution, or `InvalidInput` if there
+    /// was no address.
     pub async fn connect<A: ToSocketAddrs>(&self, addr: A) -> io::Result<()> {
         let addrs = to_socket_addrs(addr).await?;
         first_success(addrs, |addr| self.io.connect(addr))
@@ -198,8 +210,9 @@ impl UdpSocket {
 
     /// Waits until the socket has one of the states in `interest`, and returns those it has.
     ///
-    /// Goes with the `try_` methods: together they send and receive on one task. The result is a hint. The attempt may still end in
-    /// `WouldBlock`, and then one waits again; the set may even be empty.
+    /// Goes with the `try_` methods: together they send and receive on one task. The result is a
+    /// hint. The attempt may still end in `WouldBlock`, and then one waits again; the set may even
+    /// be empty.
     ///
     /// # Errors
     ///
@@ -255,8 +268,9 @@ impl UdpSocket {
 
     /// The polling form of [`writable`](Self::writable).
     ///
-    /// Of this and the `poll_send*` methods only the waker of the latest call is kept; any number of tasks may await [`writable`](Self::writable). Readiness
-    /// is kept until an attempt to send meets `WouldBlock`.
+    /// Of this and the `poll_send*` methods only the waker of the latest call is kept; any number
+    /// of tasks may await [`writable`](Self::writable). Readiness is kept until an attempt to send
+    /// meets `WouldBlock`.
     ///
     /// # Errors
     ///
@@ -265,7 +279,8 @@ impl UdpSocket {
         self.io.registration().poll_write_ready(cx).map_ok(drop)
     }
 
-    /// Waits until there is something to receive: [`ready`](Self::ready) with [`Interest::READABLE`].
+    /// Waits until there is something to receive: [`ready`](Self::ready) with
+    /// [`Interest::READABLE`].
     ///
     /// # Errors
     ///
@@ -280,8 +295,9 @@ impl UdpSocket {
 
     /// The polling form of [`readable`](Self::readable).
     ///
-    /// Of this and the `poll_recv*` and `poll_peek*` methods only the waker of the latest call is kept; any number of tasks may await
-    /// [`readable`](Self::readable). Readiness is kept until an attempt to receive meets `WouldBlock`.
+    /// Of this and the `poll_recv*` and `poll_peek*` methods only the waker of the latest call is
+    /// kept; any number of tasks may await [`readable`](Self::readable). Readiness is kept until an
+    /// attempt to receive meets `WouldBlock`.
     ///
     /// # Errors
     ///
@@ -290,15 +306,18 @@ impl UdpSocket {
         self.io.registration().poll_read_ready(cx).map_ok(drop)
     }
 
-    /// Runs `f`, an operation on this socket of the caller's own, if the socket is ready for `interest`.
+    /// Runs `f`, an operation on this socket of the caller's own, if the socket is ready for
+    /// `interest`.
     ///
-    /// If `f` returns `WouldBlock` the readiness is forgotten until the next event. So it must return that error only if the *socket* would block,
-    /// with the direction that `interest` names, and it must not call other methods of this socket: they might clear the readiness a
+    /// If `f` returns `WouldBlock` the readiness is forgotten until the next event. So it must
+    /// return that error only if the *socket* would block, with the direction that `interest`
+    /// names, and it must not call other methods of this socket: they might clear the readiness a
     /// second time, after a new event.
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if the socket is not ready, in which case `f` is not called; otherwise what `f` returns.
+    /// `WouldBlock` if the socket is not ready, in which case `f` is not called; otherwise what `f`
+    /// returns.
     pub fn try_io<R>(
         &self,
         interest: Interest,
@@ -307,8 +326,8 @@ impl UdpSocket {
         self.io.registration().try_io(interest, f)
     }
 
-    /// Runs `f`, an operation on this socket of the caller's own, whenever the socket is ready for `interest`, until it returns
-    /// something other than `WouldBlock`.
+    /// Runs `f`, an operation on this socket of the caller's own, whenever the socket is ready for
+    /// `interest`, until it returns something other than `WouldBlock`.
     ///
     /// The rules of [`try_io`](Self::try_io) apply to `f`.
     ///
@@ -318,7 +337,8 @@ impl UdpSocket {
     ///
     /// # Cancel safety
     ///
-    /// `f` runs to its end each time; whether dropping the future between two runs loses anything is up to what `f` keeps.
+    /// `f` runs to its end each time; whether dropping the future between two runs loses anything
+    /// is up to what `f` keeps.
     pub async fn async_io<R>(
         &self,
         interest: Interest,
@@ -327,7 +347,8 @@ impl UdpSocket {
         self.io.registration().async_io(interest, f).await
     }
 
-    /// Runs `receive` once there is a datagram, or an error queued on the socket: an ICMP "port unreachable" comes as the latter alone.
+    /// Runs `receive` once there is a datagram, or an error queued on the socket: an ICMP "port
+    /// unreachable" comes as the latter alone.
     async fn when_received<R>(&self, receive: impl FnMut() -> io::Result<R>) -> io::Result<R> {
         self.io
             .registration()

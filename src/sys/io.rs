@@ -1,4 +1,4 @@
-//! `read` on a plain descriptor, into memory that need not be initialised.
+//! `read` on a plain descriptor, into memory that need not be initialised, and `shutdown`.
 //!
 //! # Safety
 //!
@@ -8,8 +8,6 @@
 #![allow(unsafe_code)]
 
 use std::io;
-#[cfg(feature = "fs")]
-use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::fd::RawFd;
 
 use upstream::io::ReadBuf;
@@ -24,7 +22,11 @@ pub(crate) fn read(fd: RawFd, buf: &mut ReadBuf<'_>) -> io::Result<usize> {
     // SAFETY: the part outlives the call, and the kernel writes no further than its length.
     let n = unsafe { libc::read(fd, spare.as_mut_ptr().cast(), spare.len().min(MAX_LEN)) };
     let n = usize::try_from(n).map_err(|_| io::Error::last_os_error())?;
-    assert!(n <= spare.len(), "read {n} bytes into room for {}", spare.len());
+    assert!(
+        n <= spare.len(),
+        "read {n} bytes into room for {}",
+        spare.len()
+    );
     // SAFETY: the kernel wrote that many bytes at the front of the part.
     unsafe { buf.assume_init(n) };
     buf.advance(n);
@@ -33,11 +35,18 @@ pub(crate) fn read(fd: RawFd, buf: &mut ReadBuf<'_>) -> io::Result<usize> {
 
 /// Appends what one read of at most `max` bytes gives to `vec`; returns how much that was.
 #[cfg(feature = "fs")]
-pub(crate) fn read_vec(fd: BorrowedFd<'_>, vec: &mut Vec<u8>, max: usize) -> io::Result<usize> {
+pub(crate) fn read_vec(fd: RawFd, vec: &mut Vec<u8>, max: usize) -> io::Result<usize> {
     vec.reserve(max);
     let mut spare = ReadBuf::uninit(&mut vec.spare_capacity_mut()[..max]);
-    let n = read(fd.as_raw_fd(), &mut spare)?;
+    let n = read(fd, &mut spare)?;
     // SAFETY: `read` has initialised that many bytes behind the end of `vec`.
     unsafe { vec.set_len(vec.len() + n) };
     Ok(n)
+}
+
+/// `shutdown(SHUT_RDWR)`, whatever the descriptor is: only a connected or listening socket
+/// takes notice.
+pub(crate) fn shutdown(fd: RawFd) {
+    // SAFETY: no memory is passed.
+    unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
 }

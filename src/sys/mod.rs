@@ -20,5 +20,6 @@ pub(crate) mod poll;
 pub(crate) mod peer_cred;
 #[cfg(feature = "net")]
 pub(crate) mod pipe;
+#[cfg(feature = "net")]
 pub(crate) mod socket;
 pub(crate) mod uring;

@@ -1,19 +1,24 @@
 //! Socket calls that fill memory which is not initialised yet.
 //!
-//! A reader hands out a [`ReadBuf`], or a `bytes::BufMut`, whose spare part may never have been written. Zeroing it first would
-//! cost as much as the copy itself, so the kernel writes straight into it and the buffer is told afterwards how far it got.
+//! A reader hands out a [`ReadBuf`], or a `bytes::BufMut`, whose spare part may never have been
+//! written. Zeroing it first would cost as much as the copy itself, so the kernel writes straight
+//! into it and the buffer is told afterwards how far it got.
 //!
 //! # Protocol
 //!
-//! 1. `fill` and `fill_buf_mut` lend the spare part as `&mut [MaybeUninit<u8>]` to one receiving call.
-//! 2. The call reports how many bytes the kernel wrote; a count above the part's length is refused (H50).
-//! 3. Exactly that many bytes are declared initialised and filled. On an error the buffer stays as it was.
+//! 1. `fill` and `fill_buf_mut` lend the spare part as `&mut [MaybeUninit<u8>]` to one receiving
+//!    call.
+//! 2. The call reports how many bytes the kernel wrote; a count above the part's length is refused
+//!    (H50).
+//! 3. Exactly that many bytes are declared initialised and filled. On an error the buffer stays as
+//!    it was.
 //!
 //! # Safety
 //!
-//! Steps 1 and 3 are the only `unsafe` here, and the two functions that hold it are private: every caller goes through one of the
-//! safe functions below, each of which passes a `socket2` receive. `socket2` promises that it writes initialised bytes only and
-//! that the count it returns is what `recv(2)` and its siblings returned.
+//! Steps 1 and 3 are the only `unsafe` here, and the two functions that hold it are private: every
+//! caller goes through one of the safe functions below, each of which passes a `socket2` receive.
+//! `socket2` promises that it writes initialised bytes only and that the count it returns is what
+//! `recv(2)` and its siblings returned.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -28,13 +33,15 @@ use upstream::io::ReadBuf;
 /// `recv(2)`: moves bytes from `socket` into the unfilled part of `buf` and returns their number.
 pub(crate) fn recv(socket: &impl AsFd, buf: &mut ReadBuf<'_>) -> io::Result<usize> {
     // SAFETY: `Socket::recv` initialises the bytes it counts.
-    unsafe { fill(buf, |spare| Ok((SockRef::from(socket).recv(spare)?, ()))) }.map(|(n, ())| n)
+    let done = unsafe { fill(buf, |spare| Ok((SockRef::from(socket).recv(spare)?, ()))) };
+    done.map(|(n, ())| n)
 }
 
 /// `recv(2)` with `MSG_PEEK`: like [`recv`], but the bytes stay in the socket.
 pub(crate) fn peek(socket: &impl AsFd, buf: &mut ReadBuf<'_>) -> io::Result<usize> {
     // SAFETY: `Socket::peek` initialises the bytes it counts.
-    unsafe { fill(buf, |spare| Ok((SockRef::from(socket).peek(spare)?, ()))) }.map(|(n, ())| n)
+    let done = unsafe { fill(buf, |spare| Ok((SockRef::from(socket).peek(spare)?, ()))) };
+    done.map(|(n, ())| n)
 }
 
 /// `recvfrom(2)`: like [`recv`], with the sender's address.
@@ -63,7 +70,8 @@ pub(crate) fn peek_from(
 ///
 /// # Safety
 ///
-/// `receive` must initialise the bytes it counts, from the front, and must not write uninitialised bytes anywhere.
+/// `receive` must initialise the bytes it counts, from the front, and must not write uninitialised
+/// bytes anywhere.
 unsafe fn fill<T>(
     buf: &mut ReadBuf<'_>,
     receive: impl FnOnce(&mut [MaybeUninit<u8>]) -> io::Result<(usize, T)>,
@@ -83,8 +91,8 @@ unsafe fn fill<T>(
 #[cfg(feature = "io-util")]
 pub(crate) fn recv_buf<B: BufMut>(socket: &impl AsFd, buf: &mut B) -> io::Result<usize> {
     // SAFETY: `Socket::recv` initialises the bytes it counts.
-    unsafe { fill_buf_mut(buf, |spare| Ok((SockRef::from(socket).recv(spare)?, ()))) }
-        .map(|(n, ())| n)
+    let done = unsafe { fill_buf_mut(buf, |spare| Ok((SockRef::from(socket).recv(spare)?, ()))) };
+    done.map(|(n, ())| n)
 }
 
 /// [`recv_from`] into the next chunk of a `BufMut`.
@@ -145,7 +153,8 @@ pub(crate) fn inet_addr(addr: &SockAddr) -> io::Result<std::net::SocketAddr> {
 ///
 /// # Panics
 ///
-/// Panics in builds with debug assertions if `socket` is in blocking mode, unless built with `--cfg tokio_allow_from_blocking_fd`.
+/// Panics in builds with debug assertions if `socket` is in blocking mode, unless built with `--cfg
+/// tokio_allow_from_blocking_fd`.
 #[track_caller]
 pub(crate) fn check_socket_for_blocking<S: AsFd>(socket: &S) -> io::Result<()> {
     if cfg!(all(debug_assertions, not(tokio_allow_from_blocking_fd))) {

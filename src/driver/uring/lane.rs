@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use crate::driver::Ready;
 use crate::driver::scheduled_io::{ScheduledIo, Watch};
-use crate::sys::poll;
+use crate::sys::poll::{self, PollFd};
 use crate::sys::uring::{Cqe, EnterError, Kind, Ring, Sqe, Token, Wait};
 
 use super::remote::{Message, Remote};
@@ -52,17 +52,17 @@ struct Aftermath {
 impl Aftermath {
     /// Wakes, drops and closes; user code runs here.
     fn finish(&mut self) {
-        for waker in self.wakers.drain(..) {
-            wake(waker);
-        }
+        wake_all(self.wakers.drain(..));
         self.released.clear();
         self.close.clear();
     }
 }
 
-/// Wakes one task. A waker that panics is its owner's business: the ring goes on.
-fn wake(waker: Waker) {
-    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.wake()));
+/// Wakes tasks. A waker that panics is its owner's business: the ring goes on.
+pub(super) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
+    for waker in wakers {
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.wake()));
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -150,6 +150,35 @@ pub(super) fn turn(wait: Wait) {
     SPARE.with(|spare| spare.replace(aftermath));
 }
 
+/// A turn that, instead of waiting in its ring alone, waits with `poll(2)` for the ring and for
+/// what the stalled ring behind `other` watches and somebody wants.
+///
+/// No poll is armed for this: nothing pins the files longer than the call lasts, and whoever
+/// closes one of them meanwhile waits for that at most.
+pub(super) fn turn_for(other: &Remote, limit: Duration) {
+    let wanted: Vec<_> = {
+        let slots = other.slots.lock();
+        slots.resources().filter_map(|io| Some((io.clone(), io.wanted()?))).collect()
+    };
+    if !wanted.is_empty() {
+        let mut fds: Vec<_> = wanted.iter().map(|(io, wanted)| PollFd::new(io.fd(), wanted.poll_events())).collect();
+        let mut aftermath = Aftermath::default();
+        with(|lane| lane.wait_for(&mut fds, limit, &mut aftermath));
+        for ((io, _), fd) in wanted.iter().zip(&fds) {
+            let ready = Ready::from_poll(fd.ready());
+            if !ready.is_empty() {
+                io.set_readiness(ready);
+                io.take_wakers(ready, &mut aftermath.wakers);
+            }
+        }
+        aftermath.released.extend(wanted.into_iter().map(|(io, _)| io));
+        aftermath.finish();
+        turn(Wait::No);
+    } else {
+        turn(if limit.is_zero() { Wait::No } else { Wait::For(limit) });
+    }
+}
+
 impl Lane {
     pub(super) fn new(ring: Ring, remote: Arc<Remote>) -> Lane {
         let mut lane =
@@ -159,10 +188,6 @@ impl Lane {
             lane.ring.push(Sqe::poll_multishot(event, poll::IN, Token::new(Kind::Doorbell, 0, 0)));
         }
         lane
-    }
-
-    pub(super) fn ring(&mut self) -> &mut Ring {
-        &mut self.ring
     }
 
     fn turn(&mut self, wait: Wait, aftermath: &mut Aftermath) {
@@ -185,6 +210,21 @@ impl Lane {
             // The cancels of mail taken above went in with the enter.
             self.remote.count_turn();
         }
+    }
+
+    /// Waits until one of `fds` or the ring has something, without reaping.
+    fn wait_for(&mut self, fds: &mut Vec<PollFd>, limit: Duration, aftermath: &mut Aftermath) {
+        self.remote.count_turn();
+        self.take_mail(aftermath);
+        self.flush();
+        fds.push(PollFd::new(self.ring.as_raw_fd(), poll::IN));
+        let parked = !limit.is_zero() && self.remote.start_parking();
+        // An error here is EINTR or a lack of memory: nothing is ready, the next turn repeats.
+        drop(poll::wait(fds, Some(if parked { limit } else { Duration::ZERO })));
+        if parked {
+            self.remote.stop_parking();
+        }
+        fds.pop();
     }
 
     /// Submits what was pushed, without reaping.
@@ -216,6 +256,10 @@ impl Lane {
                     self.watch_requested(&io);
                     aftermath.released.push(io);
                 }
+                Message::GiveUp(io) => {
+                    self.give_up(&io, aftermath);
+                    aftermath.released.push(io);
+                }
                 Message::Unwatch(token, fd) => {
                     aftermath.released.extend(self.cancel(token));
                     aftermath.close.extend(fd);
@@ -233,15 +277,32 @@ impl Lane {
     pub(super) fn arm(&mut self, io: &Arc<ScheduledIo>) -> Watch {
         let token = self.remote.slots.lock().insert(io.clone());
         self.ring.push(Sqe::poll_multishot(io.fd(), io.interest().poll_events(), token));
+        io.set_home(self.remote.shard);
         Watch::Armed { remote: self.remote.clone(), token }
     }
 
     fn watch_requested(&mut self, io: &Arc<ScheduledIo>) {
         io.with_watch(|watch| {
-            if matches!(watch, Watch::Requested) {
-                *watch = self.arm(io);
+            if matches!(watch.current, Watch::Requested) {
+                watch.current = self.arm(io);
             }
         });
+    }
+
+    /// Stops watching `io`: whoever waits for it tries for himself, and has it watched where he is.
+    fn give_up(&mut self, io: &Arc<ScheduledIo>, aftermath: &mut Aftermath) {
+        let token = io.with_watch(|watch| match &watch.current {
+            Watch::Armed { remote, token } if Arc::ptr_eq(remote, &self.remote) => {
+                let token = *token;
+                watch.current = Watch::Idle;
+                Some(token)
+            }
+            _ => None,
+        });
+        if let Some(token) = token {
+            aftermath.released.extend(self.cancel(token));
+            poll_ended(io, &mut aftermath.wakers);
+        }
     }
 
     /// Sends a cancel for the poll `token`, unless it is over or being cancelled already.
@@ -273,7 +334,7 @@ impl Lane {
                                 poll_event(io, &cqe, &mut aftermath.wakers);
                             }
                             if !cqe.more {
-                                ended.extend(slots.remove(cqe.token));
+                                ended.extend(slots.remove(cqe.token).map(|io| (io, cqe.token)));
                             }
                         }
                         Err(_) => self.stale += 1,
@@ -294,8 +355,10 @@ impl Lane {
                 }
             }
             drop(slots);
-            for io in ended {
-                poll_ended(&io, &mut aftermath.wakers);
+            for (io, token) in ended {
+                if self.release(&io, token) {
+                    poll_ended(&io, &mut aftermath.wakers);
+                }
                 aftermath.released.push(io);
             }
         }
@@ -311,19 +374,22 @@ impl Lane {
         let mut aftermath = Aftermath::default();
         self.take_mail(&mut aftermath);
         let armed = self.remote.slots.lock().armed();
+        // Resources that another ring has taken over meanwhile.
+        let mut others = Vec::new();
         for token in armed {
             if let Some(io) = self.cancel(token) {
-                io.with_watch(|watch| {
-                    if !matches!(watch, Watch::Closed) {
-                        *watch = Watch::Idle;
-                    }
-                });
-                aftermath.released.push(io);
+                if self.release(&io, token) {
+                    aftermath.released.push(io);
+                } else {
+                    others.push(io);
+                }
             }
         }
+        if self.ring.has_work() {
+            self.flush();
+            self.reap(&mut aftermath);
+        }
         let deadline = Instant::now() + LIMIT;
-        self.flush();
-        self.reap(&mut aftermath);
         while self.remote.slots.lock().in_flight() > 0 {
             if Instant::now() >= deadline {
                 // Never seen; if it happens the ring is closed instead of being used again.
@@ -334,9 +400,24 @@ impl Lane {
             self.reap(&mut aftermath);
         }
         let released = std::mem::take(&mut aftermath.released);
+        aftermath.released = others;
         // The caller is at the end of a lane: no borrow is held, user code may run.
         aftermath.finish();
         released
+    }
+
+    /// The poll `token` of this ring is being cancelled; `true` if it was what watched `io`.
+    fn release(&self, io: &ScheduledIo, token: Token) -> bool {
+        io.with_watch(|watch| match &watch.current {
+            Watch::Armed { remote, token: current } if Arc::ptr_eq(remote, &self.remote) && *current == token => {
+                watch.current = Watch::Idle;
+                true
+            }
+            _ => {
+                watch.abandoned = watch.abandoned.saturating_sub(1);
+                false
+            }
+        })
     }
 
     /// Nobody rings this lane any more; gives the ring back.
@@ -362,12 +443,7 @@ fn poll_event(io: &ScheduledIo, cqe: &Cqe, wakers: &mut Vec<Waker>) {
 
 /// A poll ended unasked (overflow, a cancel that was not ours, a bad descriptor): everyone who
 /// waits tries for himself, and arms again if that blocks.
-fn poll_ended(io: &ScheduledIo, wakers: &mut Vec<Waker>) {
-    io.with_watch(|watch| {
-        if matches!(watch, Watch::Armed { .. }) {
-            *watch = Watch::Idle;
-        }
-    });
+pub(super) fn poll_ended(io: &ScheduledIo, wakers: &mut Vec<Waker>) {
     let ready = Ready::READABLE | Ready::WRITABLE;
     io.set_readiness(ready);
     io.take_wakers(Ready::ALL, wakers);

@@ -21,10 +21,11 @@ mod slots;
 pub(crate) use remote::Remote;
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use crate::driver::scheduled_io::{ScheduledIo, Watch};
 use crate::loom::sync::Mutex;
@@ -32,6 +33,10 @@ use crate::sys::uring::{Ring, Wait, explain_setup_error};
 
 use lane::Lane;
 use remote::Message;
+
+/// So many waits in a row from another shard than the one that watches a resource mean that its
+/// task has settled there: more than a task that was stolen once and comes back.
+const SETTLED: u32 = 16;
 
 /// The shards of a runtime, as everyone sees them.
 #[derive(Debug)]
@@ -41,6 +46,13 @@ pub(crate) struct Shards {
     remotes: Box<[Mutex<Arc<Remote>>]>,
     /// Where the next resource from a foreign thread goes.
     next: AtomicUsize,
+}
+
+/// A look at a shard's owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) turns: u64,
+    pub(crate) is_parked: bool,
 }
 
 /// The owner's side of one shard; see the module docs.
@@ -77,6 +89,12 @@ impl Shards {
         self.remotes[shard].lock().clone()
     }
 
+    /// What tells whether the owner of `shard` makes progress.
+    pub(crate) fn progress(&self, shard: usize) -> Progress {
+        let remote = self.remotes[shard].lock();
+        Progress { turns: remote.turns(), is_parked: remote.is_parked() }
+    }
+
     /// Makes the owner of `shard` look around.
     pub(crate) fn unpark(&self, shard: usize) {
         self.remote(shard).unpark();
@@ -92,37 +110,63 @@ impl Shards {
         self.next.fetch_add(1, Relaxed) % self.len()
     }
 
-    /// A driver for a new thread that takes `shard` over from one that went to block.
+    /// A driver for a new thread that takes `shard` over from one that went to block, with what
+    /// that one watched. Its ring cannot be reached until it is back.
     pub(crate) fn replace(&self, shard: usize) -> io::Result<Driver> {
         let remote = Arc::new(Remote::new(self.runtime, shard)?);
-        *self.remotes[shard].lock() = remote.clone();
-        Ok(Driver::new(remote, None))
+        let old = std::mem::replace(&mut *self.remotes[shard].lock(), remote.clone());
+        let mut driver = Driver::new(remote, None);
+        driver.take_over(&old);
+        Ok(driver)
     }
 
     /// Has `io` watched: here if this thread has a ring of the runtime, else by message.
     pub(crate) fn watch(&self, io: &Arc<ScheduledIo>) {
+        let here = self.current();
         if io.is_watched() {
+            if let Some(here) = here {
+                self.watch_strayed(io, here);
+            }
             return;
         }
-        let here = self.current().is_some();
         let ask = io.with_watch(|watch| {
-            if !matches!(watch, Watch::Idle) {
+            if !matches!(watch.current, Watch::Idle) {
                 return false;
             }
-            match here.then(|| lane::with(|lane| lane.arm(io))).flatten() {
-                Some(armed) => *watch = armed,
-                None => *watch = Watch::Requested,
-            }
-            matches!(watch, Watch::Requested)
+            let armed = here.and_then(|_| lane::with(|lane| lane.arm(io)));
+            watch.current = armed.unwrap_or(Watch::Requested);
+            matches!(watch.current, Watch::Requested)
         });
         if ask && self.remote(self.any()).send(Message::Watch(io.clone())).is_err() {
             end_wait(io);
         }
     }
 
+    /// A task on shard `here` waits for `io`, which is watched. If that is elsewhere time and
+    /// again, the task has settled here, and the watch follows it: it saves the wake-up across.
+    fn watch_strayed(&self, io: &Arc<ScheduledIo>, here: usize) {
+        if io.strayed(here) >= SETTLED {
+            let armed = io.with_watch(|watch| match &watch.current {
+                Watch::Armed { remote, .. } => Some(remote.clone()),
+                _ => None,
+            });
+            if let Some(remote) = armed {
+                // A closed mailbox has given everything up anyway.
+                io.set_home(remote.shard);
+                drop(remote.send(Message::GiveUp(io.clone())));
+            }
+        }
+    }
+
     /// Has the poll of `io` taken away, then closes `fd` if one is given.
     pub(crate) fn unwatch(&self, io: &Arc<ScheduledIo>, fd: Option<OwnedFd>) {
-        let watch = io.with_watch(|watch| std::mem::replace(watch, Watch::Closed));
+        let (watch, abandoned) =
+            io.with_watch(|watch| (std::mem::replace(&mut watch.current, Watch::Closed), watch.abandoned));
+        if abandoned > 0 {
+            // A poll that cannot be cancelled now pins the file: `close` alone would tell the
+            // peer nothing.
+            hang_up(fd.as_ref());
+        }
         let Watch::Armed { remote, token } = watch else {
             // No poll pins the file; a request that is still on its way finds it closed.
             return;
@@ -134,19 +178,28 @@ impl Shards {
                 return;
             }
         }
-        // If the mailbox is closed the ring has no polls left.
-        drop(remote.send(Message::Unwatch(token, fd)));
+        if let Err(Message::Unwatch(_, fd)) = remote.send(Message::Unwatch(token, fd)) {
+            // A drained ring has no polls left; that of a blocked thread has.
+            if remote.slots.lock().in_flight() > 0 {
+                hang_up(fd.as_ref());
+            }
+        }
+    }
+}
+
+/// Ends a socket's connection (or listening) although its file is still referenced.
+fn hang_up(fd: Option<&OwnedFd>) {
+    if let Some(fd) = fd {
+        crate::sys::io::shutdown(fd.as_raw_fd());
     }
 }
 
 /// Tells a resource that its runtime is gone.
 fn end_wait(io: &ScheduledIo) {
-    io.with_watch(|watch| *watch = Watch::Closed);
+    io.with_watch(|watch| watch.current = Watch::Closed);
     let mut wakers = Vec::new();
     io.shutdown(&mut wakers);
-    for waker in wakers {
-        waker.wake();
-    }
+    lane::wake_all(wakers);
 }
 
 impl Driver {
@@ -170,8 +223,8 @@ impl Driver {
         let mut lane = Lane::new(ring.map_err(explain_setup_error)?, self.remote.clone());
         for io in self.unwatched.drain(..) {
             io.with_watch(|watch| {
-                if matches!(watch, Watch::Idle) && io.wanted().is_some() {
-                    *watch = lane.arm(&io);
+                if matches!(watch.current, Watch::Idle) && io.wanted().is_some() {
+                    watch.current = lane.arm(&io);
                 }
             });
         }
@@ -209,9 +262,10 @@ impl Driver {
         lane::turn(wait);
     }
 
-    /// Is there a message or a completion waiting?
-    pub(crate) fn has_work(&self) -> bool {
-        self.remote.has_mail() || lane::with(|lane| lane.ring().has_work()).unwrap_or(false)
+    /// The same, also for what the stalled `other` ring watches.
+    pub(crate) fn turn_for(&mut self, other: &Remote, limit: Duration) {
+        debug_assert!(self.attached);
+        lane::turn_for(other, limit);
     }
 
     /// See the module docs; step 1 is the caller's.
@@ -221,6 +275,8 @@ impl Driver {
         for message in messages {
             match message {
                 Message::Watch(io) => end_wait(&io),
+                // The drain below gives everything up.
+                Message::GiveUp(_) => {}
                 Message::Unwatch(token, fd) => {
                     lane::with(|lane| lane.cancel_now(token));
                     fds.extend(fd);
@@ -237,37 +293,45 @@ impl Driver {
         }
     }
 
-    /// The shard went to another thread while this one was blocked: what is still watched here
-    /// is released, and whoever waits for it arms it elsewhere.
-    pub(crate) fn abandon(&mut self) {
-        self.shutdown_mailbox_to_waiters();
-    }
-
-    fn shutdown_mailbox_to_waiters(&mut self) {
-        let mut fds = Vec::new();
-        for message in self.remote.close_mailbox() {
+    /// Takes over what the blocked ring behind `old` watches and was asked to do.
+    fn take_over(&mut self, old: &Arc<Remote>) {
+        for message in old.close_mailbox() {
             match message {
                 Message::Watch(io) => {
-                    io.with_watch(|watch| *watch = Watch::Idle);
+                    io.with_watch(|watch| {
+                        if matches!(watch.current, Watch::Requested) {
+                            watch.current = Watch::Idle;
+                        }
+                    });
                     self.unwatched.push(io);
                 }
-                Message::Unwatch(token, fd) => {
-                    lane::with(|lane| lane.cancel_now(token));
-                    fds.extend(fd);
-                }
+                // Its resource is among those taken over below.
+                Message::GiveUp(_) => {}
+                Message::Unwatch(_, fd) => hang_up(fd.as_ref()),
             }
         }
+        let watched: Vec<_> = old.slots.lock().resources().cloned().collect();
+        for io in watched {
+            io.with_watch(|watch| {
+                if matches!(&watch.current, Watch::Armed { remote, .. } if Arc::ptr_eq(remote, old)) {
+                    watch.current = Watch::Idle;
+                    watch.abandoned += 1;
+                }
+            });
+            self.unwatched.push(io);
+        }
+    }
+
+    /// Ends a driver whose shard another thread has taken over.
+    pub(crate) fn abandon(&mut self) {
         if let Some(lane) = self.take_lane() {
             drop(self.drain(lane));
         }
-        drop(fds);
+        // What this thread armed after the other one took over: whoever waits arms it again.
         let mut wakers = Vec::new();
         for io in self.unwatched.drain(..) {
-            io.set_readiness(crate::driver::Ready::READABLE | crate::driver::Ready::WRITABLE);
-            io.take_wakers(crate::driver::Ready::ALL, &mut wakers);
+            lane::poll_ended(&io, &mut wakers);
         }
-        for waker in wakers {
-            waker.wake();
-        }
+        lane::wake_all(wakers);
     }
 }

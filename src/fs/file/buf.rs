@@ -6,7 +6,7 @@ use crate::sys;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IoSlice, Write};
-use std::os::fd::AsFd;
+use std::os::fd::AsRawFd;
 
 /// Bytes that were read and not yet handed out, or that are on their way to be written.
 ///
@@ -70,7 +70,7 @@ impl Buf {
         assert!(self.is_empty());
         self.clear();
         loop {
-            match sys::io::read_vec(file.as_fd(), &mut self.storage, max) {
+            match sys::io::read_vec(file.as_raw_fd(), &mut self.storage, max) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 result => return result,
             }

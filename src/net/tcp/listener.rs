@@ -13,13 +13,14 @@ use crate::sys::socket::check_socket_for_blocking;
 
 /// A TCP socket that accepts connections.
 ///
-/// [`bind`](Self::bind) one, then [`accept`](Self::accept) in a loop. Dropping it closes the port at once; connections already accepted
-/// live on.
+/// [`bind`](Self::bind) one, then [`accept`](Self::accept) in a loop. Dropping it closes the port
+/// at once; connections already accepted live on.
 ///
 /// # When the process runs out of descriptors
 ///
-/// With `EMFILE` or `ENFILE` the kernel leaves the connection in the queue, and *every* call of `accept` fails until a descriptor is
-/// free. A loop that merely logs the error spins, so let it pause for a moment.
+/// With `EMFILE` or `ENFILE` the kernel leaves the connection in the queue, and *every* call of
+/// `accept` fails until a descriptor is free. A loop that merely logs the error spins, so let it
+/// pause for a moment.
 ///
 /// # Examples
 ///
@@ -51,13 +52,16 @@ pub struct TcpListener {
 impl TcpListener {
     /// Creates a socket that listens on `addr`.
     ///
-    /// If `addr` yields several addresses they are tried in turn, and the first that can be bound is taken. Port 0 lets the system
-    /// choose one; [`local_addr`](Self::local_addr) tells which. `SO_REUSEADDR` is set, so that a server can be restarted while connections of
-    /// its predecessor are in `TIME_WAIT`. For other options, or another backlog, see [`TcpSocket`](crate::net::TcpSocket).
+    /// If `addr` yields several addresses they are tried in turn, and the first that can be bound
+    /// is taken. Port 0 lets the system choose one; [`local_addr`](Self::local_addr) tells which.
+    /// `SO_REUSEADDR` is set, so that a server can be restarted while connections of its
+    /// predecessor are in `TIME_WAIT`. For other options, or another backlog, see
+    /// [`TcpSocket`](crate::net::TcpSocket).
     ///
     /// # Errors
     ///
-    /// The error of the last address tried, that of the name resolution, or `InvalidInput` if there was no address.
+    /// The error of the last address tried, that of the name resolution, or `InvalidInput` if there
+    /// was no address.
     ///
     /// # Examples
     ///
@@ -80,12 +84,13 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// Those of `accept(2)`. Some of them (`ConnectionAborted`, for instance) concern a single connection, and the listener stays usable after
-    /// any of them.
+    /// Those of `accept(2)`. Some of them (`ConnectionAborted`, for instance) concern a single
+    /// connection, and the listener stays usable after any of them.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: if this is dropped in a `select!` because another branch won, no connection has been accepted and none is lost.
+    /// Cancel safe: if this is dropped in a `select!` because another branch won, no connection has
+    /// been accepted and none is lost.
     ///
     /// # Examples
     ///
@@ -113,24 +118,24 @@ impl TcpListener {
 
     /// The polling form of [`accept`](Self::accept).
     ///
-    /// If nothing is waiting, the task of `cx` is woken when something may be. Only the waker of the latest call is kept, so several tasks
-    /// that accept from one listener must use [`accept`](Self::accept).
+    /// If nothing is waiting, the task of `cx` is woken when something may be. Only the waker of
+    /// the latest call is kept, so several tasks that accept from one listener must use
+    /// [`accept`](Self::accept).
     ///
     /// # Errors
     ///
     /// As for [`accept`](Self::accept).
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        let accepted = self
-            .io
-            .registration()
-            .poll_read_io(cx, || self.io.accept());
+        let accepted = self.io.registration().poll_read_io(cx, || self.io.accept());
         let (stream, peer) = ready!(accepted)?;
         Poll::Ready(Ok((TcpStream::new_accepted(stream)?, peer)))
     }
 
     /// Takes over a listener of the standard library.
     ///
-    /// The socket must be in non-blocking mode (see [`set_nonblocking`](net::TcpListener::set_nonblocking)); otherwise `accept` would block the whole thread.
+    /// The socket must be in non-blocking mode (see
+    /// [`set_nonblocking`](net::TcpListener::set_nonblocking)); otherwise `accept` would block the
+    /// whole thread.
     ///
     /// # Errors
     ///
@@ -138,8 +143,9 @@ impl TcpListener {
     ///
     /// # Panics
     ///
-    /// Panics outside of a runtime (enter one with [`Runtime::enter`](crate::runtime::Runtime::enter)), in a runtime without I/O, and, in builds with debug
-    /// assertions, if the socket is in blocking mode.
+    /// Panics outside of a runtime (enter one with
+    /// [`Runtime::enter`](crate::runtime::Runtime::enter)), in a runtime without I/O, and, in
+    /// builds with debug assertions, if the socket is in blocking mode.
     ///
     /// # Examples
     ///
@@ -161,7 +167,8 @@ impl TcpListener {
 
     /// Takes the socket out of the runtime and returns it as one of the standard library.
     ///
-    /// It stays in non-blocking mode; change that with [`set_nonblocking`](net::TcpListener::set_nonblocking).
+    /// It stays in non-blocking mode; change that with
+    /// [`set_nonblocking`](net::TcpListener::set_nonblocking).
     ///
     /// # Errors
     ///

@@ -18,10 +18,12 @@ use crate::sys::socket::inet_addr;
 
 /// A TCP socket that is neither connected nor listening yet.
 ///
-/// Use it where the options that [`TcpStream::connect`] and [`TcpListener::bind`] choose do not fit: set what you need, then call
-/// [`connect`](Self::connect) or [`listen`](Self::listen). Options not offered here can be set through [`AsFd`] with a crate like [`socket2`].
+/// Use it where the options that [`TcpStream::connect`] and [`TcpListener::bind`] choose do not
+/// fit: set what you need, then call [`connect`](Self::connect) or [`listen`](Self::listen).
+/// Options not offered here can be set through [`AsFd`] with a crate like [`socket2`].
 ///
-/// Nothing is registered with a runtime until then, so the options may be set anywhere. Dropping it closes the socket.
+/// Nothing is registered with a runtime until then, so the options may be set anywhere. Dropping it
+/// closes the socket.
 ///
 /// # Examples
 ///
@@ -61,7 +63,8 @@ pub struct TcpSocket {
 }
 
 impl TcpSocket {
-    /// Creates an IPv4 socket: `socket(2)` with `AF_INET` and `SOCK_STREAM`, non-blocking and close-on-exec.
+    /// Creates an IPv4 socket: `socket(2)` with `AF_INET` and `SOCK_STREAM`, non-blocking and
+    /// close-on-exec.
     ///
     /// # Errors
     ///
@@ -70,7 +73,8 @@ impl TcpSocket {
         TcpSocket::new(Domain::IPV4)
     }
 
-    /// Creates an IPv6 socket: `socket(2)` with `AF_INET6` and `SOCK_STREAM`, non-blocking and close-on-exec.
+    /// Creates an IPv6 socket: `socket(2)` with `AF_INET6` and `SOCK_STREAM`, non-blocking and
+    /// close-on-exec.
     ///
     /// # Errors
     ///
@@ -102,7 +106,8 @@ impl TcpSocket {
         self.inner.keepalive()
     }
 
-    /// Sets `SO_REUSEADDR`: whether the socket may bind an address that connections in `TIME_WAIT` still use.
+    /// Sets `SO_REUSEADDR`: whether the socket may bind an address that connections in `TIME_WAIT`
+    /// still use.
     ///
     /// Takes effect in [`bind`](Self::bind), so set it before.
     ///
@@ -124,7 +129,8 @@ impl TcpSocket {
 
     /// Sets `SO_REUSEPORT`: whether several sockets may listen on one address.
     ///
-    /// Every one of them must set it before [`bind`](Self::bind). Linux spreads new connections among them.
+    /// Every one of them must set it before [`bind`](Self::bind). Linux spreads new connections
+    /// among them.
     ///
     /// # Errors
     ///
@@ -171,7 +177,8 @@ impl TcpSocket {
 
     /// Reads `SO_SNDBUF`.
     ///
-    /// This need not be the value given to [`set_send_buffer_size`](Self::set_send_buffer_size): Linux clamps it to the system's limits and then doubles it, to account for its own
+    /// This need not be the value given to [`set_send_buffer_size`](Self::set_send_buffer_size):
+    /// Linux clamps it to the system's limits and then doubles it, to account for its own
     /// bookkeeping (see `socket(7)`).
     ///
     /// # Errors
@@ -192,7 +199,8 @@ impl TcpSocket {
 
     /// Reads `SO_RCVBUF`.
     ///
-    /// This need not be the value given to [`set_recv_buffer_size`](Self::set_recv_buffer_size): Linux clamps it to the system's limits and then doubles it, to account for its own
+    /// This need not be the value given to [`set_recv_buffer_size`](Self::set_recv_buffer_size):
+    /// Linux clamps it to the system's limits and then doubles it, to account for its own
     /// bookkeeping (see `socket(7)`).
     ///
     /// # Errors
@@ -204,9 +212,10 @@ impl TcpSocket {
 
     /// Sets `SO_LINGER`: how long closing the socket may wait for unsent data.
     ///
-    /// Deprecated because the wait blocks the thread that drops the socket, non-blocking mode or not. To make sure that everything
-    /// arrived, shut down the writing side and read until the end instead. A duration of zero does not block and has a method of its
-    /// own, [`set_zero_linger`](Self::set_zero_linger).
+    /// Deprecated because the wait blocks the thread that drops the socket, non-blocking mode or
+    /// not. To make sure that everything arrived, shut down the writing side and read until the end
+    /// instead. A duration of zero does not block and has a method of its own,
+    /// [`set_zero_linger`](Self::set_zero_linger).
     ///
     /// # Errors
     ///
@@ -218,8 +227,9 @@ impl TcpSocket {
 
     /// Sets `SO_LINGER` to zero: closing the socket resets the connection.
     ///
-    /// The peer gets an RST instead of a FIN, data not sent yet is thrown away, and no `TIME_WAIT` is left behind. The peer will most
-    /// likely see `ConnectionReset` rather than the end of the stream.
+    /// The peer gets an RST instead of a FIN, data not sent yet is thrown away, and no `TIME_WAIT`
+    /// is left behind. The peer will most likely see `ConnectionReset` rather than the end of the
+    /// stream.
     ///
     /// # Errors
     ///
@@ -248,7 +258,8 @@ impl TcpSocket {
         self.inner.linger()
     }
 
-    /// Sets `TCP_NODELAY`: whether small segments are sent at once instead of being gathered (Nagle's algorithm).
+    /// Sets `TCP_NODELAY`: whether small segments are sent at once instead of being gathered
+    /// (Nagle's algorithm).
     ///
     /// # Errors
     ///
@@ -284,7 +295,8 @@ impl TcpSocket {
         self.inner.tclass_v6()
     }
 
-    /// Sets `IPV6_TCLASS`: the traffic class of every packet sent from this socket. Without effect on IPv4.
+    /// Sets `IPV6_TCLASS`: the traffic class of every packet sent from this socket. Without effect
+    /// on IPv4.
     ///
     /// # Errors
     ///
@@ -315,7 +327,8 @@ impl TcpSocket {
         self.tos_v4()
     }
 
-    /// Sets `IP_TOS`: the type of service of every packet sent from this socket. It may have no effect on IPv6.
+    /// Sets `IP_TOS`: the type of service of every packet sent from this socket. It may have no
+    /// effect on IPv6.
     ///
     /// # Errors
     ///
@@ -361,7 +374,8 @@ impl TcpSocket {
     ///
     /// # Errors
     ///
-    /// Those of `getsockname(2)`, and `InvalidInput` if the socket is neither IPv4 nor IPv6 (see [`FromRawFd`]).
+    /// Those of `getsockname(2)`, and `InvalidInput` if the socket is neither IPv4 nor IPv6 (see
+    /// [`FromRawFd`]).
     ///
     /// # Examples
     ///
@@ -399,7 +413,8 @@ impl TcpSocket {
     ///
     /// # Errors
     ///
-    /// Those of `connect(2)`; also those that arrive later, such as `ConnectionRefused` or `TimedOut`.
+    /// Those of `connect(2)`; also those that arrive later, such as `ConnectionRefused` or
+    /// `TimedOut`.
     ///
     /// # Panics
     ///
@@ -415,7 +430,8 @@ impl TcpSocket {
 
     /// Starts to listen, with a queue of about `backlog` connections that wait to be accepted.
     ///
-    /// [`bind`](Self::bind) the socket first. The system's limit (`net.core.somaxconn`) caps the backlog.
+    /// [`bind`](Self::bind) the socket first. The system's limit (`net.core.somaxconn`) caps the
+    /// backlog.
     ///
     /// # Errors
     ///
@@ -430,10 +446,11 @@ impl TcpSocket {
         TcpListener::new(OwnedFd::from(self.inner).into())
     }
 
-    /// Takes over a socket that a crate like `socket2` prepared and that is not connected, in spite of its type.
+    /// Takes over a socket that a crate like `socket2` prepared and that is not connected, in spite
+    /// of its type.
     ///
-    /// The socket must be in non-blocking mode. With a socket that is connected already, [`connect`](Self::connect) and
-    /// [`listen`](Self::listen) will fail.
+    /// The socket must be in non-blocking mode. With a socket that is connected already,
+    /// [`connect`](Self::connect) and [`listen`](Self::listen) will fail.
     ///
     /// # Examples
     ///

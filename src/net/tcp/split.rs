@@ -1,6 +1,7 @@
 //! The borrowed halves of a [`TcpStream`].
 //!
-//! Both are the stream itself behind a shared reference, so a split costs nothing; the types only keep one half to reading and the other to writing.
+//! Both are the stream itself behind a shared reference, so a split costs nothing; the types only
+//! keep one half to reading and the other to writing.
 
 use std::future::poll_fn;
 use std::io;
@@ -19,7 +20,8 @@ pub struct ReadHalf<'a>(&'a TcpStream);
 
 /// The half of a [`TcpStream`] that writes, borrowed from it by [`TcpStream::split`].
 ///
-/// Writing goes through the methods of [`AsyncWriteExt`](crate::io::AsyncWriteExt); its `shutdown` ends the stream in this direction. Dropping the half does not.
+/// Writing goes through the methods of [`AsyncWriteExt`](crate::io::AsyncWriteExt); its `shutdown`
+/// ends the stream in this direction. Dropping the half does not.
 #[derive(Debug)]
 pub struct WriteHalf<'a>(&'a TcpStream);
 
@@ -41,7 +43,8 @@ impl ReadHalf<'_> {
         self.0.poll_peek(cx, buf)
     }
 
-    /// Copies bytes that have arrived into `buf` without taking them out of the socket; see [`TcpStream::peek`].
+    /// Copies bytes that have arrived into `buf` without taking them out of the socket; see
+    /// [`TcpStream::peek`].
     ///
     /// # Errors
     ///
@@ -85,12 +88,14 @@ impl ReadHalf<'_> {
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if nothing has arrived; wait with [`readable`](Self::readable). Otherwise those of `recv(2)`.
+    /// `WouldBlock` if nothing has arrived; wait with [`readable`](Self::readable). Otherwise those
+    /// of `recv(2)`.
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.0.try_read(buf)
     }
 
-    /// [`try_read`](Self::try_read) into several buffers, filled one after the other with a single system call.
+    /// [`try_read`](Self::try_read) into several buffers, filled one after the other with a single
+    /// system call.
     ///
     /// # Errors
     ///
@@ -149,12 +154,14 @@ impl WriteHalf<'_> {
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if the socket takes nothing; wait with [`writable`](Self::writable). Otherwise those of `send(2)`.
+    /// `WouldBlock` if the socket takes nothing; wait with [`writable`](Self::writable). Otherwise
+    /// those of `send(2)`.
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
         self.0.try_write(buf)
     }
 
-    /// [`try_write`](Self::try_write) from several buffers, one after the other with a single system call.
+    /// [`try_write`](Self::try_write) from several buffers, one after the other with a single
+    /// system call.
     ///
     /// # Errors
     ///

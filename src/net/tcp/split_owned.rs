@@ -1,7 +1,7 @@
 //! The owned halves of a [`TcpStream`].
 //!
-//! Both hold the stream in one [`Arc`]; it is closed with the second of them. The write half shuts its direction down when it goes, so
-//! that the peer learns of it while the other half reads on.
+//! Both hold the stream in one [`Arc`]; it is closed with the second of them. The write half shuts
+//! its direction down when it goes, so that the peer learns of it while the other half reads on.
 
 use std::error::Error;
 use std::fmt;
@@ -25,15 +25,17 @@ pub struct OwnedReadHalf {
 
 /// The half of a [`TcpStream`] that writes, made by [`TcpStream::into_split`].
 ///
-/// Writing goes through the methods of [`AsyncWriteExt`](crate::io::AsyncWriteExt). Dropping it ends the stream in this direction, as its `shutdown` does; see
-/// [`forget`](Self::forget) for a way around that.
+/// Writing goes through the methods of [`AsyncWriteExt`](crate::io::AsyncWriteExt). Dropping it
+/// ends the stream in this direction, as its `shutdown` does; see [`forget`](Self::forget) for a
+/// way around that.
 #[derive(Debug)]
 pub struct OwnedWriteHalf {
     inner: Arc<TcpStream>,
     shutdown_on_drop: bool,
 }
 
-/// The error of [`OwnedReadHalf::reunite`]: the halves belong to different streams. It gives them back.
+/// The error of [`OwnedReadHalf::reunite`]: the halves belong to different streams. It gives them
+/// back.
 #[derive(Debug)]
 pub struct ReuniteError(pub OwnedReadHalf, pub OwnedWriteHalf);
 
@@ -71,7 +73,8 @@ impl OwnedReadHalf {
     ///
     /// # Errors
     ///
-    /// Gives both halves back if they are not from the same call of [`into_split`](TcpStream::into_split).
+    /// Gives both halves back if they are not from the same call of
+    /// [`into_split`](TcpStream::into_split).
     pub fn reunite(self, other: OwnedWriteHalf) -> Result<TcpStream, ReuniteError> {
         reunite(self, other)
     }
@@ -89,7 +92,8 @@ impl OwnedReadHalf {
         self.inner.poll_peek(cx, buf)
     }
 
-    /// Copies bytes that have arrived into `buf` without taking them out of the socket; see [`TcpStream::peek`].
+    /// Copies bytes that have arrived into `buf` without taking them out of the socket; see
+    /// [`TcpStream::peek`].
     ///
     /// # Errors
     ///
@@ -133,12 +137,14 @@ impl OwnedReadHalf {
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if nothing has arrived; wait with [`readable`](Self::readable). Otherwise those of `recv(2)`.
+    /// `WouldBlock` if nothing has arrived; wait with [`readable`](Self::readable). Otherwise those
+    /// of `recv(2)`.
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.inner.try_read(buf)
     }
 
-    /// [`try_read`](Self::try_read) into several buffers, filled one after the other with a single system call.
+    /// [`try_read`](Self::try_read) into several buffers, filled one after the other with a single
+    /// system call.
     ///
     /// # Errors
     ///
@@ -171,12 +177,14 @@ impl OwnedWriteHalf {
     ///
     /// # Errors
     ///
-    /// Gives both halves back if they are not from the same call of [`into_split`](TcpStream::into_split).
+    /// Gives both halves back if they are not from the same call of
+    /// [`into_split`](TcpStream::into_split).
     pub fn reunite(self, other: OwnedReadHalf) -> Result<TcpStream, ReuniteError> {
         reunite(other, self)
     }
 
-    /// Drops this half without ending the stream in its direction; that happens when the other half is dropped too.
+    /// Drops this half without ending the stream in its direction; that happens when the other half
+    /// is dropped too.
     pub fn forget(mut self) {
         self.shutdown_on_drop = false;
     }
@@ -211,12 +219,14 @@ impl OwnedWriteHalf {
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if the socket takes nothing; wait with [`writable`](Self::writable). Otherwise those of `send(2)`.
+    /// `WouldBlock` if the socket takes nothing; wait with [`writable`](Self::writable). Otherwise
+    /// those of `send(2)`.
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
         self.inner.try_write(buf)
     }
 
-    /// [`try_write`](Self::try_write) from several buffers, one after the other with a single system call.
+    /// [`try_write`](Self::try_write) from several buffers, one after the other with a single
+    /// system call.
     ///
     /// # Errors
     ///

@@ -20,12 +20,15 @@ mod read_buf;
 
 /// A TCP connection between this socket and a peer.
 ///
-/// Made by [`connect`](Self::connect) or by [`TcpListener::accept`](crate::net::TcpListener::accept). Bytes move with the methods of
-/// [`AsyncReadExt`](crate::io::AsyncReadExt) and [`AsyncWriteExt`](crate::io::AsyncWriteExt), or without waiting through [`try_read`](Self::try_read) and [`try_write`](Self::try_write). To read and
-/// write at the same time, [`split`](Self::split) the stream within a task or [`into_split`](Self::into_split) it over two.
+/// Made by [`connect`](Self::connect) or by
+/// [`TcpListener::accept`](crate::net::TcpListener::accept). Bytes move with the methods of
+/// [`AsyncReadExt`](crate::io::AsyncReadExt) and [`AsyncWriteExt`](crate::io::AsyncWriteExt), or
+/// without waiting through [`try_read`](Self::try_read) and [`try_write`](Self::try_write). To read
+/// and write at the same time, [`split`](Self::split) the stream within a task or
+/// [`into_split`](Self::into_split) it over two.
 ///
-/// Dropping the stream closes the connection. [`shutdown`](crate::io::AsyncWriteExt::shutdown) ends only the writing side: the peer reads
-/// the end of the stream and may still answer.
+/// Dropping the stream closes the connection. [`shutdown`](crate::io::AsyncWriteExt::shutdown) ends
+/// only the writing side: the peer reads the end of the stream and may still answer.
 ///
 /// # Examples
 ///
@@ -50,15 +53,18 @@ pub struct TcpStream {
 impl TcpStream {
     /// Opens a connection to `addr`.
     ///
-    /// If `addr` yields several addresses they are tried one after the other until a connection is established. To set options or a
-    /// local address first, see [`TcpSocket`](crate::net::TcpSocket).
+    /// If `addr` yields several addresses they are tried one after the other until a connection is
+    /// established. To set options or a local address first, see
+    /// [`TcpSocket`](crate::net::TcpSocket).
     ///
-    /// There is no timeout but the kernel's; use [`timeout`](crate::time::timeout()) for a shorter one. If the future is dropped before it is done, the
-    /// socket is closed and the attempt given up.
+    /// There is no timeout but the kernel's; use [`timeout`](crate::time::timeout()) for a shorter
+    /// one. If the future is dropped before it is done, the socket is closed and the attempt given
+    /// up.
     ///
     /// # Errors
     ///
-    /// The error of the last address tried, that of the name resolution, or `InvalidInput` if there was no address.
+    /// The error of the last address tried, that of the name resolution, or `InvalidInput` if there
+    /// was no address.
     ///
     /// # Examples
     ///
@@ -91,7 +97,8 @@ impl TcpStream {
 
     /// Waits until `started`, on which `connect(2)` has been called, is connected.
     ///
-    /// 1. The socket is registered; from here on every way out, a dropped future included, ends in the drop of its `PollEvented`.
+    /// 1. The socket is registered; from here on every way out, a dropped future included, ends in
+    ///    the drop of its `PollEvented`.
     /// 2. The kernel reports it writable when the attempt is decided, either way.
     /// 3. `SO_ERROR` tells which.
     pub(crate) async fn connect_mio(started: mio::net::TcpStream) -> io::Result<TcpStream> {
@@ -108,8 +115,8 @@ impl TcpStream {
         Ok(TcpStream { io })
     }
 
-    /// Like [`new`](Self::new) for a socket fresh from `accept`: there is room to write, and often there is something to read already, so the first
-    /// attempt of either needs no event.
+    /// Like [`new`](Self::new) for a socket fresh from `accept`: there is room to write, and often
+    /// there is something to read already, so the first attempt of either needs no event.
     pub(crate) fn new_accepted(connected: mio::net::TcpStream) -> io::Result<TcpStream> {
         let stream = TcpStream::new(connected)?;
         stream
@@ -121,7 +128,9 @@ impl TcpStream {
 
     /// Takes over a connection of the standard library.
     ///
-    /// The socket must be in non-blocking mode (see [`set_nonblocking`](std::net::TcpStream::set_nonblocking)); otherwise reading and writing would block the whole thread.
+    /// The socket must be in non-blocking mode (see
+    /// [`set_nonblocking`](std::net::TcpStream::set_nonblocking)); otherwise reading and writing
+    /// would block the whole thread.
     ///
     /// # Errors
     ///
@@ -129,8 +138,9 @@ impl TcpStream {
     ///
     /// # Panics
     ///
-    /// Panics outside of a runtime (enter one with [`Runtime::enter`](crate::runtime::Runtime::enter)), in a runtime without I/O, and, in builds with debug
-    /// assertions, if the socket is in blocking mode.
+    /// Panics outside of a runtime (enter one with
+    /// [`Runtime::enter`](crate::runtime::Runtime::enter)), in a runtime without I/O, and, in
+    /// builds with debug assertions, if the socket is in blocking mode.
     ///
     /// # Examples
     ///
@@ -152,7 +162,8 @@ impl TcpStream {
 
     /// Takes the connection out of the runtime and returns it as one of the standard library.
     ///
-    /// It stays in non-blocking mode; change that with [`set_nonblocking`](std::net::TcpStream::set_nonblocking).
+    /// It stays in non-blocking mode; change that with
+    /// [`set_nonblocking`](std::net::TcpStream::set_nonblocking).
     ///
     /// # Errors
     ///
@@ -199,10 +210,12 @@ impl TcpStream {
         self.io.take_error()
     }
 
-    /// The polling form of [`peek`](Self::peek): fills `buf` with bytes that stay in the socket, and returns how many they are.
+    /// The polling form of [`peek`](Self::peek): fills `buf` with bytes that stay in the socket,
+    /// and returns how many they are.
     ///
-    /// If there is nothing to read, the task of `cx` is woken when there may be. Of [`poll_read`](AsyncRead::poll_read), [`poll_read_ready`](Self::poll_read_ready) and this method only
-    /// the waker of the latest call is kept.
+    /// If there is nothing to read, the task of `cx` is woken when there may be. Of
+    /// [`poll_read`](AsyncRead::poll_read), [`poll_read_ready`](Self::poll_read_ready) and this
+    /// method only the waker of the latest call is kept.
     ///
     /// # Errors
     ///
@@ -217,9 +230,11 @@ impl TcpStream {
             .poll_read_io(cx, || socket::peek(&*self.io, buf))
     }
 
-    /// Copies bytes that have arrived into `buf` without taking them out of the socket, waiting for the first.
+    /// Copies bytes that have arrived into `buf` without taking them out of the socket, waiting for
+    /// the first.
     ///
-    /// The next read returns the same bytes. `Ok(0)` means that the peer has ended the stream, or that `buf` is empty.
+    /// The next read returns the same bytes. `Ok(0)` means that the peer has ended the stream, or
+    /// that `buf` is empty.
     ///
     /// # Errors
     ///
@@ -250,8 +265,9 @@ impl TcpStream {
 
     /// Waits until the socket has one of the states in `interest`, and returns those it has.
     ///
-    /// Goes with the `try_` methods: together they read and write on one task without splitting the stream. The result is a hint. The
-    /// attempt may still end in `WouldBlock`, and then one waits again; the set may even be empty.
+    /// Goes with the `try_` methods: together they read and write on one task without splitting the
+    /// stream. The result is a hint. The attempt may still end in `WouldBlock`, and then one waits
+    /// again; the set may even be empty.
     ///
     /// # Errors
     ///
@@ -313,7 +329,8 @@ impl TcpStream {
 
     /// The polling form of [`readable`](Self::readable).
     ///
-    /// Only the waker of the latest call is kept, shared with [`poll_read`](AsyncRead::poll_read) and [`poll_peek`](Self::poll_peek); any number of tasks may await
+    /// Only the waker of the latest call is kept, shared with [`poll_read`](AsyncRead::poll_read)
+    /// and [`poll_peek`](Self::poll_peek); any number of tasks may await
     /// [`readable`](Self::readable). Readiness is kept until an attempt to read meets `WouldBlock`.
     ///
     /// # Errors
@@ -329,7 +346,8 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if nothing has arrived; wait with [`readable`](Self::readable). Otherwise those of `recv(2)`.
+    /// `WouldBlock` if nothing has arrived; wait with [`readable`](Self::readable). Otherwise those
+    /// of `recv(2)`.
     ///
     /// # Examples
     ///
@@ -353,7 +371,8 @@ impl TcpStream {
             .try_io(Interest::READABLE, || (&*self.io).read(buf))
     }
 
-    /// [`try_read`](Self::try_read) into several buffers, filled one after the other with a single system call.
+    /// [`try_read`](Self::try_read) into several buffers, filled one after the other with a single
+    /// system call.
     ///
     /// # Errors
     ///
@@ -379,8 +398,10 @@ impl TcpStream {
 
     /// The polling form of [`writable`](Self::writable).
     ///
-    /// Only the waker of the latest call is kept, shared with [`poll_write`](AsyncWrite::poll_write); any number of tasks may await [`writable`](Self::writable). Readiness is
-    /// kept until an attempt to write meets `WouldBlock`.
+    /// Only the waker of the latest call is kept, shared with
+    /// [`poll_write`](AsyncWrite::poll_write); any number of tasks may await
+    /// [`writable`](Self::writable). Readiness is kept until an attempt to write meets
+    /// `WouldBlock`.
     ///
     /// # Errors
     ///
@@ -393,14 +414,16 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if the socket takes nothing; wait with [`writable`](Self::writable). Otherwise those of `send(2)`.
+    /// `WouldBlock` if the socket takes nothing; wait with [`writable`](Self::writable). Otherwise
+    /// those of `send(2)`.
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
         self.io
             .registration()
             .try_io(Interest::WRITABLE, || (&*self.io).write(buf))
     }
 
-    /// [`try_write`](Self::try_write) from several buffers, one after the other with a single system call.
+    /// [`try_write`](Self::try_write) from several buffers, one after the other with a single
+    /// system call.
     ///
     /// # Errors
     ///
@@ -411,15 +434,18 @@ impl TcpStream {
             .try_io(Interest::WRITABLE, || (&*self.io).write_vectored(bufs))
     }
 
-    /// Runs `f`, an operation on this socket of the caller's own, if the stream is ready for `interest`.
+    /// Runs `f`, an operation on this socket of the caller's own, if the stream is ready for
+    /// `interest`.
     ///
-    /// If `f` returns `WouldBlock` the readiness is forgotten until the next event. So it must return that error only if the *socket* would block,
-    /// with the direction that `interest` names, and it must not call other methods of this stream: they might clear the readiness a
+    /// If `f` returns `WouldBlock` the readiness is forgotten until the next event. So it must
+    /// return that error only if the *socket* would block, with the direction that `interest`
+    /// names, and it must not call other methods of this stream: they might clear the readiness a
     /// second time, after a new event.
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if the stream is not ready, in which case `f` is not called; otherwise what `f` returns.
+    /// `WouldBlock` if the stream is not ready, in which case `f` is not called; otherwise what `f`
+    /// returns.
     ///
     /// # Examples
     ///
@@ -439,10 +465,10 @@ impl TcpStream {
         self.io.registration().try_io(interest, f)
     }
 
-    /// Runs `f`, an operation on this socket of the caller's own, whenever the stream is ready for `interest`, until it returns
-    /// something other than `WouldBlock`.
+    /// Runs `f`, an operation on this socket of the caller's own, whenever the stream is ready for
+    /// `interest`, until it returns something other than `WouldBlock`.
     ///
-    /// The rules of [`try_io`](Self::try_io) apply to `f`. A [`Ready`] state is all that is waited for between two calls.
+    /// The rules of [`try_io`](Self::try_io) apply to `f`.
     ///
     /// # Errors
     ///
@@ -450,7 +476,8 @@ impl TcpStream {
     ///
     /// # Cancel safety
     ///
-    /// `f` runs to its end each time; whether dropping the future between two runs loses anything is up to what `f` keeps.
+    /// `f` runs to its end each time; whether dropping the future between two runs loses anything
+    /// is up to what `f` keeps.
     pub async fn async_io<R>(
         &self,
         interest: Interest,
@@ -459,8 +486,8 @@ impl TcpStream {
         self.io.registration().async_io(interest, f).await
     }
 
-    /// `shutdown(2)`, except that a connection the peer has reset in the meantime counts as shut down: whether the kernel noticed
-    /// before or after this call is a race no caller can win.
+    /// `shutdown(2)`, except that a connection the peer has reset in the meantime counts as shut
+    /// down: whether the kernel noticed before or after this call is a race no caller can win.
     pub(super) fn shutdown_std(&self, how: Shutdown) -> io::Result<()> {
         match self.io.shutdown(how) {
             Err(e) if e.kind() == io::ErrorKind::NotConnected => Ok(()),
@@ -470,17 +497,20 @@ impl TcpStream {
 
     /// Borrows the stream as a half to read from and a half to write to.
     ///
-    /// Costs nothing, but both halves must stay in the task that has the stream; see [`into_split`](Self::into_split) for halves of their own.
+    /// Costs nothing, but both halves must stay in the task that has the stream; see
+    /// [`into_split`](Self::into_split) for halves of their own.
     // The lifetime is spelled out so that the documentation shows that this is a borrow.
     #[allow(clippy::needless_lifetimes)]
     pub fn split<'a>(&'a mut self) -> (ReadHalf<'a>, WriteHalf<'a>) {
         split(self)
     }
 
-    /// Divides the stream into a half to read from and a half to write to, which different tasks may own.
+    /// Divides the stream into a half to read from and a half to write to, which different tasks
+    /// may own.
     ///
-    /// The halves share the stream through an [`Arc`](std::sync::Arc); [`reunite`](OwnedReadHalf::reunite) puts them together again. Dropping the write half shuts down the
-    /// writing side.
+    /// The halves share the stream through an [`Arc`](std::sync::Arc);
+    /// [`reunite`](OwnedReadHalf::reunite) puts them together again. Dropping the write half shuts
+    /// down the writing side.
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
         split_owned(self)
     }

@@ -35,7 +35,8 @@ impl UdpSocket {
         self.io.multicast_loop_v4()
     }
 
-    /// Sets `IP_MULTICAST_LOOP`: whether this machine gets back the multicast datagrams it sends. It may have no effect on IPv6.
+    /// Sets `IP_MULTICAST_LOOP`: whether this machine gets back the multicast datagrams it sends.
+    /// It may have no effect on IPv6.
     ///
     /// # Errors
     ///
@@ -73,7 +74,8 @@ impl UdpSocket {
         self.io.multicast_loop_v6()
     }
 
-    /// Sets `IPV6_MULTICAST_LOOP`: whether this machine gets back the multicast datagrams it sends. It may have no effect on IPv4.
+    /// Sets `IPV6_MULTICAST_LOOP`: whether this machine gets back the multicast datagrams it sends.
+    /// It may have no effect on IPv4.
     ///
     /// # Errors
     ///
@@ -91,7 +93,8 @@ impl UdpSocket {
         SockRef::from(self).tclass_v6()
     }
 
-    /// Sets `IPV6_TCLASS`: the traffic class of every packet sent from this socket. It may have no effect on IPv4.
+    /// Sets `IPV6_TCLASS`: the traffic class of every packet sent from this socket. It may have no
+    /// effect on IPv4.
     ///
     /// # Errors
     ///
@@ -152,7 +155,8 @@ impl UdpSocket {
         self.tos_v4()
     }
 
-    /// Sets `IP_TOS`: the type of service of every packet sent from this socket. It may have no effect on IPv6.
+    /// Sets `IP_TOS`: the type of service of every packet sent from this socket. It may have no
+    /// effect on IPv6.
     ///
     /// # Errors
     ///
@@ -196,11 +200,13 @@ impl UdpSocket {
 
     /// Joins a multicast group: `IP_ADD_MEMBERSHIP`.
     ///
-    /// `interface` is the address of the local interface to join on; with [`Ipv4Addr::UNSPECIFIED`] the system chooses one.
+    /// `interface` is the address of the local interface to join on; with [`Ipv4Addr::UNSPECIFIED`]
+    /// the system chooses one.
     ///
     /// # Errors
     ///
-    /// Those of `setsockopt(2)`, such as `InvalidInput` for an address that is no multicast address.
+    /// Those of `setsockopt(2)`, such as `InvalidInput` for an address that is no multicast
+    /// address.
     pub fn join_multicast_v4(&self, multiaddr: Ipv4Addr, interface: Ipv4Addr) -> io::Result<()> {
         self.io.join_multicast_v4(&multiaddr, &interface)
     }
@@ -211,12 +217,14 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of `setsockopt(2)`, such as `InvalidInput` for an address that is no multicast address.
+    /// Those of `setsockopt(2)`, such as `InvalidInput` for an address that is no multicast
+    /// address.
     pub fn join_multicast_v6(&self, multiaddr: &Ipv6Addr, interface: u32) -> io::Result<()> {
         self.io.join_multicast_v6(multiaddr, interface)
     }
 
-    /// Leaves a multicast group: `IP_DROP_MEMBERSHIP`. The arguments are those of [`join_multicast_v4`](Self::join_multicast_v4).
+    /// Leaves a multicast group: `IP_DROP_MEMBERSHIP`. The arguments are those of
+    /// [`join_multicast_v4`](Self::join_multicast_v4).
     ///
     /// # Errors
     ///
@@ -225,7 +233,8 @@ impl UdpSocket {
         self.io.leave_multicast_v4(&multiaddr, &interface)
     }
 
-    /// Leaves a multicast group: `IPV6_DROP_MEMBERSHIP`. The arguments are those of [`join_multicast_v6`](Self::join_multicast_v6).
+    /// Leaves a multicast group: `IPV6_DROP_MEMBERSHIP`. The arguments are those of
+    /// [`join_multicast_v6`](Self::join_multicast_v6).
     ///
     /// # Errors
     ///

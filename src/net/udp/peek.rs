@@ -11,7 +11,8 @@ use crate::io::{Interest, ReadBuf};
 use crate::sys::socket;
 
 impl UdpSocket {
-    /// Copies the next datagram from the [connected](Self::connect) peer into `buf`, waiting for one, and leaves it in the socket.
+    /// Copies the next datagram from the [connected](Self::connect) peer into `buf`, waiting for
+    /// one, and leaves it in the socket.
     ///
     /// Returns how much of it is in `buf`; what does not fit is missing from this copy only.
     ///
@@ -40,18 +41,21 @@ impl UdpSocket {
             .map_ok(drop)
     }
 
-    /// Copies the next datagram from the [connected](Self::connect) peer into `buf`, without waiting, and leaves it in the socket.
+    /// Copies the next datagram from the [connected](Self::connect) peer into `buf`, without
+    /// waiting, and leaves it in the socket.
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if there is none; wait with [`readable`](Self::readable). Otherwise those of `recv(2)`.
+    /// `WouldBlock` if there is none; wait with [`readable`](Self::readable). Otherwise those of
+    /// `recv(2)`.
     pub fn try_peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.io
             .registration()
             .try_io(Interest::READABLE, || self.io.peek(buf))
     }
 
-    /// Copies the next datagram into `buf`, waiting for one, and leaves it in the socket. Returns how much of it is in `buf` and who sent it.
+    /// Copies the next datagram into `buf`, waiting for one, and leaves it in the socket. Returns
+    /// how much of it is in `buf` and who sent it.
     ///
     /// # Errors
     ///
@@ -95,11 +99,13 @@ impl UdpSocket {
         Poll::Ready(socket::inet_addr(&sender))
     }
 
-    /// Copies the next datagram into `buf`, without waiting, and leaves it in the socket. Returns how much of it is in `buf` and who sent it.
+    /// Copies the next datagram into `buf`, without waiting, and leaves it in the socket. Returns
+    /// how much of it is in `buf` and who sent it.
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if there is none; wait with [`readable`](Self::readable). Otherwise those of `recvfrom(2)`.
+    /// `WouldBlock` if there is none; wait with [`readable`](Self::readable). Otherwise those of
+    /// `recvfrom(2)`.
     pub fn try_peek_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.io
             .registration()
@@ -136,7 +142,8 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if there is none; wait with [`readable`](Self::readable). Otherwise those of `recvfrom(2)`.
+    /// `WouldBlock` if there is none; wait with [`readable`](Self::readable). Otherwise those of
+    /// `recvfrom(2)`.
     pub fn try_peek_sender(&self) -> io::Result<SocketAddr> {
         self.io
             .registration()

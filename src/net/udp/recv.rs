@@ -9,7 +9,8 @@ use crate::io::{Interest, ReadBuf};
 use crate::sys::socket;
 
 impl UdpSocket {
-    /// Receives a datagram from the peer this socket is [connected](Self::connect) to, and returns how much of it is in `buf`.
+    /// Receives a datagram from the peer this socket is [connected](Self::connect) to, and returns
+    /// how much of it is in `buf`.
     ///
     /// What does not fit `buf` is lost.
     ///
@@ -19,7 +20,8 @@ impl UdpSocket {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: if this is dropped in a `select!` because another branch won, no datagram has been taken.
+    /// Cancel safe: if this is dropped in a `select!` because another branch won, no datagram has
+    /// been taken.
     pub async fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.when_received(|| self.io.recv(buf)).await
     }
@@ -44,7 +46,8 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if there is none; wait with [`readable`](Self::readable). Otherwise those of `recv(2)`.
+    /// `WouldBlock` if there is none; wait with [`readable`](Self::readable). Otherwise those of
+    /// `recv(2)`.
     pub fn try_recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.io
             .registration()
@@ -61,7 +64,8 @@ impl UdpSocket {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: if this is dropped in a `select!` because another branch won, no datagram has been taken.
+    /// Cancel safe: if this is dropped in a `select!` because another branch won, no datagram has
+    /// been taken.
     ///
     /// # Examples
     ///
@@ -103,7 +107,8 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if there is none; wait with [`readable`](Self::readable). Otherwise those of `recvfrom(2)`.
+    /// `WouldBlock` if there is none; wait with [`readable`](Self::readable). Otherwise those of
+    /// `recvfrom(2)`.
     pub fn try_recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
         self.io
             .registration()

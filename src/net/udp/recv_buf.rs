@@ -12,7 +12,8 @@ use crate::sys::socket;
 impl UdpSocket {
     /// [`recv`](Self::recv) into the spare capacity of `buf`, advancing it by what was received.
     ///
-    /// A `Vec` without spare capacity offers a little more of its own accord; reserve room for a whole datagram, or the rest is lost.
+    /// A `Vec` without spare capacity offers a little more of its own accord; reserve room for a
+    /// whole datagram, or the rest is lost.
     ///
     /// # Errors
     ///
@@ -38,7 +39,8 @@ impl UdpSocket {
             .await
     }
 
-    /// [`try_recv`](Self::try_recv) into the spare capacity of `buf`, advancing it by what was received.
+    /// [`try_recv`](Self::try_recv) into the spare capacity of `buf`, advancing it by what was
+    /// received.
     ///
     /// # Errors
     ///
@@ -50,7 +52,8 @@ impl UdpSocket {
             .try_io(Interest::READABLE, || socket::recv_buf(&*self.io, buf))
     }
 
-    /// [`recv_from`](Self::recv_from) into the spare capacity of `buf`, advancing it by what was received.
+    /// [`recv_from`](Self::recv_from) into the spare capacity of `buf`, advancing it by what was
+    /// received.
     ///
     /// # Errors
     ///
@@ -64,7 +67,8 @@ impl UdpSocket {
         self.when_received(|| self.recv_buf_from_now(buf)).await
     }
 
-    /// [`try_recv_from`](Self::try_recv_from) into the spare capacity of `buf`, advancing it by what was received.
+    /// [`try_recv_from`](Self::try_recv_from) into the spare capacity of `buf`, advancing it by
+    /// what was received.
     ///
     /// # Errors
     ///

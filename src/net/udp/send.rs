@@ -9,7 +9,8 @@ use crate::io::Interest;
 use crate::net::addr::{ToSocketAddrs, to_socket_addrs};
 
 impl UdpSocket {
-    /// Sends `buf` as one datagram to the peer this socket is [connected](Self::connect) to, and returns its length.
+    /// Sends `buf` as one datagram to the peer this socket is [connected](Self::connect) to, and
+    /// returns its length.
     ///
     /// # Errors
     ///
@@ -17,7 +18,8 @@ impl UdpSocket {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: if this is dropped in a `select!` because another branch won, the datagram has not been sent.
+    /// Cancel safe: if this is dropped in a `select!` because another branch won, the datagram has
+    /// not been sent.
     pub async fn send(&self, buf: &[u8]) -> io::Result<usize> {
         self.io
             .registration()
@@ -42,7 +44,8 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if the send buffer is full; wait with [`writable`](Self::writable). Otherwise those of `send(2)`.
+    /// `WouldBlock` if the send buffer is full; wait with [`writable`](Self::writable). Otherwise
+    /// those of `send(2)`.
     pub fn try_send(&self, buf: &[u8]) -> io::Result<usize> {
         self.io
             .registration()
@@ -55,11 +58,13 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Those of `sendto(2)`, that of the name resolution, or `InvalidInput` if there was no address.
+    /// Those of `sendto(2)`, that of the name resolution, or `InvalidInput` if there was no
+    /// address.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: if this is dropped in a `select!` because another branch won, the datagram has not been sent.
+    /// Cancel safe: if this is dropped in a `select!` because another branch won, the datagram has
+    /// not been sent.
     ///
     /// # Examples
     ///
@@ -102,7 +107,8 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// `WouldBlock` if the send buffer is full; wait with [`writable`](Self::writable). Otherwise those of `sendto(2)`.
+    /// `WouldBlock` if the send buffer is full; wait with [`writable`](Self::writable). Otherwise
+    /// those of `sendto(2)`.
     pub fn try_send_to(&self, buf: &[u8], target: SocketAddr) -> io::Result<usize> {
         self.io
             .registration()

@@ -17,7 +17,8 @@ impl TcpStream {
         self.io.nodelay()
     }
 
-    /// Sets `TCP_NODELAY`: whether small segments are sent at once instead of being gathered (Nagle's algorithm).
+    /// Sets `TCP_NODELAY`: whether small segments are sent at once instead of being gathered
+    /// (Nagle's algorithm).
     ///
     /// # Errors
     ///
@@ -37,7 +38,8 @@ impl TcpStream {
 
     /// Sets `TCP_QUICKACK`: whether segments are acknowledged at once rather than with a delay.
     ///
-    /// Not permanent: the kernel goes back to its own judgement as the connection proceeds (see `tcp(7)`).
+    /// Not permanent: the kernel goes back to its own judgement as the connection proceeds (see
+    /// `tcp(7)`).
     ///
     /// # Errors
     ///
@@ -57,8 +59,9 @@ impl TcpStream {
 
     /// Sets `SO_LINGER`: how long closing the socket may wait for unsent data.
     ///
-    /// Deprecated because the wait blocks the thread that drops the stream, non-blocking mode or not. To make sure that everything
-    /// arrived, [`shutdown`](crate::io::AsyncWriteExt::shutdown) and read until the end instead. A duration of zero does not block and has a method of its
+    /// Deprecated because the wait blocks the thread that drops the stream, non-blocking mode or
+    /// not. To make sure that everything arrived, [`shutdown`](crate::io::AsyncWriteExt::shutdown)
+    /// and read until the end instead. A duration of zero does not block and has a method of its
     /// own, [`set_zero_linger`](Self::set_zero_linger).
     ///
     /// # Errors
@@ -71,8 +74,9 @@ impl TcpStream {
 
     /// Sets `SO_LINGER` to zero: dropping the stream resets the connection.
     ///
-    /// The peer gets an RST instead of a FIN, data not sent yet is thrown away, and no `TIME_WAIT` is left behind. The peer will most
-    /// likely see `ConnectionReset` rather than the end of the stream.
+    /// The peer gets an RST instead of a FIN, data not sent yet is thrown away, and no `TIME_WAIT`
+    /// is left behind. The peer will most likely see `ConnectionReset` rather than the end of the
+    /// stream.
     ///
     /// # Errors
     ///

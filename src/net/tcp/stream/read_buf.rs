@@ -10,7 +10,8 @@ use crate::net::tcp::{OwnedReadHalf, ReadHalf};
 use crate::sys::socket;
 
 impl TcpStream {
-    /// [`try_read`](Self::try_read) into the spare capacity of `buf`, advancing it by what was read.
+    /// [`try_read`](Self::try_read) into the spare capacity of `buf`, advancing it by what was
+    /// read.
     ///
     /// # Errors
     ///

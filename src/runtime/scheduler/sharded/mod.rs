@@ -26,6 +26,7 @@ mod block_in_place;
 mod handle;
 mod idle;
 mod queue;
+mod watchdog;
 mod worker;
 
 pub(crate) use block_in_place::block_in_place;

@@ -2,6 +2,7 @@
 
 use super::handle::Handle;
 use super::queue::Local;
+use super::watchdog::{STALL, Watchdog};
 use crate::driver::Driver;
 use crate::runtime::scheduler::{self, Defer, Inject};
 use crate::runtime::task::Notified;
@@ -11,7 +12,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::task::Waker;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use upstream::task::coop;
 
@@ -37,6 +38,7 @@ pub(crate) struct Core {
     /// The driver made for this worker's first thread, until that thread takes it.
     driver: Option<Driver>,
     pub(super) stats: MetricsBatch,
+    watchdog: Watchdog,
 }
 
 impl Core {
@@ -45,6 +47,7 @@ impl Core {
         driver: Driver,
         config: &Config,
         metrics: &WorkerMetrics,
+        workers: usize,
     ) -> Core {
         Core {
             tick: 0,
@@ -57,6 +60,7 @@ impl Core {
             global_queue_interval: config.global_queue_interval.unwrap_or(DEFAULT_GLOBAL_QUEUE_INTERVAL),
             driver: Some(driver),
             stats: MetricsBatch::new(metrics),
+            watchdog: Watchdog::new(workers),
         }
     }
 
@@ -156,6 +160,19 @@ impl Worker {
     }
 }
 
+/// What to turn the driver for.
+#[derive(Clone, Copy)]
+enum Turn {
+    /// Only what is there.
+    Look,
+    /// Whatever comes.
+    Sleep,
+    /// The same, but look at the siblings every now and then.
+    Watch,
+    /// A stalled sibling's timers and sockets too, for at most that long.
+    Rescue { stalled: usize, limit: Duration },
+}
+
 /// The loop's right to go on: the core. `None`: it went to another thread.
 type Run = Option<Box<Core>>;
 
@@ -188,8 +205,9 @@ impl Context {
         while !core.is_shutdown {
             core.tick = core.tick.wrapping_add(1);
             if core.tick % self.handle().shared.config.event_interval == 0 {
-                core = self.turn(core, Some(Duration::ZERO));
+                core = self.turn(core, Turn::Look);
                 self.maintain(&mut core);
+                core = self.look_after_sibling(core);
             }
 
             let next = self.next_task(&mut core);
@@ -211,7 +229,7 @@ impl Context {
                 }
             } else {
                 // Tasks that yielded come back after one look at the driver.
-                core = if self.defer.is_empty() { self.park(core) } else { self.turn(core, Some(Duration::ZERO)) };
+                core = if self.defer.is_empty() { self.park(core) } else { self.turn(core, Turn::Look) };
                 self.maintain(&mut core);
                 core.stats.start_processing_scheduled_tasks();
             }
@@ -355,7 +373,8 @@ impl Context {
             while !core.is_shutdown {
                 core.stats.about_to_park();
                 core.stats.submit(self.worker.metrics(), 0);
-                core = self.turn(core, None);
+                let turn = self.how_to_sleep(&mut core);
+                core = self.turn(core, turn);
                 core.stats.unparked();
                 self.maintain(&mut core);
                 if self.stop_sleeping(&mut core) {
@@ -363,6 +382,8 @@ impl Context {
                 }
             }
         }
+        handle.shared.sentinel.resign(self.worker.index);
+        handle.appoint_sentinel();
         if let Some(after_unpark) = &handle.shared.config.after_unpark {
             core = self.with_core_in_place(core, || after_unpark());
         }
@@ -376,14 +397,17 @@ impl Context {
         self.core.borrow_mut().take().expect("core missing")
     }
 
-    /// Turns the driver: waits up to `limit` (`None`: for ever) and runs the wakers.
-    fn turn(&self, mut core: Box<Core>, limit: Option<Duration>) -> Box<Core> {
+    /// Turns the driver and runs the wakers.
+    fn turn(&self, mut core: Box<Core>, turn: Turn) -> Box<Core> {
         core.in_turn = true;
         core = self.with_core_in_place(core, || {
             let driver = &mut *self.driver.borrow_mut();
-            match limit {
-                None => driver.park(&self.handle().driver),
-                Some(limit) => driver.park_timeout(&self.handle().driver, limit),
+            let handle = &self.handle().driver;
+            match turn {
+                Turn::Look => driver.park_timeout(handle, Duration::ZERO),
+                Turn::Sleep => driver.park(handle),
+                Turn::Watch => driver.park_timeout(handle, STALL),
+                Turn::Rescue { stalled, limit } => driver.park_for(handle, stalled, limit),
             }
             self.defer.wake();
         });
@@ -393,6 +417,43 @@ impl Context {
             self.handle().notify_parked();
         }
         core
+    }
+
+    /// As the sentinel, or like a log?
+    fn how_to_sleep(&self, core: &mut Core) -> Turn {
+        let shared = &self.handle().shared;
+        if !shared.idle.any_running() {
+            shared.sentinel.resign(self.worker.index);
+            // Somebody who began to run in between has seen a sentinel; look again.
+            if !shared.idle.any_running() {
+                return Turn::Sleep;
+            }
+        }
+        if !shared.sentinel.take(self.worker.index) {
+            return Turn::Sleep;
+        }
+        let now = Instant::now();
+        let stalled = (0..shared.workers.len()).find(|&w| self.is_stalled(core, w, now));
+        let Some(stalled) = stalled else { return Turn::Watch };
+        if !shared.workers[stalled].steal.is_empty() {
+            // Tasks it woke right before it got stuck: nobody was told of them.
+            self.handle().notify_parked();
+        }
+        Turn::Rescue { stalled, limit: STALL }
+    }
+
+    /// A busy worker's part: a look at one sibling.
+    fn look_after_sibling(&self, mut core: Box<Core>) -> Box<Core> {
+        let worker = core.watchdog.next();
+        if self.is_stalled(&mut core, worker, Instant::now()) {
+            return self.turn(core, Turn::Rescue { stalled: worker, limit: Duration::ZERO });
+        }
+        core
+    }
+
+    fn is_stalled(&self, core: &mut Core, worker: usize, now: Instant) -> bool {
+        worker != self.worker.index
+            && core.watchdog.is_stalled(worker, self.handle().driver.progress(worker), now)
     }
 
     /// Counts this worker as sleeping, unless it has tasks.
