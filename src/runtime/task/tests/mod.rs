@@ -66,8 +66,10 @@ impl Sched {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
+        // Loom wants each execution to be the same, and the id decides on the part of the list.
+        let id = if cfg!(spargio_loom) { Id(std::num::NonZeroU64::MIN) } else { Id::next() };
         let (join, notified) =
-            self.0.owned.bind(future, self.clone(), Id::next(), SpawnLocation::capture());
+            self.0.owned.bind(future, self.clone(), id, SpawnLocation::capture());
         if let Some(notified) = notified {
             self.schedule(notified);
         }
