@@ -22,6 +22,12 @@ use crate::sys::uring::{Cqe, EnterError, Kind, Ring, Sqe, Token, Wait};
 
 use super::remote::{Message, Remote};
 
+/// How often the kernel is asked to take what was pushed.
+const FLUSH_ATTEMPTS: usize = 16;
+
+/// The poll of the doorbell's eventfd.
+const DOORBELL_WATCH: Token = Token::new(Kind::DoorbellWatch, 0, 0);
+
 thread_local! {
     static LANE: RefCell<Option<Lane>> = const { RefCell::new(None) };
     /// Whose lane it is, for a look without a borrow.
@@ -32,13 +38,16 @@ thread_local! {
 pub(crate) struct Lane {
     ring: Ring,
     remote: Arc<Remote>,
-    /// Scratch space of a turn.
+    /// Reaped, but not looked at yet.
     completions: Vec<Cqe>,
+    /// Scratch space of a turn.
     messages: Vec<Message>,
     /// Completions nobody knows, counted and ignored.
     stale: u64,
     /// Times the completion queue was full or the kernel short of memory.
     backpressure: u64,
+    /// Has the poll of the doorbell's eventfd no terminal completion yet?
+    watches_doorbell: bool,
 }
 
 /// What a turn leaves to do once the lane is free again.
@@ -182,12 +191,18 @@ pub(super) fn turn_for(other: &Remote, limit: Duration) {
 impl Lane {
     pub(super) fn new(ring: Ring, remote: Arc<Remote>) -> Lane {
         let mut lane =
-            Lane { ring, remote, completions: Vec::new(), messages: Vec::new(), stale: 0, backpressure: 0 };
-        let fd = lane.ring.as_raw_fd();
-        if let Some(event) = lane.remote.doorbell.install(fd) {
-            lane.ring.push(Sqe::poll_multishot(event, poll::IN, Token::new(Kind::Doorbell, 0, 0)));
-        }
+            Lane { ring, remote, completions: Vec::new(), messages: Vec::new(), stale: 0, backpressure: 0, watches_doorbell: false };
+        lane.remote.attach();
+        lane.remote.doorbell.install(lane.ring.as_raw_fd());
+        lane.watch_doorbell();
         lane
+    }
+
+    fn watch_doorbell(&mut self) {
+        if let Some(event) = self.remote.doorbell.watched() {
+            self.ring.push(Sqe::poll_multishot(event, poll::IN, DOORBELL_WATCH));
+            self.watches_doorbell = true;
+        }
     }
 
     fn turn(&mut self, wait: Wait, aftermath: &mut Aftermath) {
@@ -198,7 +213,7 @@ impl Lane {
             if self.ring.has_work() {
                 self.enter(Wait::No);
             }
-        } else if self.remote.start_parking() {
+        } else if self.start_parking() {
             self.enter(wait);
             self.remote.stop_parking();
         } else {
@@ -218,7 +233,7 @@ impl Lane {
         self.take_mail(aftermath);
         self.flush();
         fds.push(PollFd::new(self.ring.as_raw_fd(), poll::IN));
-        let parked = !limit.is_zero() && self.remote.start_parking();
+        let parked = !limit.is_zero() && self.start_parking();
         // An error here is EINTR or a lack of memory: nothing is ready, the next turn repeats.
         drop(poll::wait(fds, Some(if parked { limit } else { Duration::ZERO })));
         if parked {
@@ -227,9 +242,22 @@ impl Lane {
         fds.pop();
     }
 
-    /// Submits what was pushed, without reaping.
+    /// Is there nothing to do but wait?
+    fn start_parking(&self) -> bool {
+        self.completions.is_empty() && self.remote.start_parking()
+    }
+
+    /// Submits what was pushed. A kernel that takes a part of it only, or nothing for now, is
+    /// asked again: a cancel that did not get through leaves its file pinned.
     fn flush(&mut self) {
-        self.enter(Wait::No);
+        for _ in 0..FLUSH_ATTEMPTS {
+            self.enter(Wait::No);
+            if !self.ring.has_unsubmitted() {
+                return;
+            }
+            // It may want room for completions first.
+            self.ring.reap(&mut self.completions);
+        }
     }
 
     fn enter(&mut self, wait: Wait) {
@@ -326,6 +354,7 @@ impl Lane {
             let remote = self.remote.clone();
             let mut slots = remote.slots.lock();
             let mut ended = Vec::new();
+            let mut doorbell_watch_ended = false;
             for cqe in completions.drain(..) {
                 match cqe.token.kind() {
                     Some(Kind::Poll) => match slots.get(cqe.token) {
@@ -349,12 +378,17 @@ impl Lane {
                     }
                     // Its only purpose was to end the wait.
                     Some(Kind::Doorbell) => {}
+                    Some(Kind::DoorbellWatch) => doorbell_watch_ended |= !cqe.more,
                     // The target is gone or busy with being closed: it needs no wake-up.
                     Some(Kind::DoorbellSent) => {}
                     None => self.stale += 1,
                 }
             }
             drop(slots);
+            if doorbell_watch_ended {
+                self.watches_doorbell = false;
+                self.watch_doorbell();
+            }
             for (io, token) in ended {
                 if self.release(&io, token) {
                     poll_ended(&io, &mut aftermath.wakers);
@@ -372,7 +406,12 @@ impl Lane {
         const LIMIT: Duration = Duration::from_secs(5);
 
         let mut aftermath = Aftermath::default();
+        // Nobody rings any more; this was the last mail that needed the ring.
+        self.remote.doorbell.remove();
         self.take_mail(&mut aftermath);
+        if self.watches_doorbell {
+            self.ring.push(Sqe::cancel(DOORBELL_WATCH));
+        }
         let armed = self.remote.slots.lock().armed();
         // Resources that another ring has taken over meanwhile.
         let mut others = Vec::new();
@@ -390,7 +429,7 @@ impl Lane {
             self.reap(&mut aftermath);
         }
         let deadline = Instant::now() + LIMIT;
-        while self.remote.slots.lock().in_flight() > 0 {
+        while self.in_flight() > 0 {
             if Instant::now() >= deadline {
                 // Never seen; if it happens the ring is closed instead of being used again.
                 self.ring.mark_unclean();
@@ -398,6 +437,13 @@ impl Lane {
             }
             self.enter(Wait::For(Duration::from_millis(1)));
             self.reap(&mut aftermath);
+        }
+        for message in self.remote.detach() {
+            match message {
+                Message::Unwatch(_, fd) => aftermath.close.extend(fd),
+                // Whoever waits for it arms a new poll anyway.
+                Message::Watch(io) | Message::GiveUp(io) => others.push(io),
+            }
         }
         let released = std::mem::take(&mut aftermath.released);
         aftermath.released = others;
@@ -420,12 +466,13 @@ impl Lane {
         })
     }
 
-    /// Nobody rings this lane any more; gives the ring back.
-    pub(super) fn into_ring(mut self) -> Ring {
-        let watches_event = self.remote.doorbell.remove();
-        if watches_event || self.remote.slots.lock().in_flight() > 0 {
-            self.ring.mark_unclean();
-        }
+    /// How many polls have no terminal completion yet.
+    fn in_flight(&self) -> usize {
+        self.remote.slots.lock().in_flight() + usize::from(self.watches_doorbell)
+    }
+
+    /// Gives the ring back, drained.
+    pub(super) fn into_ring(self) -> Ring {
         self.ring
     }
 }

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use crate::driver::scheduled_io::{ScheduledIo, Watch};
 use crate::loom::sync::Mutex;
-use crate::sys::uring::{Ring, Wait, explain_setup_error};
+use crate::sys::uring::{Ring, Wait};
 
 use lane::Lane;
 use remote::Message;
@@ -68,13 +68,13 @@ pub(crate) struct Driver {
 }
 
 impl Shards {
-    /// `n` shards with a ring each, bound to no thread yet. With `reuse`, a ring of this thread.
+    /// `n` shards with a ring each, bound to no thread yet; or one with a ring of this thread.
     pub(crate) fn new(runtime: u64, n: usize, reuse: bool) -> io::Result<(Shards, Vec<Driver>)> {
         let mut drivers = Vec::with_capacity(n);
-        for shard in 0..n {
+        let rings = if reuse { Ring::for_this_thread().map(|ring| vec![ring]) } else { Ring::unbound(n) };
+        for (shard, ring) in rings?.into_iter().enumerate() {
             let remote = Arc::new(Remote::new(runtime, shard)?);
-            let ring = if reuse { Ring::for_this_thread() } else { Ring::new() };
-            drivers.push(Driver::new(remote, Some(ring.map_err(explain_setup_error)?)));
+            drivers.push(Driver::new(remote, Some(ring)));
         }
         let remotes = drivers.iter().map(|d| Mutex::new(d.remote.clone())).collect();
         Ok((Shards { runtime, remotes, next: AtomicUsize::new(0) }, drivers))
@@ -220,7 +220,7 @@ impl Driver {
             Some(ring) => Ok(ring),
             None => Ring::for_this_thread(),
         };
-        let mut lane = Lane::new(ring.map_err(explain_setup_error)?, self.remote.clone());
+        let mut lane = Lane::new(ring?, self.remote.clone());
         for io in self.unwatched.drain(..) {
             io.with_watch(|watch| {
                 if matches!(watch.current, Watch::Idle) && io.wanted().is_some() {
