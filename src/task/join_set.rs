@@ -122,8 +122,14 @@ impl Shared {
 impl<T> JoinSet<T> {
     /// An empty set.
     pub fn new() -> JoinSet<T> {
-        let ready = Ready { queue: VecDeque::new(), waker: None };
-        JoinSet { tasks: Slab::new(), shared: Arc::new(Shared(Mutex::new(ready))) }
+        let ready = Ready {
+            queue: VecDeque::new(),
+            waker: None,
+        };
+        JoinSet {
+            tasks: Slab::new(),
+            shared: Arc::new(Shared(Mutex::new(ready))),
+        }
     }
 
     /// How many tasks are in the set, those that have ended but were not taken out included.
@@ -158,7 +164,10 @@ impl<T: 'static> JoinSet<T> {
     #[cfg(all(tokio_unstable, feature = "tracing"))]
     #[cfg_attr(docsrs, doc(cfg(all(tokio_unstable, feature = "tracing"))))]
     pub fn build_task(&mut self) -> Builder<'_, T> {
-        Builder { joinset: self, builder: super::Builder::new() }
+        Builder {
+            joinset: self,
+            builder: super::Builder::new(),
+        }
     }
 
     /// Spawns a task on the current runtime, like [`spawn`](crate::task::spawn), and puts it
@@ -398,7 +407,9 @@ impl<T: 'static> JoinSet<T> {
         }
         // First, so that whatever becomes ready after `pop` wakes it.
         self.shared.register(cx.waker());
-        let Some(member) = self.shared.pop() else { return Poll::Pending };
+        let Some(member) = self.shared.pop() else {
+            return Poll::Pending;
+        };
 
         let join = &mut self.tasks[member.key].join;
         let waker = Waker::from(Arc::clone(&member));
@@ -456,7 +467,10 @@ pub struct Builder<'a, T> {
 impl<'a, T: 'static> Builder<'a, T> {
     /// Gives the task a name, for diagnostics.
     pub fn name(self, name: &'a str) -> Self {
-        Self { builder: self.builder.name(name), ..self }
+        Self {
+            builder: self.builder.name(name),
+            ..self
+        }
     }
 
     /// Like [`JoinSet::spawn`].
@@ -524,7 +538,9 @@ impl<'a, T: 'static> Builder<'a, T> {
         F: Send + 'static,
         T: Send,
     {
-        Ok(self.joinset.insert(self.builder.spawn_blocking_on(f, handle)?))
+        Ok(self
+            .joinset
+            .insert(self.builder.spawn_blocking_on(f, handle)?))
     }
 
     /// Like [`JoinSet::spawn_local`].
@@ -551,16 +567,14 @@ impl<'a, T: 'static> Builder<'a, T> {
     ///
     /// None at present.
     #[track_caller]
-    pub fn spawn_local_on<F>(
-        self,
-        future: F,
-        local_set: &LocalSet,
-    ) -> std::io::Result<AbortHandle>
+    pub fn spawn_local_on<F>(self, future: F, local_set: &LocalSet) -> std::io::Result<AbortHandle>
     where
         F: Future<Output = T>,
         F: 'static,
     {
-        Ok(self.joinset.insert(self.builder.spawn_local_on(future, local_set)?))
+        Ok(self
+            .joinset
+            .insert(self.builder.spawn_local_on(future, local_set)?))
     }
 }
 
@@ -634,3 +648,6 @@ where
         }
     }
 }
+
+#[cfg(all(test, not(spargio_loom)))]
+mod tests;
