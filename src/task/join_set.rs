@@ -96,13 +96,16 @@ impl Wake for Member {
 }
 
 impl Shared {
-    /// Sets who is woken when a task becomes ready. No code of the user runs under the lock.
-    fn register(&self, waker: &Waker) {
+    /// Sets who is woken when a task becomes ready, and returns who was before, to be dropped
+    /// when the caller is done: like all code of the user not under the lock, and not in the
+    /// middle of a poll either, whose result it might change.
+    fn register(&self, waker: &Waker) -> Option<Waker> {
         let current = |ready: &Ready| ready.waker.as_ref().is_some_and(|w| w.will_wake(waker));
         if !current(&self.0.lock()) {
             let waker = waker.clone();
-            let old = self.0.lock().waker.replace(waker);
-            drop(old);
+            self.0.lock().waker.replace(waker)
+        } else {
+            None
         }
     }
 
@@ -406,8 +409,10 @@ impl<T: 'static> JoinSet<T> {
             return Poll::Ready(None);
         }
         // First, so that whatever becomes ready after `pop` wakes it.
-        self.shared.register(cx.waker());
-        let Some(member) = self.shared.pop() else {
+        let replaced = self.shared.register(cx.waker());
+        let member = self.shared.pop();
+        drop(replaced);
+        let Some(member) = member else {
             return Poll::Pending;
         };
 
