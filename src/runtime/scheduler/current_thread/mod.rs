@@ -52,7 +52,7 @@ pub(crate) struct CurrentThread {
 
 /// What it takes to drive the scheduler.
 struct Idle {
-    core: Core,
+    core: Box<Core>,
     driver: Box<Driver>,
 }
 
@@ -87,7 +87,7 @@ impl CurrentThread {
         ));
         let scheduler = CurrentThread {
             idle: Mutex::new(Some(Idle {
-                core: Core::new(&handle),
+                core: Box::new(Core::new(&handle)),
                 driver: Box::new(driver),
             })),
             freed: Notify::new(),
