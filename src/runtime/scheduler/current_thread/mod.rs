@@ -232,10 +232,6 @@ fn run<F: Future>(
     let waker = Waker::from(handle.clone());
     let mut cx = std::task::Context::from_waker(&waker);
 
-    let event_interval = handle.config().event_interval;
-
-    // The first turn polls the future.
-    handle.set_woken();
     context.start_processing();
     'turn: loop {
         if handle.reset_woken() {
