@@ -52,7 +52,7 @@ pub(crate) struct CurrentThread {
 
 /// What it takes to drive the scheduler.
 struct Idle {
-    core: Core,
+    core: Box<Core>,
     driver: Box<Driver>,
 }
 
@@ -87,7 +87,7 @@ impl CurrentThread {
         ));
         let scheduler = CurrentThread {
             idle: Mutex::new(Some(Idle {
-                core: Core::new(&handle),
+                core: Box::new(Core::new(&handle)),
                 driver: Box::new(driver),
             })),
             freed: Notify::new(),
@@ -225,13 +225,13 @@ fn run<F: Future>(
     mut future: Pin<&mut F>,
 ) -> Option<F::Output> {
     let handle = context.handle();
-    let waker = Waker::from(handle.clone());
-    let mut cx = std::task::Context::from_waker(&waker);
-
     let event_interval = handle.config().event_interval;
 
     // The first turn polls the future.
     handle.set_woken();
+    let waker = Waker::from(handle.clone());
+    let mut cx = std::task::Context::from_waker(&waker);
+
     context.start_processing();
     'turn: loop {
         if handle.reset_woken() {

@@ -351,7 +351,7 @@ impl Context {
         let task = self.handle().shared.owned.assert_owner(task);
 
         #[cfg(tokio_unstable)]
-        let meta = task.task_meta(None);
+        let meta = task.task_meta();
         #[cfg(tokio_unstable)]
         self.handle().task_hooks.poll_start_callback(&meta);
 
