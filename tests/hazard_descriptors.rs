@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use common::*;
 
@@ -98,7 +99,7 @@ fn h01_into_std_leaves_no_poll_behind() {
 fn h01_a_dropped_listener_refuses_and_frees_its_port_1000_times() {
     let _alone = alone();
     on_each_flavour(|| async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind(own_address()).await.unwrap();
         let addr = listener.local_addr().unwrap();
         start_waiting(listener.accept()).await;
         armed(1).await;
@@ -121,7 +122,7 @@ fn h01_a_dropped_listener_refuses_and_frees_its_port_1000_times() {
 fn h01_a_dropped_udp_socket_frees_its_port() {
     let _alone = alone();
     on_each_flavour(|| async {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let socket = UdpSocket::bind(own_address()).await.unwrap();
         let addr = socket.local_addr().unwrap();
         start_waiting(socket.recv(&mut [0; 8])).await;
         armed(1).await;
@@ -273,6 +274,83 @@ fn h03_drop_on_another_worker_closes() {
             });
         });
     }
+}
+
+#[test]
+fn h03_an_address_is_free_when_a_foreign_drop_returns() {
+    let _alone = alone();
+    let rt = multi_thread(2);
+    let mut aborted = 0;
+    for _ in 0..300 {
+        rt.block_on(async {
+            let listener = TcpListener::bind(own_address()).await.unwrap();
+            let addr = listener.local_addr().unwrap();
+            let udp = UdpSocket::bind(addr).await.unwrap();
+            let server = tokio::spawn(async move {
+                let mut buf = [0];
+                tokio::select! {
+                    _ = listener.accept() => {}
+                    _ = udp.recv(&mut buf) => {}
+                }
+            });
+            tokio::task::yield_now().await;
+            server.abort();
+            aborted += usize::from(server.await.is_err_and(|e| e.is_cancelled()));
+            rebind(addr).unwrap();
+            StdUdp::bind(addr).unwrap();
+        });
+        // A drop here, of what a worker watches.
+        let (listener, udp) = rt.block_on(async {
+            tokio::spawn(async {
+                let listener = TcpListener::bind(own_address()).await.unwrap();
+                let udp = UdpSocket::bind(listener.local_addr().unwrap()).await.unwrap();
+                start_waiting(listener.accept()).await;
+                start_waiting(udp.recv(&mut [0])).await;
+                (listener, udp)
+            })
+            .await
+            .unwrap()
+        });
+        let addr = udp.local_addr().unwrap();
+        drop(udp);
+        StdUdp::bind(addr).unwrap();
+        drop(listener.into_std().unwrap());
+        rebind(addr).unwrap();
+    }
+    assert_eq!(aborted, 300);
+}
+
+#[test]
+fn h03_two_owners_that_wait_for_each_other() {
+    const ROUNDS: usize = 200;
+    let _alone = alone();
+    let rt = multi_thread(2);
+    let start = Instant::now();
+    // Two tasks, each on a worker of its own, swap sockets and drop them at the same time.
+    let meet = Arc::new(std::sync::Barrier::new(2));
+    let (to_a, for_a) = unbounded_channel::<UdpSocket>();
+    let (to_b, for_b) = unbounded_channel::<UdpSocket>();
+    let swap = |give: UnboundedSender<UdpSocket>, mut take: UnboundedReceiver<UdpSocket>| {
+        let meet = meet.clone();
+        async move {
+            let mut dropped = 0;
+            for _ in 0..ROUNDS {
+                let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+                start_waiting(socket.recv(&mut [0])).await;
+                give.send(socket).unwrap();
+                let socket = take.recv().await.unwrap();
+                meet.wait();
+                drop(socket);
+                dropped += 1;
+            }
+            dropped
+        }
+    };
+    let (a, b) = (rt.spawn(swap(to_b, for_a)), rt.spawn(swap(to_a, for_b)));
+    let dropped = rt.block_on(async { a.await.unwrap() + b.await.unwrap() });
+    assert_eq!(dropped, 2 * ROUNDS);
+    // 20 ms each if one does not serve the other.
+    assert!(start.elapsed() < Duration::from_millis(20) * (ROUNDS / 2) as u32, "took {:?}", start.elapsed());
 }
 
 #[test]

@@ -205,7 +205,7 @@ fn ports_and_descriptors_are_free(runtime: fn() -> Runtime, rounds: usize) {
     // The thread's first runtime leaves it a ring for its next ones.
     drop(runtime());
     let before = open_fds();
-    let mut addr = "127.0.0.1:0".parse().unwrap();
+    let mut addr = own_address();
     for round in 0..rounds {
         let listener = rebind(addr).unwrap_or_else(|e| panic!("round {round}: {e}"));
         listener.set_nonblocking(true).unwrap();
@@ -248,7 +248,7 @@ fn h26_shutdown_in_the_middle_of_traffic() {
     for _ in 0..20 {
         let rt = multi_thread(2);
         let (addr, clients) = rt.block_on(async {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let listener = TcpListener::bind(own_address()).await.unwrap();
             let addr = listener.local_addr().unwrap();
             tokio::spawn(async move {
                 loop {

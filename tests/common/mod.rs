@@ -126,6 +126,13 @@ pub fn sees_end(peer: &mut impl Read) -> bool {
     }
 }
 
+/// A port of a loopback address that no other process uses: nobody takes it in between when it
+/// is free for a moment.
+pub fn own_address() -> SocketAddr {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    SocketAddr::from(([127, 77, high, low], 0))
+}
+
 /// Is `addr` free to listen on?
 pub fn rebind(addr: SocketAddr) -> io::Result<StdListener> {
     StdListener::bind(addr)

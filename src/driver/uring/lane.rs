@@ -10,7 +10,6 @@
 //! - A descriptor is closed only after an `enter` that carried its poll's cancel.
 
 use std::cell::{Cell, RefCell};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -20,7 +19,7 @@ use crate::driver::scheduled_io::{ScheduledIo, Watch};
 use crate::sys::poll::{self, PollFd};
 use crate::sys::uring::{Cqe, EnterError, Kind, Ring, Sqe, Token, Wait};
 
-use super::remote::{Message, Remote};
+use super::remote::{Due, Message, Remote};
 
 /// How often the kernel is asked to take what was pushed.
 const FLUSH_ATTEMPTS: usize = 16;
@@ -55,7 +54,7 @@ pub(crate) struct Lane {
 struct Aftermath {
     wakers: Vec<Waker>,
     released: Vec<Arc<ScheduledIo>>,
-    close: Vec<OwnedFd>,
+    due: Vec<Due>,
 }
 
 impl Aftermath {
@@ -63,7 +62,7 @@ impl Aftermath {
     fn finish(&mut self) {
         wake_all(self.wakers.drain(..));
         self.released.clear();
-        self.close.clear();
+        self.due.clear();
     }
 }
 
@@ -159,6 +158,13 @@ pub(super) fn turn(wait: Wait) {
     SPARE.with(|spare| spare.replace(aftermath));
 }
 
+/// Takes the mail of this thread's lane, if it has one, between two turns.
+pub(super) fn serve_mail() {
+    let mut aftermath = Aftermath::default();
+    with(|lane| lane.take_mail(&mut aftermath));
+    aftermath.finish();
+}
+
 /// A turn that, instead of waiting in its ring alone, waits with `poll(2)` for the ring and for
 /// what the stalled ring behind `other` watches and somebody wants.
 ///
@@ -213,7 +219,7 @@ impl Lane {
             if self.ring.has_work() {
                 self.enter(Wait::No);
             }
-        } else if self.start_parking() {
+        } else if aftermath.due.is_empty() && self.start_parking() {
             self.enter(wait);
             self.remote.stop_parking();
         } else {
@@ -221,7 +227,7 @@ impl Lane {
             self.enter(Wait::No);
         }
         self.reap(aftermath);
-        if !aftermath.close.is_empty() {
+        if !aftermath.due.is_empty() {
             // The cancels of mail taken above went in with the enter.
             self.remote.count_turn();
         }
@@ -288,14 +294,14 @@ impl Lane {
                     self.give_up(&io, aftermath);
                     aftermath.released.push(io);
                 }
-                Message::Unwatch(token, fd) => {
+                Message::Unwatch(token, due) => {
                     aftermath.released.extend(self.cancel(token));
-                    aftermath.close.extend(fd);
+                    aftermath.due.push(due);
                 }
             }
         }
         self.messages = messages;
-        if !aftermath.close.is_empty() {
+        if !aftermath.due.is_empty() {
             // The cancels must be through before the descriptors are closed.
             self.flush();
         }
@@ -440,7 +446,7 @@ impl Lane {
         }
         for message in self.remote.detach() {
             match message {
-                Message::Unwatch(_, fd) => aftermath.close.extend(fd),
+                Message::Unwatch(_, due) => aftermath.due.push(due),
                 // Whoever waits for it arms a new poll anyway.
                 Message::Watch(io) | Message::GiveUp(io) => others.push(io),
             }

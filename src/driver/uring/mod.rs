@@ -22,17 +22,19 @@ pub(crate) use remote::Remote;
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::driver::scheduled_io::{ScheduledIo, Watch};
 use crate::loom::sync::Mutex;
+use crate::sys;
 use crate::sys::uring::{Ring, Wait};
 
 use lane::Lane;
-use remote::Message;
+use remote::{Due, Message};
 
 /// So many waits in a row from another shard than the one that watches a resource mean that its
 /// task has settled there: more than a task that was stolen once and comes back.
@@ -178,19 +180,46 @@ impl Shards {
                 return;
             }
         }
-        if let Err(Message::Unwatch(_, fd)) = remote.send(Message::Unwatch(token, fd)) {
-            // A drained ring has no polls left; that of a blocked thread has.
-            if remote.slots.lock().in_flight() > 0 {
-                hang_up(fd.as_ref());
+        // A stream's peer may learn of its end a moment later. But an address is free, and a
+        // descriptor handed out is the caller's alone, when the call returns.
+        let (told, done) = match &fd {
+            Some(fd) if !sys::io::holds_address(fd.as_raw_fd()) => (None, None),
+            _ => Some(mpsc::channel()).unzip(),
+        };
+        match remote.send(Message::Unwatch(token, Due { fd, told })) {
+            Err(Message::Unwatch(_, due)) => {
+                // A drained ring has no polls left; that of a blocked thread has.
+                if remote.slots.lock().in_flight() > 0 {
+                    hang_up(due.fd.as_ref());
+                }
+            }
+            Err(Message::Watch(_) | Message::GiveUp(_)) => unreachable!("not what was sent"),
+            Ok(()) => {
+                if let Some(done) = done {
+                    wait_for_owner(&done);
+                }
             }
         }
+    }
+}
+
+/// Waits until the owner of a poll let go of it, and serves this thread's own mail meanwhile:
+/// two owners may wait for each other. One that is stuck in a task is not waited for.
+fn wait_for_owner(done: &mpsc::Receiver<()>) {
+    const STEP: Duration = Duration::from_micros(100);
+    const PATIENCE: Duration = Duration::from_millis(20);
+
+    let deadline = Instant::now() + PATIENCE;
+    // The owner sends nothing, it hangs up.
+    while done.recv_timeout(STEP) == Err(RecvTimeoutError::Timeout) && Instant::now() < deadline {
+        lane::serve_mail();
     }
 }
 
 /// Ends a socket's connection (or listening) although its file is still referenced.
 fn hang_up(fd: Option<&OwnedFd>) {
     if let Some(fd) = fd {
-        crate::sys::io::shutdown(fd.as_raw_fd());
+        sys::io::shutdown(fd.as_raw_fd());
     }
 }
 
@@ -271,22 +300,22 @@ impl Driver {
     /// See the module docs; step 1 is the caller's.
     pub(crate) fn shutdown(&mut self) {
         let messages = self.remote.close_mailbox();
-        let mut fds = Vec::new();
+        let mut due = Vec::new();
         for message in messages {
             match message {
                 Message::Watch(io) => end_wait(&io),
                 // The drain below gives everything up.
                 Message::GiveUp(_) => {}
-                Message::Unwatch(token, fd) => {
+                Message::Unwatch(token, now_due) => {
                     lane::with(|lane| lane.cancel_now(token));
-                    fds.extend(fd);
+                    due.push(now_due);
                 }
             }
         }
         if let Some(lane) = self.take_lane() {
             drop(self.drain(lane));
         }
-        drop(fds);
+        drop(due);
         self.ring = None;
         for io in self.unwatched.drain(..) {
             end_wait(&io);
@@ -307,7 +336,7 @@ impl Driver {
                 }
                 // Its resource is among those taken over below.
                 Message::GiveUp(_) => {}
-                Message::Unwatch(_, fd) => hang_up(fd.as_ref()),
+                Message::Unwatch(_, due) => hang_up(due.fd.as_ref()),
             }
         }
         let watched: Vec<_> = old.slots.lock().resources().cloned().collect();

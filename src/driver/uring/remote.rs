@@ -14,7 +14,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use crate::driver::scheduled_io::ScheduledIo;
 use crate::loom::sync::Mutex;
@@ -38,8 +38,16 @@ pub(crate) enum Message {
     Watch(Arc<ScheduledIo>),
     /// Stop watching this resource: its task lives on another shard by now.
     GiveUp(Arc<ScheduledIo>),
-    /// Stop watching; then close the descriptor, if one is given.
-    Unwatch(Token, Option<OwnedFd>),
+    /// Stop watching; then do what is due.
+    Unwatch(Token, Due),
+}
+
+/// What is due once a poll is gone, done by dropping it: the descriptor is closed, if one is
+/// given, and then who waits for that is told.
+#[derive(Debug)]
+pub(crate) struct Due {
+    pub(crate) fd: Option<OwnedFd>,
+    pub(crate) told: Option<mpsc::Sender<()>>,
 }
 
 #[derive(Debug)]
