@@ -101,7 +101,13 @@ fn h21_a_poll_outlives_the_thread_that_armed_it() {
             let armed_here = scope.spawn(|| {
                 rt.block_on(async {
                     let (mut stream, peer) = connection().await;
-                    let reader = tokio::spawn(async move { stream.read_u8().await.unwrap() });
+                    let (waits, waiting) = tokio::sync::oneshot::channel();
+                    let reader = tokio::spawn(async move {
+                        wait_in_read(&mut stream).await;
+                        waits.send(()).unwrap();
+                        stream.read_u8().await.unwrap()
+                    });
+                    waiting.await.unwrap();
                     armed(1).await;
                     (peer, reader)
                 })

@@ -3,11 +3,13 @@
 // Each test file uses a part of it.
 #![allow(dead_code)]
 
-use std::fs;
+use std::env;
+use std::fs::{self, File};
 use std::future::{Future, poll_fn};
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::pin::pin;
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -136,4 +138,39 @@ pub fn own_address() -> SocketAddr {
 /// Is `addr` free to listen on?
 pub fn rebind(addr: SocketAddr) -> io::Result<StdListener> {
     StdListener::bind(addr)
+}
+
+/// Runs this very test in a process of its own, where `body` may spoil what all threads share.
+pub fn in_a_child(test: &str, body: impl FnOnce()) {
+    const CHILD: &str = "HAZARD_CHILD";
+    if env::var_os(CHILD).is_some() {
+        return body();
+    }
+    let child = Command::new(env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let output = String::from_utf8_lossy(&child.stdout) + String::from_utf8_lossy(&child.stderr);
+    assert!(child.status.success() && output.contains("1 passed"), "{output}");
+}
+
+/// Leaves the process no descriptor; returns what undoes that.
+pub fn take_all_descriptors() -> Vec<File> {
+    let mut files = Vec::new();
+    loop {
+        match File::open("/dev/null") {
+            Ok(file) => files.push(file),
+            Err(e) => {
+                assert_eq!(e.raw_os_error(), Some(libc::EMFILE));
+                return files;
+            }
+        }
+    }
+}
+
+pub fn limit_descriptors(limit: u64) {
+    let limit = libc::rlimit { rlim_cur: limit, rlim_max: limit };
+    // SAFETY: reads a struct that outlives the call.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
 }

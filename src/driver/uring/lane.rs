@@ -501,3 +501,6 @@ pub(super) fn poll_ended(io: &ScheduledIo, wakers: &mut Vec<Waker>) {
     io.set_readiness(ready);
     io.take_wakers(Ready::ALL, wakers);
 }
+
+#[cfg(test)]
+mod tests;

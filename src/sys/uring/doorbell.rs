@@ -131,3 +131,38 @@ fn write_eventfd(event: &OwnedFd) -> io::Result<()> {
     // The counter is never read, only watched; at its limit (2^64 - 2) a write would block.
     if written < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::uring::{Ring, Wait};
+
+    /// How many completions the ring has, after a moment.
+    fn completions(ring: &mut Ring) -> usize {
+        let mut completions = Vec::new();
+        for _ in 0..3 {
+            let _ = ring.enter(Wait::For(std::time::Duration::from_millis(1)));
+            ring.reap(&mut completions);
+        }
+        assert!(completions.iter().all(|cqe| cqe.token.kind() == Some(Kind::Doorbell)));
+        completions.len()
+    }
+
+    #[test]
+    fn h24_a_ring_taken_away_is_never_rung() {
+        let mut ring = Ring::for_this_thread().unwrap();
+        let door = Doorbell::new().unwrap();
+        door.ring();
+        assert_eq!(completions(&mut ring), 0);
+        door.install(ring.as_raw_fd());
+        if door.watched().is_none() {
+            door.ring();
+            assert_eq!(completions(&mut ring), 1);
+        }
+        door.remove();
+        // Whoever has the descriptor now, it is not ours to ring.
+        door.ring();
+        assert_eq!(door.ring_with(|_| ()), None);
+        assert_eq!(completions(&mut ring), 0);
+    }
+}
