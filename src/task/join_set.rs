@@ -96,13 +96,16 @@ impl Wake for Member {
 }
 
 impl Shared {
-    /// Sets who is woken when a task becomes ready. No code of the user runs under the lock.
-    fn register(&self, waker: &Waker) {
+    /// Sets who is woken when a task becomes ready, and returns who was before, to be dropped
+    /// when the caller is done: like all code of the user not under the lock, and not in the
+    /// middle of a poll either, whose result it might change.
+    fn register(&self, waker: &Waker) -> Option<Waker> {
         let current = |ready: &Ready| ready.waker.as_ref().is_some_and(|w| w.will_wake(waker));
         if !current(&self.0.lock()) {
             let waker = waker.clone();
-            let old = self.0.lock().waker.replace(waker);
-            drop(old);
+            self.0.lock().waker.replace(waker)
+        } else {
+            None
         }
     }
 
@@ -122,8 +125,14 @@ impl Shared {
 impl<T> JoinSet<T> {
     /// An empty set.
     pub fn new() -> JoinSet<T> {
-        let ready = Ready { queue: VecDeque::new(), waker: None };
-        JoinSet { tasks: Slab::new(), shared: Arc::new(Shared(Mutex::new(ready))) }
+        let ready = Ready {
+            queue: VecDeque::new(),
+            waker: None,
+        };
+        JoinSet {
+            tasks: Slab::new(),
+            shared: Arc::new(Shared(Mutex::new(ready))),
+        }
     }
 
     /// How many tasks are in the set, those that have ended but were not taken out included.
@@ -158,7 +167,10 @@ impl<T: 'static> JoinSet<T> {
     #[cfg(all(tokio_unstable, feature = "tracing"))]
     #[cfg_attr(docsrs, doc(cfg(all(tokio_unstable, feature = "tracing"))))]
     pub fn build_task(&mut self) -> Builder<'_, T> {
-        Builder { joinset: self, builder: super::Builder::new() }
+        Builder {
+            joinset: self,
+            builder: super::Builder::new(),
+        }
     }
 
     /// Spawns a task on the current runtime, like [`spawn`](crate::task::spawn), and puts it
@@ -397,8 +409,12 @@ impl<T: 'static> JoinSet<T> {
             return Poll::Ready(None);
         }
         // First, so that whatever becomes ready after `pop` wakes it.
-        self.shared.register(cx.waker());
-        let Some(member) = self.shared.pop() else { return Poll::Pending };
+        let replaced = self.shared.register(cx.waker());
+        let member = self.shared.pop();
+        drop(replaced);
+        let Some(member) = member else {
+            return Poll::Pending;
+        };
 
         let join = &mut self.tasks[member.key].join;
         let waker = Waker::from(Arc::clone(&member));
@@ -456,7 +472,10 @@ pub struct Builder<'a, T> {
 impl<'a, T: 'static> Builder<'a, T> {
     /// Gives the task a name, for diagnostics.
     pub fn name(self, name: &'a str) -> Self {
-        Self { builder: self.builder.name(name), ..self }
+        Self {
+            builder: self.builder.name(name),
+            ..self
+        }
     }
 
     /// Like [`JoinSet::spawn`].
@@ -524,7 +543,9 @@ impl<'a, T: 'static> Builder<'a, T> {
         F: Send + 'static,
         T: Send,
     {
-        Ok(self.joinset.insert(self.builder.spawn_blocking_on(f, handle)?))
+        Ok(self
+            .joinset
+            .insert(self.builder.spawn_blocking_on(f, handle)?))
     }
 
     /// Like [`JoinSet::spawn_local`].
@@ -551,16 +572,14 @@ impl<'a, T: 'static> Builder<'a, T> {
     ///
     /// None at present.
     #[track_caller]
-    pub fn spawn_local_on<F>(
-        self,
-        future: F,
-        local_set: &LocalSet,
-    ) -> std::io::Result<AbortHandle>
+    pub fn spawn_local_on<F>(self, future: F, local_set: &LocalSet) -> std::io::Result<AbortHandle>
     where
         F: Future<Output = T>,
         F: 'static,
     {
-        Ok(self.joinset.insert(self.builder.spawn_local_on(future, local_set)?))
+        Ok(self
+            .joinset
+            .insert(self.builder.spawn_local_on(future, local_set)?))
     }
 }
 
@@ -634,3 +653,6 @@ where
         }
     }
 }
+
+#[cfg(all(test, not(spargio_loom)))]
+mod tests;

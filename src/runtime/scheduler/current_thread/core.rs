@@ -56,7 +56,7 @@ impl Core {
 /// core is borrowed for single steps only.
 pub(crate) struct Context {
     handle: Arc<Handle>,
-    core: RefCell<Core>,
+    core: RefCell<Box<Core>>,
     /// Wakers of tasks that yielded; woken after the next turn of the driver.
     defer: Defer,
     /// A task panicked, and the runtime is configured to shut down on that.
@@ -64,7 +64,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(super) fn new(handle: Arc<Handle>, core: Core) -> Context {
+    pub(super) fn new(handle: Arc<Handle>, core: Box<Core>) -> Context {
         Context {
             handle,
             core: RefCell::new(core),
@@ -78,7 +78,7 @@ impl Context {
     }
 
     /// The core, to be given back to the scheduler, and what may run foreign code when dropped.
-    pub(super) fn into_core(self) -> (Core, Defer) {
+    pub(super) fn into_core(self) -> (Box<Core>, Defer) {
         (self.core.into_inner(), self.defer)
     }
 
@@ -135,7 +135,7 @@ impl Context {
 
         #[cfg(tokio_unstable)]
         {
-            let meta = task.task_meta(None);
+            let meta = task.task_meta();
             context::budget(|| {
                 self.handle.task_hooks.poll_start_callback(&meta);
                 task.run();

@@ -52,7 +52,7 @@ pub(crate) struct CurrentThread {
 
 /// What it takes to drive the scheduler.
 struct Idle {
-    core: Core,
+    core: Box<Core>,
     driver: Box<Driver>,
 }
 
@@ -87,7 +87,7 @@ impl CurrentThread {
         ));
         let scheduler = CurrentThread {
             idle: Mutex::new(Some(Idle {
-                core: Core::new(&handle),
+                core: Box::new(Core::new(&handle)),
                 driver: Box::new(driver),
             })),
             freed: Notify::new(),
@@ -225,30 +225,17 @@ fn run<F: Future>(
     mut future: Pin<&mut F>,
 ) -> Option<F::Output> {
     let handle = context.handle();
+    let event_interval = handle.config().event_interval;
+
+    // The first turn polls the future.
+    handle.set_woken();
     let waker = Waker::from(handle.clone());
     let mut cx = std::task::Context::from_waker(&waker);
 
-    // A wake-up before this poll is one for this poll.
-    handle.reset_woken();
     context.start_processing();
-    if let Ready(output) = context::whole_budget(|| future.as_mut().poll(&mut cx)) {
-        context.end_processing();
-        return Some(output);
-    }
-    context::renew_budget(|| turns(context, driver, future, &mut cx))
-}
-
-fn turns<F: Future>(
-    context: &Context,
-    driver: &mut Driver,
-    mut future: Pin<&mut F>,
-    cx: &mut std::task::Context<'_>,
-) -> Option<F::Output> {
-    let handle = context.handle();
-    let event_interval = handle.config().event_interval;
     'turn: loop {
         if handle.reset_woken() {
-            if let Ready(output) = context::budget(|| future.as_mut().poll(cx)) {
+            if let Ready(output) = context::budget(|| future.as_mut().poll(&mut cx)) {
                 return Some(output);
             }
         }
