@@ -20,7 +20,7 @@ use hazard::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::{JoinHandle, LocalSet};
 use tokio::time::{Sleep, sleep, timeout};
 
@@ -415,6 +415,14 @@ mod thread_locals {
         stream: TcpStream,
         join: JoinHandle<()>,
         sleep: Pin<Box<Sleep>>,
+        /// Dropping it wakes a task.
+        sender: oneshot::Sender<()>,
+    }
+
+    /// What stays behind.
+    struct Left {
+        peer: TcpStream,
+        woken: JoinHandle<()>,
     }
 
     thread_local! {
@@ -424,7 +432,7 @@ mod thread_locals {
     }
 
     /// Everything in use: the socket and the timer watched, the task waiting.
-    async fn held() -> (Held, TcpStream) {
+    async fn held() -> (Held, Left) {
         let (stream, peer) = pair().await;
         let _ = stream.try_read(&mut [0]);
         assert!(poll_once(pin!(stream.readable()), Waker::noop()).is_pending());
@@ -432,7 +440,11 @@ mod thread_locals {
         assert!(poll_once(sleep.as_mut(), Waker::noop()).is_pending());
         let mut join = tokio::spawn(pending());
         assert!(poll_once(Pin::new(&mut join), Waker::noop()).is_pending());
-        (Held { stream, join, sleep }, peer)
+        let (sender, receiver) = oneshot::channel();
+        let woken = tokio::spawn(async {
+            let _ = receiver.await;
+        });
+        (Held { stream, join, sleep, sender }, Left { peer, woken })
     }
 
     /// Uses the variable, so that it is destroyed after what is first used later.
@@ -445,9 +457,13 @@ mod thread_locals {
         HELD.with(|slot| *slot.borrow_mut() = Some(held));
     }
 
-    fn assert_eof(rt: &Runtime, mut peer: TcpStream) {
-        let eof = async { timeout(Duration::from_secs(5), peer.read(&mut [0])).await };
-        assert!(matches!(rt.block_on(eof).expect("no end of the stream"), Ok(0) | Err(_)));
+    /// The socket was closed, the task woken.
+    fn assert_gone(rt: &Runtime, mut left: Left) {
+        rt.block_on(async {
+            let eof = timeout(Duration::from_secs(5), left.peer.read(&mut [0])).await;
+            assert!(matches!(eof.expect("no end of the stream"), Ok(0) | Err(_)));
+            timeout(Duration::from_secs(5), left.woken).await.expect("not woken").unwrap();
+        });
     }
 
     fn assert_eof_without_runtime(peer: std::net::TcpStream) {
@@ -463,7 +479,7 @@ mod thread_locals {
             for first in [true, false] {
                 for rt in flavours() {
                     let handle = rt.handle().clone();
-                    let (held, peer) = rt.block_on(held());
+                    let (held, left) = rt.block_on(held());
                     thread::spawn(move || {
                         if first {
                             touch();
@@ -473,9 +489,31 @@ mod thread_locals {
                     })
                     .join()
                     .unwrap();
-                    assert_eof(&rt, peer);
+                    assert_gone(&rt, left);
                     assert_alive(&rt);
                 }
+            }
+        });
+    }
+
+    /// All that a driving thread keeps for the runtime it drives is gone by then, too.
+    #[test]
+    fn of_a_foreign_thread_that_drove_another_runtime() {
+        within_limit(|| {
+            for rt in flavours() {
+                let (held, left) = rt.block_on(held());
+                // Let the workers fall asleep: the destructors have to wake them.
+                thread::sleep(Duration::from_millis(20));
+                thread::spawn(move || {
+                    touch();
+                    let own = current_thread();
+                    nap(&own, 1);
+                    hold(held);
+                })
+                .join()
+                .unwrap();
+                assert_gone(&rt, left);
+                assert_alive(&rt);
             }
         });
     }
@@ -484,14 +522,14 @@ mod thread_locals {
     fn of_a_foreign_thread_after_the_runtime() {
         within_limit(|| {
             for rt in flavours() {
-                let (held, peer) = rt.block_on(held());
+                let (held, left) = rt.block_on(held());
                 let (tx, rx) = mpsc::channel::<()>();
                 let thread = thread::spawn(move || {
                     touch();
                     hold(held);
                     let _ = rx.recv();
                 });
-                let peer = rt.block_on(async { peer.into_std() }).unwrap();
+                let peer = rt.block_on(async { left.peer.into_std() }).unwrap();
                 drop(rt);
                 drop(tx);
                 thread.join().unwrap();
@@ -509,12 +547,12 @@ mod thread_locals {
                         touch();
                     }
                     let rt = current_thread();
-                    let (held, peer) = rt.block_on(held());
+                    let (held, left) = rt.block_on(held());
                     let set = LocalSet::new();
                     set.spawn_local(pending::<()>());
                     RUNTIME.with(|slot| *slot.borrow_mut() = Some((set, rt)));
                     hold(held);
-                    peer
+                    left.peer
                 })
                 .join()
                 .unwrap();
@@ -530,10 +568,10 @@ mod thread_locals {
                 let rt = multi_thread(workers);
                 let peer = rt.block_on(async {
                     tokio::spawn(async {
-                        let (held, peer) = held().await;
+                        let (held, left) = held().await;
                         // The worker's own variable goes when its thread ends, with the runtime.
                         hold(held);
-                        peer
+                        left.peer
                     })
                     .await
                     .unwrap()
