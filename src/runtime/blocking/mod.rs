@@ -19,6 +19,8 @@
 
 mod pool;
 pub(crate) use pool::{BlockingPool, Spawner, spawn_blocking, spawn_mandatory_blocking};
+#[cfg(all(tokio_unstable, feature = "tracing"))]
+pub(crate) use pool::Mandatory;
 
 mod schedule;
 mod shutdown;

@@ -135,7 +135,7 @@ impl Context {
 
         #[cfg(tokio_unstable)]
         {
-            let meta = task.task_meta(None);
+            let meta = task.task_meta();
             context::budget(|| {
                 self.handle.task_hooks.poll_start_callback(&meta);
                 task.run();
