@@ -229,13 +229,17 @@ fn blocking_in_place_is_refused() {
             .await
             .unwrap()
     });
-    assert!(text.contains("can call blocking only when running on the multi-threaded runtime"), "{text}");
+    assert!(
+        text.contains("can call blocking only when running on the multi-threaded runtime"),
+        "{text}"
+    );
 }
 
 #[test]
 fn texts() {
     let rt = current_thread();
-    let outside = "`spawn_local` called from outside of a `task::LocalSet` or `runtime::LocalRuntime`";
+    let outside =
+        "`spawn_local` called from outside of a `task::LocalSet` or `runtime::LocalRuntime`";
     let spawn = || drop(spawn_local(async {}));
     assert_eq!(panic_text(spawn), outside);
     assert_eq!(rt.block_on(async { panic_text(spawn) }), outside);
@@ -252,7 +256,10 @@ fn texts() {
     );
 
     let local = LocalSet::new();
-    assert_eq!(format!("{local:?} {:?}", local.enter()), "LocalSet LocalEnterGuard");
+    assert_eq!(
+        format!("{local:?} {:?}", local.enter()),
+        "LocalSet LocalEnterGuard"
+    );
 }
 
 #[test]
@@ -277,7 +284,9 @@ fn a_local_runtime_runs_what_is_not_send() {
 
     // From another thread: only what is `Send`.
     let handle = rt.handle().clone();
-    let sent = thread::spawn(move || handle.spawn(async { 9 })).join().unwrap();
+    let sent = thread::spawn(move || handle.spawn(async { 9 }))
+        .join()
+        .unwrap();
     assert_eq!(rt.block_on(sent).unwrap(), 9);
 
     let count = Count(drops.clone());
