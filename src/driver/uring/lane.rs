@@ -256,6 +256,10 @@ impl Lane {
                     self.watch_requested(&io);
                     aftermath.released.push(io);
                 }
+                Message::GiveUp(io) => {
+                    self.give_up(&io, aftermath);
+                    aftermath.released.push(io);
+                }
                 Message::Unwatch(token, fd) => {
                     aftermath.released.extend(self.cancel(token));
                     aftermath.close.extend(fd);
@@ -273,6 +277,7 @@ impl Lane {
     pub(super) fn arm(&mut self, io: &Arc<ScheduledIo>) -> Watch {
         let token = self.remote.slots.lock().insert(io.clone());
         self.ring.push(Sqe::poll_multishot(io.fd(), io.interest().poll_events(), token));
+        io.set_home(self.remote.shard);
         Watch::Armed { remote: self.remote.clone(), token }
     }
 
@@ -282,6 +287,22 @@ impl Lane {
                 watch.current = self.arm(io);
             }
         });
+    }
+
+    /// Stops watching `io`: whoever waits for it tries for himself, and has it watched where he is.
+    fn give_up(&mut self, io: &Arc<ScheduledIo>, aftermath: &mut Aftermath) {
+        let token = io.with_watch(|watch| match &watch.current {
+            Watch::Armed { remote, token } if Arc::ptr_eq(remote, &self.remote) => {
+                let token = *token;
+                watch.current = Watch::Idle;
+                Some(token)
+            }
+            _ => None,
+        });
+        if let Some(token) = token {
+            aftermath.released.extend(self.cancel(token));
+            poll_ended(io, &mut aftermath.wakers);
+        }
     }
 
     /// Sends a cancel for the poll `token`, unless it is over or being cancelled already.
@@ -364,9 +385,11 @@ impl Lane {
                 }
             }
         }
+        if self.ring.has_work() {
+            self.flush();
+            self.reap(&mut aftermath);
+        }
         let deadline = Instant::now() + LIMIT;
-        self.flush();
-        self.reap(&mut aftermath);
         while self.remote.slots.lock().in_flight() > 0 {
             if Instant::now() >= deadline {
                 // Never seen; if it happens the ring is closed instead of being used again.
