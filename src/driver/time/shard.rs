@@ -75,7 +75,12 @@ impl Shard {
     }
 
     /// Files a timer, unless it is due or the runtime is shutting down.
-    pub(super) fn insert(&self, when: u64, waker: Option<Waker>, shutdown: &AtomicBool) -> Result<Filed, Refused> {
+    pub(super) fn insert(
+        &self,
+        when: u64,
+        waker: Option<Waker>,
+        shutdown: &AtomicBool,
+    ) -> Result<Filed, Refused> {
         if self.has_seen(when) {
             return Err(Refused::Elapsed(waker));
         }
@@ -84,7 +89,10 @@ impl Shard {
             return Err(Refused::Shutdown(waker));
         }
         let key = wheel.insert(when, waker);
-        Ok(Filed { key, ring: self.note(when) })
+        Ok(Filed {
+            key,
+            ring: self.note(when),
+        })
     }
 
     /// Had this instant passed when the timers were last processed?
@@ -132,7 +140,11 @@ impl Shard {
     /// that is no time at all, it does not count as asleep.
     ///
     /// Returns when the next timer fires, and the time, which is only read if it matters.
-    pub(super) fn fall_asleep(&self, limit: Option<u64>, now: impl FnOnce() -> u64) -> (Option<u64>, u64) {
+    pub(super) fn fall_asleep(
+        &self,
+        limit: Option<u64>,
+        now: impl FnOnce() -> u64,
+    ) -> (Option<u64>, u64) {
         let wheel = self.lock();
         let earliest = wheel.earliest();
         self.publish(&wheel);
@@ -166,7 +178,8 @@ impl Shard {
     }
 
     fn publish(&self, wheel: &Wheel) {
-        self.next.store(wheel.earliest().unwrap_or(NEVER), Ordering::Release);
+        self.next
+            .store(wheel.earliest().unwrap_or(NEVER), Ordering::Release);
     }
 }
 
@@ -178,7 +191,10 @@ struct Batch {
 
 impl Batch {
     fn new() -> Self {
-        Batch { wakers: [const { None }; BATCH], len: 0 }
+        Batch {
+            wakers: [const { None }; BATCH],
+            len: 0,
+        }
     }
 
     fn is_full(&self) -> bool {
