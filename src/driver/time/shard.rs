@@ -52,6 +52,8 @@ pub(super) struct Shard {
     next: AtomicU64,
     seen: AtomicU64,
     asleep_until: AtomicU64,
+    /// When timers last fired. A hint: others than the owner may write it.
+    fired_at: AtomicU64,
     wheel: Mutex<Wheel>,
 }
 
@@ -61,6 +63,7 @@ impl Shard {
             next: AtomicU64::new(NEVER),
             seen: AtomicU64::new(0),
             asleep_until: AtomicU64::new(AWAKE),
+            fired_at: AtomicU64::new(0),
             wheel: Mutex::new(Wheel::new()),
         }
     }
@@ -132,8 +135,16 @@ impl Shard {
         }
         self.publish(&wheel);
         drop(wheel);
+        if fired {
+            self.fired_at.store(now, Ordering::Relaxed);
+        }
         batch.wake_all();
         fired
+    }
+
+    /// When timers last fired.
+    pub(super) fn fired_at(&self) -> u64 {
+        self.fired_at.load(Ordering::Relaxed)
     }
 
     /// The shard's thread is about to sleep until its next timer, `limit` at the longest. If
