@@ -19,6 +19,7 @@ use super::slab::Key;
 use super::wheel::Wheel;
 use crate::loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::loom::sync::{Mutex, MutexGuard};
+use crate::util::unwind;
 
 use std::task::Waker;
 
@@ -185,7 +186,7 @@ impl Shard {
             self.publish(&wheel);
             wakers
         };
-        wakers.for_each(Waker::wake);
+        wakers.for_each(unwind::wake);
     }
 
     fn publish(&self, wheel: &Wheel) {
@@ -222,7 +223,7 @@ impl Batch {
     fn wake_all(&mut self) {
         for waker in &mut self.wakers[..std::mem::take(&mut self.len)] {
             if let Some(waker) = waker.take() {
-                waker.wake();
+                unwind::wake(waker);
             }
         }
     }

@@ -114,12 +114,14 @@ impl Shards {
         self.next.fetch_add(1, Relaxed) % self.len()
     }
 
-    /// A driver for a new thread that takes `shard` over from one that went to block, with what
+    /// A driver for this thread, which takes `shard` over from one that went to block, with what
     /// that one watched. Its ring cannot be reached until it is back.
     pub(crate) fn replace(&self, shard: usize) -> io::Result<Driver> {
         let remote = Arc::new(Remote::new(self.runtime, shard)?);
+        // First what may fail: without a ring nothing is taken over.
+        let ring = Ring::for_this_thread().map_err(explain_setup_error)?;
         let old = std::mem::replace(&mut *self.remotes[shard].lock(), remote.clone());
-        let mut driver = Driver::new(remote, None);
+        let mut driver = Driver::new(remote, Some(ring));
         driver.take_over(&old);
         Ok(driver)
     }
