@@ -29,6 +29,8 @@ const HOSTING: Exceptions<'_> = &[
 
 /// The files that may have unsafe code.
 const UNSAFE: &[&str] = &[
+    "src/fs/contents/owned.rs",
+    "src/fs/file/fd.rs",
     "src/io/async_fd.rs",
     "src/net/tcp/socket.rs",
     "src/net/unix/socket.rs",
@@ -55,6 +57,7 @@ const UNSAFE: &[&str] = &[
     "src/sys/pipe.rs",
     "src/sys/poll.rs",
     "src/sys/socket.rs",
+    "src/sys/timer_slack.rs",
     "src/sys/uring/doorbell.rs",
     "src/sys/uring/ring.rs",
     "src/task/local.rs",
