@@ -34,7 +34,7 @@ pub(crate) fn read(fd: RawFd, buf: &mut ReadBuf<'_>) -> io::Result<usize> {
 }
 
 /// Appends what one read of at most `max` bytes gives to `vec`; returns how much that was.
-#[cfg(feature = "fs")]
+#[cfg(any(feature = "fs", feature = "process"))]
 pub(crate) fn read_vec(fd: RawFd, vec: &mut Vec<u8>, max: usize) -> io::Result<usize> {
     vec.reserve(max);
     let mut spare = ReadBuf::uninit(&mut vec.spare_capacity_mut()[..max]);
