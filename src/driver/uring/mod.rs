@@ -121,7 +121,7 @@ impl Shards {
         // First what may fail: without a ring nothing is taken over.
         let ring = Ring::for_this_thread().map_err(explain_setup_error)?;
         let old = std::mem::replace(&mut *self.remotes[shard].lock(), remote.clone());
-        let mut driver = Driver::new(remote, Some(ring));
+        let mut driver = Driver::new(remote.clone(), Some(Lane::new(ring, remote)));
         driver.take_over(&old);
         Ok(driver)
     }
