@@ -11,7 +11,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::mem::ManuallyDrop;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::Waker;
@@ -26,9 +25,7 @@ use crate::util::unwind;
 use super::remote::{Message, Remote};
 
 thread_local! {
-    /// Has no destructor, so that a runtime can be driven until the thread's very end, by the
-    /// destructors of other variables; [`leave`] empties it.
-    static LANE: RefCell<Option<ManuallyDrop<Box<Lane>>>> = const { RefCell::new(None) };
+    static LANE: RefCell<Option<Box<Lane>>> = const { RefCell::new(None) };
     /// Whose lane it is, for a look without a borrow.
     static CURRENT: Cell<Current> = const { Cell::new(Current { address: 0, runtime: 0, shard: 0 }) };
 }
@@ -94,14 +91,13 @@ fn address(remote: &Remote) -> usize {
 /// Makes `lane` this thread's; returns the one it had.
 pub(super) fn enter(lane: Box<Lane>) -> Option<Box<Lane>> {
     CURRENT.set(Current::of(Some(&lane)));
-    LANE.with(|cell| cell.borrow_mut().replace(ManuallyDrop::new(lane))).map(ManuallyDrop::into_inner)
+    LANE.with(|cell| cell.borrow_mut().replace(lane))
 }
 
 /// Takes this thread's lane out and puts `outer` back.
 pub(super) fn leave(outer: Option<Box<Lane>>) -> Option<Box<Lane>> {
     CURRENT.set(Current::of(outer.as_deref()));
-    let outer = outer.map(ManuallyDrop::new);
-    LANE.with(|cell| std::mem::replace(&mut *cell.borrow_mut(), outer)).map(ManuallyDrop::into_inner)
+    LANE.with(|cell| std::mem::replace(&mut *cell.borrow_mut(), outer))
 }
 
 /// Is the ring behind `remote` this thread's lane?
@@ -118,7 +114,7 @@ pub(super) fn current_shard(runtime: u64) -> Option<usize> {
 /// Calls `f` with this thread's lane; `None` if it has none or is in the middle of a turn.
 pub(super) fn with<R>(f: impl FnOnce(&mut Lane) -> R) -> Option<R> {
     LANE.try_with(|cell| match cell.try_borrow_mut() {
-        Ok(mut lane) => lane.as_mut().map(|lane| f(lane)),
+        Ok(mut lane) => lane.as_deref_mut().map(f),
         Err(_) => None,
     })
     .ok()
@@ -148,11 +144,10 @@ pub(super) fn turn(wait: Wait) {
         static SPARE: RefCell<Aftermath> = RefCell::default();
     }
     // Reused, since a turn happens for every few events; a nested turn takes a new one.
-    let spare = SPARE.try_with(|spare| spare.try_borrow_mut().ok().map(|mut spare| std::mem::take(&mut *spare)));
-    let mut aftermath = spare.ok().flatten().unwrap_or_default();
+    let mut aftermath = SPARE.with(|spare| spare.try_borrow_mut().map(|mut s| std::mem::take(&mut *s)).unwrap_or_default());
     with(|lane| lane.turn(wait, &mut aftermath));
     aftermath.finish();
-    drop(SPARE.try_with(|spare| spare.replace(aftermath)));
+    SPARE.with(|spare| spare.replace(aftermath));
 }
 
 /// A turn that, instead of waiting in its ring alone, waits with `poll(2)` for the ring and for
