@@ -1,6 +1,7 @@
 //! The proof that a run tested what it says it tested.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use cargo_metadata::{Metadata, Package, PackageId};
@@ -32,12 +33,12 @@ pub fn verify(workspace: &Workspace, generated: &Generated) -> Result<String> {
                 workspace.version("tokio")
             ))
         }
-        Subject::Spargio => verify_spargio(workspace, &metadata, &users),
+        Subject::Spargio => verify_spargio(&workspace.root, &metadata, &users),
     }
 }
 
 fn verify_spargio(
-    workspace: &Workspace,
+    root: &Path,
     metadata: &Metadata,
     users: &[(String, String, &Package)],
 ) -> Result<String> {
@@ -54,7 +55,7 @@ fn verify_spargio(
             let ours = package
                 .manifest_path
                 .parent()
-                .is_some_and(|folder| folder == workspace.root.as_path());
+                .is_some_and(|folder| folder == root);
             ensure!(
                 ours,
                 "{user}: `{name}` is {}, which is not this workspace's spargio",
@@ -108,4 +109,80 @@ fn users_of_tokio(metadata: &Metadata) -> Result<Vec<(String, String, &Package)>
 
 fn is_published_tokio(package: &Package) -> bool {
     package.name.as_str() == "tokio" && package.source.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const REGISTRY: &str = "registry+https://example.org/index";
+
+    fn package(name: &str, source: Option<&str>, folder: &str) -> Value {
+        json!({
+            "name": name, "version": "1.54.1", "id": name, "source": source, "dependencies": [], "targets": [],
+            "features": {}, "manifest_path": format!("{folder}/Cargo.toml"),
+        })
+    }
+
+    fn node(id: &str, dependencies: &[(&str, &str)]) -> Value {
+        let deps: Vec<_> = dependencies
+            .iter()
+            .map(|(name, pkg)| json!({ "name": name, "pkg": pkg, "dep_kinds": [] }))
+            .collect();
+        json!({ "id": id, "deps": deps, "dependencies": [], "features": [] })
+    }
+
+    /// What [`verify_spargio`] says of a graph with these dependencies of the suite.
+    fn verdict(suite: &[(&str, &str)]) -> Result<String> {
+        let metadata: Metadata = serde_json::from_value(json!({
+            "packages": [
+                package("tokio", Some(REGISTRY), "/registry/tokio"),
+                package("spargio", None, "/ws"),
+                package("suite", None, "/ws/target/compat/spargio/suite"),
+                package("other-spargio", None, "/elsewhere"),
+            ],
+            "workspace_members": ["suite"],
+            "workspace_default_members": ["suite"],
+            "resolve": {
+                "root": null,
+                "nodes": [
+                    node("tokio", &[]),
+                    node("spargio", &[("upstream", "tokio")]),
+                    node("suite", suite),
+                    node("other-spargio", &[]),
+                ],
+            },
+            "workspace_root": "/ws/target/compat/spargio", "target_directory": "/ws/target", "version": 1,
+        }))?;
+        let users = users_of_tokio(&metadata)?;
+        verify_spargio(Path::new("/ws"), &metadata, &users)
+    }
+
+    #[test]
+    fn spargio_over_upstream_is_accepted() {
+        let line = verdict(&[("tokio", "spargio")]).unwrap();
+        assert!(line.contains("`tokio` is spargio in suite"), "{line}");
+        assert!(
+            line.contains("only in it as spargio's `upstream`"),
+            "{line}"
+        );
+    }
+
+    #[test]
+    fn the_published_tokio_is_refused_under_any_name() {
+        assert!(verdict(&[("tokio", "tokio")]).is_err());
+        assert!(verdict(&[("tokio", "spargio"), ("other", "tokio")]).is_err());
+    }
+
+    #[test]
+    fn another_spargio_is_refused() {
+        assert!(verdict(&[("tokio", "other-spargio")]).is_err());
+    }
+
+    #[test]
+    fn a_suite_without_tokio_is_refused() {
+        assert!(verdict(&[]).is_err());
+    }
 }

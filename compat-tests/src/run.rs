@@ -358,7 +358,11 @@ fn panic_message(stderr: &str, test: &str) -> Option<String> {
             continue;
         };
         let name = thread.split('\'').next().unwrap_or_default();
-        let message = lines.peek().map_or("", |line| line.trim());
+        let mut message = lines.next().unwrap_or_default().trim().to_owned();
+        // The operands of a failed `assert_eq!` follow on lines of their own.
+        while let Some(operand) = lines.next_if(|line| is_operand(line)) {
+            message = format!("{message}, {}", operand.trim());
+        }
         let text = format!("{message} ({})", place.trim_end_matches(':'));
         if name == "main" || name == test {
             own = Some(text.clone());
@@ -366,6 +370,11 @@ fn panic_message(stderr: &str, test: &str) -> Option<String> {
         any = Some(text);
     }
     own.or(any)
+}
+
+fn is_operand(line: &str) -> bool {
+    let line = line.trim_start();
+    line.starts_with("left: ") || line.starts_with("right: ")
 }
 
 fn signal_name(signal: i32) -> String {
@@ -461,6 +470,16 @@ mod tests {
         assert_eq!(
             failure(ExitStatus::from_raw(11), "", stderr, "t").as_deref(),
             Some("SIGSEGV: boom (tests/a.rs:3:5)")
+        );
+    }
+
+    #[test]
+    fn operands_belong_to_the_message() {
+        let stderr = "thread 'main' panicked at a.rs:1:2:\nassertion `left == right` failed\n  left: 1\n right: 2\nnote: x\n";
+        let message = panic_message(stderr, "t").unwrap();
+        assert_eq!(
+            message,
+            "assertion `left == right` failed, left: 1, right: 2 (a.rs:1:2)"
         );
     }
 

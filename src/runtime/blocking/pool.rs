@@ -372,11 +372,13 @@ impl Spawner {
     }
 
     /// The number of threads that wait for work.
+    #[cfg(tokio_unstable)]
     pub(crate) fn num_idle_threads(&self) -> usize {
         self.inner.counters.idle_threads.load(Relaxed)
     }
 
     /// The number of tasks no thread has taken yet.
+    #[cfg(tokio_unstable)]
     pub(crate) fn queue_depth(&self) -> usize {
         self.inner.counters.queue_depth.load(Relaxed)
     }
@@ -458,10 +460,7 @@ impl Inner {
     }
 
     /// Waits for a task, the end of the keep-alive time, or the shutdown.
-    fn wait<'a>(
-        &self,
-        mut shared: MutexGuard<'a, Shared>,
-    ) -> (MutexGuard<'a, Shared>, Woken) {
+    fn wait<'a>(&self, mut shared: MutexGuard<'a, Shared>) -> (MutexGuard<'a, Shared>, Woken) {
         while shared.shutdown_tx.is_some() {
             let (guard, timeout) = self
                 .condvar

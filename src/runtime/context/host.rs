@@ -81,19 +81,6 @@ pub(super) fn blocking<R>(f: impl FnOnce() -> R) -> R {
     nested_budget(|| upstream::task::block_in_place(f))
 }
 
-/// Runs `f`, the first poll of a `block_on` future, on the budget that the host gave: all of it,
-/// where [`budget`] has to hold one unit back. What comes after goes into [`renew_budget`].
-#[inline]
-pub(crate) fn whole_budget<R>(f: impl FnOnce() -> R) -> R {
-    f()
-}
-
-/// Runs `f` in a new poll of the host, nested in the one whose budget is spent.
-#[track_caller]
-pub(crate) fn renew_budget<R>(f: impl FnOnce() -> R) -> R {
-    blocking(|| run_inside(f))
-}
-
 /// Runs `f` (one poll of one task) with a fresh cooperative budget.
 #[inline]
 pub(crate) fn budget<R>(f: impl FnOnce() -> R) -> R {

@@ -56,7 +56,7 @@ impl Core {
 /// core is borrowed for single steps only.
 pub(crate) struct Context {
     handle: Arc<Handle>,
-    core: RefCell<Core>,
+    core: RefCell<Box<Core>>,
     /// Wakers of tasks that yielded; woken after the next turn of the driver.
     defer: Defer,
     /// A task panicked, and the runtime is configured to shut down on that.
@@ -64,7 +64,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(super) fn new(handle: Arc<Handle>, core: Core) -> Context {
+    pub(super) fn new(handle: Arc<Handle>, core: Box<Core>) -> Context {
         Context {
             handle,
             core: RefCell::new(core),
@@ -78,7 +78,7 @@ impl Context {
     }
 
     /// The core, to be given back to the scheduler, and what may run foreign code when dropped.
-    pub(super) fn into_core(self) -> (Core, Defer) {
+    pub(super) fn into_core(self) -> (Box<Core>, Defer) {
         (self.core.into_inner(), self.defer)
     }
 
@@ -99,7 +99,9 @@ impl Context {
             }
             core.tasks.push_back(task);
             core.metrics.inc_local_schedule_count();
-            self.handle.worker_metrics(0).set_queue_depth(core.tasks.len());
+            self.handle
+                .worker_metrics(0)
+                .set_queue_depth(core.tasks.len());
             None
         });
         // Outside of the borrow: this may be the task's last reference.
@@ -113,11 +115,17 @@ impl Context {
             core.until_global -= 1;
             let task = if core.until_global == 0 {
                 core.until_global = core.global_queue_interval;
-                self.handle.next_remote_task().or_else(|| core.tasks.pop_front())
+                self.handle
+                    .next_remote_task()
+                    .or_else(|| core.tasks.pop_front())
             } else {
-                core.tasks.pop_front().or_else(|| self.handle.next_remote_task())
+                core.tasks
+                    .pop_front()
+                    .or_else(|| self.handle.next_remote_task())
             };
-            self.handle.worker_metrics(0).set_queue_depth(core.tasks.len());
+            self.handle
+                .worker_metrics(0)
+                .set_queue_depth(core.tasks.len());
             if task.is_some() {
                 core.metrics.start_poll();
             }

@@ -23,8 +23,8 @@
 //! 5. The driver shuts down: timers fire with an error, operations are cancelled, the ring closes.
 
 mod core;
-use self::core::Core;
 pub(crate) use self::core::Context;
+use self::core::Core;
 
 mod handle;
 pub(crate) use handle::Handle;
@@ -52,7 +52,7 @@ pub(crate) struct CurrentThread {
 
 /// What it takes to drive the scheduler.
 struct Idle {
-    core: Core,
+    core: Box<Core>,
     driver: Box<Driver>,
 }
 
@@ -87,7 +87,7 @@ impl CurrentThread {
         ));
         let scheduler = CurrentThread {
             idle: Mutex::new(Some(Idle {
-                core: Core::new(&handle),
+                core: Box::new(Core::new(&handle)),
                 driver: Box::new(driver),
             })),
             freed: Notify::new(),
@@ -105,7 +105,9 @@ impl CurrentThread {
 
             loop {
                 if let Some(guard) = self.take_core(handle) {
-                    handle.worker_metrics(0).set_thread_id(thread::current().id());
+                    handle
+                        .worker_metrics(0)
+                        .set_thread_id(thread::current().id());
                     return guard.block_on(future);
                 }
 
@@ -191,8 +193,12 @@ impl CoreGuard<'_> {
 
 impl Drop for CoreGuard<'_> {
     fn drop(&mut self) {
-        let Some(Driving { context, driver }) = self.driving.take() else { return };
-        let scheduler::Context::CurrentThread(context) = context else { return };
+        let Some(Driving { context, driver }) = self.driving.take() else {
+            return;
+        };
+        let scheduler::Context::CurrentThread(context) = context else {
+            return;
+        };
         let (core, deferred) = context.into_core();
         *self.scheduler.idle.lock() = Some(Idle { core, driver });
         self.scheduler.freed.notify_one();
@@ -225,30 +231,17 @@ fn run<F: Future>(
     mut future: Pin<&mut F>,
 ) -> Option<F::Output> {
     let handle = context.handle();
+    let event_interval = handle.config().event_interval;
+
+    // The first turn polls the future.
+    handle.set_woken();
     let waker = Waker::from(handle.clone());
     let mut cx = std::task::Context::from_waker(&waker);
 
-    // A wake-up before this poll is one for this poll.
-    handle.reset_woken();
     context.start_processing();
-    if let Ready(output) = context::whole_budget(|| future.as_mut().poll(&mut cx)) {
-        context.end_processing();
-        return Some(output);
-    }
-    context::renew_budget(|| turns(context, driver, future, &mut cx))
-}
-
-fn turns<F: Future>(
-    context: &Context,
-    driver: &mut Driver,
-    mut future: Pin<&mut F>,
-    cx: &mut std::task::Context<'_>,
-) -> Option<F::Output> {
-    let handle = context.handle();
-    let event_interval = handle.config().event_interval;
     'turn: loop {
         if handle.reset_woken() {
-            if let Ready(output) = context::budget(|| future.as_mut().poll(cx)) {
+            if let Ready(output) = context::budget(|| future.as_mut().poll(&mut cx)) {
                 return Some(output);
             }
         }

@@ -26,6 +26,7 @@ mod block_in_place;
 mod handle;
 mod idle;
 mod queue;
+mod tuning;
 mod watchdog;
 mod worker;
 

@@ -2,6 +2,7 @@
 
 use super::handle::Handle;
 use super::queue::Local;
+use super::tuning::{self, Tuning};
 use super::watchdog::{STALL, Watchdog};
 use crate::driver::Driver;
 use crate::runtime::scheduler::{self, Defer, Inject};
@@ -16,8 +17,6 @@ use std::time::{Duration, Instant};
 
 use upstream::task::coop;
 
-/// How many tasks run between two looks into the injection queue, unless the builder says.
-const DEFAULT_GLOBAL_QUEUE_INTERVAL: u32 = 61;
 /// How often in a row the LIFO slot may go before the queue: a pair of tasks that wake each
 /// other must not starve the others.
 const MAX_LIFO_POLLS: usize = 3;
@@ -34,7 +33,10 @@ pub(crate) struct Core {
     is_shutdown: bool,
     /// Wakers run as part of a turn of the driver.
     pub(super) in_turn: bool,
+    /// How many tasks run between two looks into the injection queue.
     global_queue_interval: u32,
+    /// What sets it, unless the builder did.
+    tuning: Option<Tuning>,
     /// The driver made for this worker's first thread, until that thread takes it.
     driver: Option<Driver>,
     pub(super) stats: MetricsBatch,
@@ -57,7 +59,8 @@ impl Core {
             is_searching: false,
             is_shutdown: false,
             in_turn: false,
-            global_queue_interval: config.global_queue_interval.unwrap_or(DEFAULT_GLOBAL_QUEUE_INTERVAL),
+            global_queue_interval: config.global_queue_interval.unwrap_or(tuning::TARGET_TASKS),
+            tuning: config.global_queue_interval.is_none().then(Tuning::new),
             driver: Some(driver),
             stats: MetricsBatch::new(metrics),
             watchdog: Watchdog::new(workers),
@@ -71,6 +74,32 @@ impl Core {
             stats.incr_overflow_count();
             inject.push_batch(batch);
         });
+    }
+
+    fn submit_stats(&mut self, metrics: &WorkerMetrics) {
+        let mean_poll_time = self.tuning.as_ref().map_or(0, Tuning::mean_poll_time);
+        self.stats.submit(metrics, mean_poll_time);
+    }
+
+    fn start_working(&mut self) {
+        self.stats.start_processing_scheduled_tasks();
+        if let Some(tuning) = &mut self.tuning {
+            tuning.start();
+        }
+    }
+
+    fn stop_working(&mut self) {
+        self.stats.end_processing_scheduled_tasks();
+        if let Some(tuning) = &mut self.tuning {
+            self.global_queue_interval = tuning.stop();
+        }
+    }
+
+    fn start_poll(&mut self) {
+        self.stats.start_poll();
+        if let Some(tuning) = &mut self.tuning {
+            tuning.count_poll();
+        }
     }
 
     fn next_local_task(&mut self) -> Option<Task> {
@@ -146,6 +175,7 @@ impl Worker {
         };
         self.metrics().set_thread_id(thread::current().id());
 
+        let _abort = AbortOnPanic;
         let handle = scheduler::Handle::MultiThread(self.handle.clone());
         context::enter_runtime(&handle, true, |_| {
             let cx = scheduler::Context::MultiThread(Context {
@@ -157,6 +187,19 @@ impl Worker {
             });
             context::set_scheduler(&cx, || cx.expect_multi_thread().run(core));
         });
+    }
+}
+
+/// Tasks cannot make a worker unwind, only its hooks and a ring that stops working can. Nobody
+/// would run its tasks from then on, and the shutdown would wait for it for ever.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("worker thread panicking; aborting process");
+            std::process::abort();
+        }
     }
 }
 
@@ -200,13 +243,15 @@ impl Context {
 
     fn run(&self, mut core: Box<Core>) {
         self.driver.borrow_mut().attach();
-        core.stats.start_processing_scheduled_tasks();
+        core.start_working();
 
         while !core.is_shutdown {
             core.tick = core.tick.wrapping_add(1);
             if core.tick % self.handle().shared.config.event_interval == 0 {
+                core.stop_working();
                 core = self.turn(core, Turn::Look);
                 self.maintain(&mut core);
+                core.start_working();
                 core = self.look_after_sibling(core);
             }
 
@@ -219,10 +264,10 @@ impl Context {
                 continue;
             }
 
-            core.stats.end_processing_scheduled_tasks();
+            core.stop_working();
             let stolen = self.steal_work(&mut core);
             if let Some(task) = stolen {
-                core.stats.start_processing_scheduled_tasks();
+                core.start_working();
                 match self.run_task(task, core) {
                     Some(back) => core = back,
                     None => return self.leave(),
@@ -231,7 +276,7 @@ impl Context {
                 // Tasks that yielded come back after one look at the driver.
                 core = if self.defer.is_empty() { self.park(core) } else { self.turn(core, Turn::Look) };
                 self.maintain(&mut core);
-                core.stats.start_processing_scheduled_tasks();
+                core.start_working();
             }
         }
 
@@ -247,7 +292,7 @@ impl Context {
 
     /// Publishes counters and notices a shutdown.
     fn maintain(&self, core: &mut Core) {
-        core.stats.submit(self.worker.metrics(), 0);
+        core.submit_stats(self.worker.metrics());
         core.is_shutdown = core.is_shutdown || self.handle().is_shutdown();
     }
 
@@ -284,7 +329,7 @@ impl Context {
     /// Runs a task, and those it wakes into the LIFO slot, on one budget.
     fn run_task(&self, task: Task, mut core: Box<Core>) -> Run {
         self.stop_searching(&mut core);
-        core.stats.start_poll();
+        core.start_poll();
         *self.core.borrow_mut() = Some(core);
 
         context::budget(|| {
@@ -308,7 +353,7 @@ impl Context {
                 if lifo_polls >= MAX_LIFO_POLLS {
                     core.lifo_enabled = false;
                 }
-                core.stats.start_poll();
+                core.start_poll();
                 drop(slot);
                 self.poll(task);
             }
@@ -370,17 +415,18 @@ impl Context {
             core = self.with_core_in_place(core, || before_park());
         }
         if self.start_sleeping(&mut core) {
+            // Looking after siblings and waking up for nothing is part of one sleep.
+            core.stats.about_to_park();
             while !core.is_shutdown {
-                core.stats.about_to_park();
-                core.stats.submit(self.worker.metrics(), 0);
+                core.submit_stats(self.worker.metrics());
                 let turn = self.how_to_sleep(&mut core);
                 core = self.turn(core, turn);
-                core.stats.unparked();
-                self.maintain(&mut core);
+                core.is_shutdown = self.handle().is_shutdown();
                 if self.stop_sleeping(&mut core) {
                     break;
                 }
             }
+            core.stats.unparked();
         }
         handle.shared.sentinel.resign(self.worker.index);
         handle.appoint_sentinel();
@@ -510,7 +556,7 @@ impl Context {
         while let Some(task) = shared.inject.pop() {
             drop(task);
         }
-        core.stats.submit(self.worker.metrics(), 0);
+        core.submit_stats(self.worker.metrics());
         self.driver.borrow_mut().shutdown(&self.handle().driver);
     }
 }
