@@ -364,7 +364,10 @@ fn while_running_one(inner: [Inner; 2], ready: bool) {
                 match what {
                     Inner::Nothing => {}
                     Inner::Wake => cx.waker().wake_by_ref(),
-                    Inner::WakeByValue => cx.waker().clone().wake(),
+                    Inner::WakeByValue => {
+                        let waker = cx.waker().clone();
+                        waker.wake();
+                    }
                     Inner::Abort => {
                         if let Some(join) = &*join {
                             join.abort();
