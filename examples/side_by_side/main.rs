@@ -14,6 +14,7 @@
 //! depend on how fast CPUs wake each other, and the server's CPU time is all it costs.
 
 mod client;
+mod cpu;
 mod kernel;
 mod options;
 mod process;
@@ -59,7 +60,7 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> io::Result<()> {
     introduce(options);
     if let Some(cpu) = options.placement.client() {
-        process::pin(cpu)?;
+        cpu::pin(&[cpu])?;
     }
     let mut contestants = [Contestant::new(Side::Tokio, options)?, Contestant::new(Side::Spargio, options)?];
     for round in 0..options.rounds {
@@ -113,7 +114,7 @@ impl Contestant {
         let mut latencies = Vec::new();
         let warm = Instant::now() + options.turn / 4;
         load.run(|_| Instant::now() < warm, &mut latencies).map_err(|error| of(side, error))?;
-        let waiting = kernel::waiting(server.pid())?;
+        let waiting = kernel::waiting(server.child.id())?;
         let ring_traffic = (waiting.submitted, waiting.completed);
         Ok(Contestant { side, server, load, latencies, turns: Vec::new(), requests: 0, ring_traffic })
     }
@@ -132,19 +133,19 @@ impl Contestant {
     }
 
     fn measure(&mut self, duration: Duration) -> io::Result<Turn> {
-        let sleeps = kernel::sleeps(self.server.pid())?;
+        let sleeps = kernel::sleeps(self.server.child.id())?;
         let cpu = self.server.cpu_time()?;
         let start = Instant::now();
         let end = start + duration;
         self.requests += self.load.run(|_| Instant::now() < end, &mut self.latencies)?;
         let elapsed = start.elapsed();
         let cpu = self.server.cpu_time()? - cpu;
-        let sleeps = kernel::sleeps(self.server.pid())? - sleeps;
+        let sleeps = kernel::sleeps(self.server.child.id())? - sleeps;
         Ok(Turn::new(elapsed, cpu, sleeps, &mut self.latencies))
     }
 
     fn finish(self, options: &Options) -> io::Result<Measured> {
-        let waiting = kernel::waiting(self.server.pid())?;
+        let waiting = kernel::waiting(self.server.child.id())?;
         let per_request = |count: u64| count as f64 / self.requests.max(1) as f64;
         let (submitted, completed) = self.ring_traffic;
         let ring_traffic = (per_request(waiting.submitted - submitted), per_request(waiting.completed - completed));

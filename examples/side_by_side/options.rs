@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 
-use super::process;
+use super::cpu;
 
 pub const USAGE: &str = "\
 The same echo server on Tokio and on spargio, measured side by side.
@@ -110,7 +110,7 @@ fn place(workers: usize, apart: bool) -> Result<Placement, String> {
             false => Ok(Placement::Anywhere),
         };
     }
-    let cpus = process::cpus().map_err(|error| format!("cannot tell which CPUs there are: {error}"))?;
+    let cpus = cpu::allowed().map_err(|error| format!("cannot tell which CPUs there are: {error}"))?;
     match (&cpus[..], apart) {
         ([client, .., server], true) => Ok(Placement::Apart { client: *client, server: *server }),
         (_, true) => Err("--apart needs two CPUs, and there is one".into()),

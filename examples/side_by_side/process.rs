@@ -11,9 +11,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 use std::{env, process, thread};
 
-use rustix::thread::CpuSet;
 use rustix::time::{ClockId, clock_gettime};
 
+use super::cpu;
 use super::side::Side;
 
 /// The first argument of a server process.
@@ -21,7 +21,7 @@ const SERVER: &str = "--server";
 
 /// A running server process; killed when dropped.
 pub struct Server {
-    child: Child,
+    pub child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
     address: SocketAddr,
@@ -54,10 +54,6 @@ impl Server {
 
     pub fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     /// Its CPU time so far, of all its threads.
@@ -105,7 +101,7 @@ fn serve(side: &str, workers: &str, cpu: &str) -> Result<(), String> {
     let side: Side = side.parse()?;
     let workers = workers.parse().map_err(|_| format!("`{workers}` is no number of workers"))?;
     if let Ok(cpu) = cpu.parse() {
-        pin(cpu).map_err(|error| format!("cannot run on CPU {cpu}: {error}"))?;
+        cpu::pin(&[cpu]).map_err(|error| format!("cannot run on CPU {cpu}: {error}"))?;
     }
     side.serve(workers, |port| {
         thread::spawn(answer);
@@ -124,17 +120,4 @@ fn answer() {
         println!("{}", time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64);
     }
     process::exit(0);
-}
-
-/// The CPUs this process may use.
-pub fn cpus() -> io::Result<Vec<usize>> {
-    let allowed = rustix::thread::sched_getaffinity(None)?;
-    Ok((0..CpuSet::MAX_CPU).filter(|&cpu| allowed.is_set(cpu)).collect())
-}
-
-/// Keeps this thread, and those it starts, on `cpu`.
-pub fn pin(cpu: usize) -> io::Result<()> {
-    let mut set = CpuSet::new();
-    set.set(cpu);
-    Ok(rustix::thread::sched_setaffinity(None, &set)?)
 }
