@@ -140,6 +140,10 @@ mod util;
 mod driver;
 mod sys;
 
+cfg_fs! {
+    pub mod fs;
+}
+
 pub mod io;
 
 pub mod net;

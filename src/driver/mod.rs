@@ -16,6 +16,7 @@ pub use interest::Interest;
 pub use ready::Ready;
 pub(crate) use registration::{Drained, Registration};
 pub(crate) use scheduled_io::{Direction, ReadyEvent};
+pub(crate) use uring::Progress;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -190,6 +191,13 @@ impl Handle {
         &self.0.foreign_fds
     }
 
+    /// What tells whether the owner of `shard` makes progress.
+    pub(crate) fn progress(&self, shard: usize) -> Progress {
+        match &self.0.backend {
+            Backend::Uring(shards) => shards.progress(shard),
+        }
+    }
+
     /// A driver for a thread that takes `shard` over from one that went to block.
     pub(crate) fn replace_driver(&self, shard: usize) -> io::Result<Driver> {
         match &self.0.backend {
@@ -255,6 +263,33 @@ impl Driver {
             ParkPlan::For(limit) => Wait::For(limit),
         });
         inner.time.after_park(shard, plan);
+    }
+
+    /// Serves a stalled sibling's timers and sockets along with this shard's, waiting no longer
+    /// than `limit`.
+    pub(crate) fn park_for(&mut self, handle: &Handle, stalled: usize, limit: Duration) {
+        let inner = &handle.0;
+        let own = self.shard();
+        let limit = if inner.time_enabled {
+            inner.time.process_for(stalled);
+            let theirs = inner.time.next_expiration(stalled);
+            let left = theirs.map(|at| at.saturating_duration_since(inner.time.clock().now()));
+            match inner.time.park_timeout(own, Some(left.map_or(limit, |left| left.min(limit)))) {
+                ParkPlan::For(limit) | ParkPlan::PollThenAdvance(limit) => limit,
+                ParkPlan::Forever => limit,
+            }
+        } else {
+            limit
+        };
+        match (&mut self.backend, &inner.backend) {
+            (DriverBackend::Uring(driver), Backend::Uring(shards)) => {
+                driver.turn_for(&shards.remote(stalled), limit);
+            }
+        }
+        if inner.time_enabled {
+            inner.time.process_for(stalled);
+            inner.time.process(own);
+        }
     }
 
     fn turn(&mut self, wait: Wait) {

@@ -25,8 +25,8 @@ use crate::driver::uring::Remote;
 use crate::driver::{Interest, Ready};
 use crate::loom::sync::Mutex;
 use crate::loom::sync::atomic::AtomicBool;
-use crate::loom::sync::atomic::AtomicUsize;
-use crate::loom::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+use crate::loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use crate::loom::sync::atomic::{AtomicU32, AtomicUsize};
 use crate::sys::uring::Token;
 
 // | shutdown | tick    | readiness |
@@ -45,6 +45,10 @@ pub(crate) struct ScheduledIo {
     watched: AtomicBool,
     watch: Mutex<Watched>,
     waiters: Mutex<Waiters>,
+    /// The shard that watches, or watched last.
+    home: AtomicUsize,
+    /// Waits in a row that came from other shards.
+    strays: AtomicU32,
     fd: RawFd,
     interest: Interest,
 }
@@ -131,6 +135,8 @@ impl ScheduledIo {
             watched: AtomicBool::new(false),
             watch: Mutex::new(Watched { current: Watch::Idle, abandoned: 0 }),
             waiters: Mutex::default(),
+            home: AtomicUsize::new(0),
+            strays: AtomicU32::new(0),
             fd,
             interest,
         }
@@ -146,6 +152,25 @@ impl ScheduledIo {
 
     pub(crate) fn is_watched(&self) -> bool {
         self.watched.load(Acquire)
+    }
+
+    pub(crate) fn set_home(&self, shard: usize) {
+        self.home.store(shard, Relaxed);
+        self.strays.store(0, Relaxed);
+    }
+
+    /// A wait comes from `shard`: how many in a row did not come from the home shard?
+    pub(crate) fn strayed(&self, shard: usize) -> u32 {
+        // A hint: a count lost in a race delays the decision, no more.
+        if self.home.load(Relaxed) == shard {
+            if self.strays.load(Relaxed) != 0 {
+                self.strays.store(0, Relaxed);
+            }
+            return 0;
+        }
+        let strays = self.strays.load(Relaxed) + 1;
+        self.strays.store(strays, Relaxed);
+        strays
     }
 
     /// Changes the watch; `f` sees it under its lock.

@@ -106,7 +106,7 @@ impl sealed::ToSocketAddrsPriv for &[SocketAddr] {
 
     fn to_socket_addrs(&self, _: sealed::Internal) -> Self::Future {
         // Copied, because the iterator may outlive the slice.
-        let owned: Vec<SocketAddr> = self.iter().copied().collect();
+        let owned = <[SocketAddr]>::to_vec(self);
         future::ready(Ok(owned.into_iter()))
     }
 }

@@ -18,7 +18,7 @@ use crate::runtime::local_runtime::LocalRuntimeScheduler;
 use crate::runtime::runtime::Scheduler;
 use crate::runtime::scheduler::CurrentThread;
 use crate::runtime::{
-    Callback, Config, Handle, LocalOptions, LocalRuntime, Runtime, TaskCallback, scheduler,
+    Callback, Config, Handle, LocalOptions, LocalRuntime, Runtime, TaskCallback, context, scheduler,
 };
 
 use std::fmt;
@@ -28,7 +28,7 @@ use std::thread::ThreadId;
 use std::time::Duration;
 
 #[cfg(feature = "rt-multi-thread")]
-use crate::runtime::{context, scheduler::MultiThread};
+use crate::runtime::scheduler::MultiThread;
 
 /// Tasks to run between two turns of the driver. Prime, so that it does not beat in time with
 /// a program's own rhythm.

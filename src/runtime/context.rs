@@ -20,7 +20,7 @@ mod blocking;
 mod host;
 
 pub(crate) use blocking::{BlockingRegionGuard, disallow_block_in_place, try_enter_blocking_region};
-pub(crate) use host::{budget, nested_budget, renew_budget, whole_budget};
+pub(crate) use host::{budget, nested_budget};
 
 use crate::runtime::task::Id;
 use crate::runtime::{TryCurrentError, scheduler};

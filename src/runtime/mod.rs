@@ -57,6 +57,8 @@ pub(crate) mod scheduler;
 pub(crate) mod task;
 
 mod blocking;
+#[cfg(all(tokio_unstable, feature = "tracing"))]
+pub(crate) use blocking::Mandatory;
 pub(crate) use blocking::spawn_blocking;
 #[cfg(any(feature = "fs", feature = "io-std"))]
 pub(crate) use blocking::spawn_mandatory_blocking;

@@ -37,10 +37,25 @@ unsafe fn fill(buf: &mut ReadBuf<'_>, read: impl FnOnce(*mut libc::c_void, usize
     let spare = unsafe { buf.unfilled_mut() };
     let n = read(spare.as_mut_ptr().cast(), spare.len().min(MAX_LEN));
     let n = usize::try_from(n).map_err(|_| io::Error::last_os_error())?;
-    assert!(n <= spare.len(), "read {n} bytes into room for {}", spare.len());
+    assert!(
+        n <= spare.len(),
+        "read {n} bytes into room for {}",
+        spare.len()
+    );
     // SAFETY: the caller vouches for that many bytes at the front of the part.
     unsafe { buf.assume_init(n) };
     buf.advance(n);
+    Ok(n)
+}
+
+/// Appends what one read of at most `max` bytes gives to `vec`; returns how much that was.
+#[cfg(feature = "fs")]
+pub(crate) fn read_vec(fd: RawFd, vec: &mut Vec<u8>, max: usize) -> io::Result<usize> {
+    vec.reserve(max);
+    let mut spare = ReadBuf::uninit(&mut vec.spare_capacity_mut()[..max]);
+    let n = read(fd, &mut spare)?;
+    // SAFETY: `read` has initialised that many bytes behind the end of `vec`.
+    unsafe { vec.set_len(vec.len() + n) };
     Ok(n)
 }
 

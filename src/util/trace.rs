@@ -16,7 +16,14 @@ pub(crate) struct SpawnMeta<'a> {
     name: PhantomData<&'a str>,
 }
 
-impl SpawnMeta<'_> {
+impl<'a> SpawnMeta<'a> {
+    /// Describes a task that may have a name. Nothing reports names yet.
+    #[cfg(all(tokio_unstable, feature = "tracing"))]
+    #[track_caller]
+    pub(crate) fn new(_: Option<&'a str>, original_size: usize) -> Self {
+        SpawnMeta::new_unnamed(original_size)
+    }
+
     /// Describes a task without a name, spawned by the caller.
     #[track_caller]
     pub(crate) fn new_unnamed(original_size: usize) -> Self {

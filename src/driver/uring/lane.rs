@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use crate::driver::Ready;
 use crate::driver::scheduled_io::{ScheduledIo, Watch};
-use crate::sys::poll;
+use crate::sys::poll::{self, PollFd};
 use crate::sys::uring::{Cqe, EnterError, Kind, Ring, Sqe, Token, Wait};
 
 use super::remote::{Message, Remote};
@@ -150,6 +150,35 @@ pub(super) fn turn(wait: Wait) {
     SPARE.with(|spare| spare.replace(aftermath));
 }
 
+/// A turn that, instead of waiting in its ring alone, waits with `poll(2)` for the ring and for
+/// what the stalled ring behind `other` watches and somebody wants.
+///
+/// No poll is armed for this: nothing pins the files longer than the call lasts, and whoever
+/// closes one of them meanwhile waits for that at most.
+pub(super) fn turn_for(other: &Remote, limit: Duration) {
+    let wanted: Vec<_> = {
+        let slots = other.slots.lock();
+        slots.resources().filter_map(|io| Some((io.clone(), io.wanted()?))).collect()
+    };
+    if !wanted.is_empty() {
+        let mut fds: Vec<_> = wanted.iter().map(|(io, wanted)| PollFd::new(io.fd(), wanted.poll_events())).collect();
+        let mut aftermath = Aftermath::default();
+        with(|lane| lane.wait_for(&mut fds, limit, &mut aftermath));
+        for ((io, _), fd) in wanted.iter().zip(&fds) {
+            let ready = Ready::from_poll(fd.ready());
+            if !ready.is_empty() {
+                io.set_readiness(ready);
+                io.take_wakers(ready, &mut aftermath.wakers);
+            }
+        }
+        aftermath.released.extend(wanted.into_iter().map(|(io, _)| io));
+        aftermath.finish();
+        turn(Wait::No);
+    } else {
+        turn(if limit.is_zero() { Wait::No } else { Wait::For(limit) });
+    }
+}
+
 impl Lane {
     pub(super) fn new(ring: Ring, remote: Arc<Remote>) -> Lane {
         let mut lane =
@@ -183,6 +212,21 @@ impl Lane {
         }
     }
 
+    /// Waits until one of `fds` or the ring has something, without reaping.
+    fn wait_for(&mut self, fds: &mut Vec<PollFd>, limit: Duration, aftermath: &mut Aftermath) {
+        self.remote.count_turn();
+        self.take_mail(aftermath);
+        self.flush();
+        fds.push(PollFd::new(self.ring.as_raw_fd(), poll::IN));
+        let parked = !limit.is_zero() && self.remote.start_parking();
+        // An error here is EINTR or a lack of memory: nothing is ready, the next turn repeats.
+        drop(poll::wait(fds, Some(if parked { limit } else { Duration::ZERO })));
+        if parked {
+            self.remote.stop_parking();
+        }
+        fds.pop();
+    }
+
     /// Submits what was pushed, without reaping.
     fn flush(&mut self) {
         self.enter(Wait::No);
@@ -212,6 +256,10 @@ impl Lane {
                     self.watch_requested(&io);
                     aftermath.released.push(io);
                 }
+                Message::GiveUp(io) => {
+                    self.give_up(&io, aftermath);
+                    aftermath.released.push(io);
+                }
                 Message::Unwatch(token, fd) => {
                     aftermath.released.extend(self.cancel(token));
                     aftermath.close.extend(fd);
@@ -229,6 +277,7 @@ impl Lane {
     pub(super) fn arm(&mut self, io: &Arc<ScheduledIo>) -> Watch {
         let token = self.remote.slots.lock().insert(io.clone());
         self.ring.push(Sqe::poll_multishot(io.fd(), io.interest().poll_events(), token));
+        io.set_home(self.remote.shard);
         Watch::Armed { remote: self.remote.clone(), token }
     }
 
@@ -238,6 +287,22 @@ impl Lane {
                 watch.current = self.arm(io);
             }
         });
+    }
+
+    /// Stops watching `io`: whoever waits for it tries for himself, and has it watched where he is.
+    fn give_up(&mut self, io: &Arc<ScheduledIo>, aftermath: &mut Aftermath) {
+        let token = io.with_watch(|watch| match &watch.current {
+            Watch::Armed { remote, token } if Arc::ptr_eq(remote, &self.remote) => {
+                let token = *token;
+                watch.current = Watch::Idle;
+                Some(token)
+            }
+            _ => None,
+        });
+        if let Some(token) = token {
+            aftermath.released.extend(self.cancel(token));
+            poll_ended(io, &mut aftermath.wakers);
+        }
     }
 
     /// Sends a cancel for the poll `token`, unless it is over or being cancelled already.
@@ -320,9 +385,11 @@ impl Lane {
                 }
             }
         }
+        if self.ring.has_work() {
+            self.flush();
+            self.reap(&mut aftermath);
+        }
         let deadline = Instant::now() + LIMIT;
-        self.flush();
-        self.reap(&mut aftermath);
         while self.remote.slots.lock().in_flight() > 0 {
             if Instant::now() >= deadline {
                 // Never seen; if it happens the ring is closed instead of being used again.

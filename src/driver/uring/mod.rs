@@ -25,6 +25,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use crate::driver::scheduled_io::{ScheduledIo, Watch};
 use crate::loom::sync::Mutex;
@@ -32,6 +33,10 @@ use crate::sys::uring::{Ring, Wait, explain_setup_error};
 
 use lane::Lane;
 use remote::Message;
+
+/// So many waits in a row from another shard than the one that watches a resource mean that its
+/// task has settled there: more than a task that was stolen once and comes back.
+const SETTLED: u32 = 16;
 
 /// The shards of a runtime, as everyone sees them.
 #[derive(Debug)]
@@ -41,6 +46,13 @@ pub(crate) struct Shards {
     remotes: Box<[Mutex<Arc<Remote>>]>,
     /// Where the next resource from a foreign thread goes.
     next: AtomicUsize,
+}
+
+/// A look at a shard's owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) turns: u64,
+    pub(crate) is_parked: bool,
 }
 
 /// The owner's side of one shard; see the module docs.
@@ -77,6 +89,12 @@ impl Shards {
         self.remotes[shard].lock().clone()
     }
 
+    /// What tells whether the owner of `shard` makes progress.
+    pub(crate) fn progress(&self, shard: usize) -> Progress {
+        let remote = self.remotes[shard].lock();
+        Progress { turns: remote.turns(), is_parked: remote.is_parked() }
+    }
+
     /// Makes the owner of `shard` look around.
     pub(crate) fn unpark(&self, shard: usize) {
         self.remote(shard).unpark();
@@ -104,20 +122,39 @@ impl Shards {
 
     /// Has `io` watched: here if this thread has a ring of the runtime, else by message.
     pub(crate) fn watch(&self, io: &Arc<ScheduledIo>) {
+        let here = self.current();
         if io.is_watched() {
+            if let Some(here) = here {
+                self.watch_strayed(io, here);
+            }
             return;
         }
-        let here = self.current().is_some();
         let ask = io.with_watch(|watch| {
             if !matches!(watch.current, Watch::Idle) {
                 return false;
             }
-            let armed = here.then(|| lane::with(|lane| lane.arm(io))).flatten();
+            let armed = here.and_then(|_| lane::with(|lane| lane.arm(io)));
             watch.current = armed.unwrap_or(Watch::Requested);
             matches!(watch.current, Watch::Requested)
         });
         if ask && self.remote(self.any()).send(Message::Watch(io.clone())).is_err() {
             end_wait(io);
+        }
+    }
+
+    /// A task on shard `here` waits for `io`, which is watched. If that is elsewhere time and
+    /// again, the task has settled here, and the watch follows it: it saves the wake-up across.
+    fn watch_strayed(&self, io: &Arc<ScheduledIo>, here: usize) {
+        if io.strayed(here) >= SETTLED {
+            let armed = io.with_watch(|watch| match &watch.current {
+                Watch::Armed { remote, .. } => Some(remote.clone()),
+                _ => None,
+            });
+            if let Some(remote) = armed {
+                // A closed mailbox has given everything up anyway.
+                io.set_home(remote.shard);
+                drop(remote.send(Message::GiveUp(io.clone())));
+            }
         }
     }
 
@@ -225,6 +262,12 @@ impl Driver {
         lane::turn(wait);
     }
 
+    /// The same, also for what the stalled `other` ring watches.
+    pub(crate) fn turn_for(&mut self, other: &Remote, limit: Duration) {
+        debug_assert!(self.attached);
+        lane::turn_for(other, limit);
+    }
+
     /// See the module docs; step 1 is the caller's.
     pub(crate) fn shutdown(&mut self) {
         let messages = self.remote.close_mailbox();
@@ -232,6 +275,8 @@ impl Driver {
         for message in messages {
             match message {
                 Message::Watch(io) => end_wait(&io),
+                // The drain below gives everything up.
+                Message::GiveUp(_) => {}
                 Message::Unwatch(token, fd) => {
                     lane::with(|lane| lane.cancel_now(token));
                     fds.extend(fd);
@@ -260,6 +305,8 @@ impl Driver {
                     });
                     self.unwatched.push(io);
                 }
+                // Its resource is among those taken over below.
+                Message::GiveUp(_) => {}
                 Message::Unwatch(_, fd) => hang_up(fd.as_ref()),
             }
         }

@@ -34,6 +34,8 @@ const NOTIFIED: u8 = 2;
 pub(crate) enum Message {
     /// Watch this resource.
     Watch(Arc<ScheduledIo>),
+    /// Stop watching this resource: its task lives on another shard by now.
+    GiveUp(Arc<ScheduledIo>),
     /// Stop watching; then close the descriptor, if one is given.
     Unwatch(Token, Option<OwnedFd>),
 }

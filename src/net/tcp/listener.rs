@@ -126,10 +126,7 @@ impl TcpListener {
     ///
     /// As for [`accept`](Self::accept).
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(TcpStream, SocketAddr)>> {
-        let accepted = self
-            .io
-            .registration()
-            .poll_read_io(cx, || self.io.accept());
+        let accepted = self.io.registration().poll_read_io(cx, || self.io.accept());
         let (stream, peer) = ready!(accepted)?;
         Poll::Ready(Ok((TcpStream::new_accepted(stream)?, peer)))
     }

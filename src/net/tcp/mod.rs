@@ -1,6 +1,6 @@
 //! The two halves of a split TCP stream.
 //!
-//! The sockets themselves are [`TcpListener`](super::TcpListener), [`TcpStream`](super::TcpStream)
+//! The sockets themselves are [`TcpListener`](super::TcpListener), [`TcpStream`]
 //! and [`TcpSocket`](super::TcpSocket), one level up.
 
 pub(crate) mod listener;

@@ -468,8 +468,7 @@ impl TcpStream {
     /// Runs `f`, an operation on this socket of the caller's own, whenever the stream is ready for
     /// `interest`, until it returns something other than `WouldBlock`.
     ///
-    /// The rules of [`try_io`](Self::try_io) apply to `f`. A [`Ready`] state is all that is waited
-    /// for between two calls.
+    /// The rules of [`try_io`](Self::try_io) apply to `f`.
     ///
     /// # Errors
     ///

@@ -1,7 +1,7 @@
 //! Blocking a thread on a future, where that is allowed.
 
 use super::{CONTEXT, Entered};
-use crate::runtime::context::{budget, renew_budget, whole_budget};
+use crate::runtime::context::budget;
 use crate::runtime::park::CachedParkThread;
 
 use std::future::Future;
@@ -65,17 +65,12 @@ impl BlockingRegionGuard {
         let waker = park.waker();
         let mut cx = Context::from_waker(&waker);
         let mut future = pin!(future);
-        if let Poll::Ready(output) = whole_budget(|| future.as_mut().poll(&mut cx)) {
-            return output;
-        }
-        renew_budget(|| {
-            loop {
-                park.park();
-                if let Poll::Ready(output) = budget(|| future.as_mut().poll(&mut cx)) {
-                    return output;
-                }
+        loop {
+            if let Poll::Ready(output) = budget(|| future.as_mut().poll(&mut cx)) {
+                return output;
             }
-        })
+            park.park();
+        }
     }
 
     /// Blocks the thread until `future` is done or `timeout` has passed (`Err`).

@@ -10,13 +10,20 @@
 //!
 //! The budget: Tokio sets it once at the start of that one poll. A token taken with
 //! `poll_proceed` remembers the budget as it was and puts it back when dropped. [`FULL`] is
-//! a token taken of a full budget: [`budget`] exchanges it for a new one before each task
-//! poll, so each starts with a full budget. A scheduler within a task (a `LocalSet`) does the
-//! same for its own tasks, inside of [`nested_budget`], which remembers the task's budget.
+//! such a token, of a full budget; with it [`budget`] gives each task poll a full budget. A
+//! scheduler within a task (a `LocalSet`) does the same for its own tasks, inside of
+//! [`nested_budget`], which remembers the task's budget.
+//!
+//! # Safety
+//!
+//! The token is dropped again and again, a copy at a time. A token that is no larger than the
+//! number it remembers owns nothing, so that is sound; should a later Tokio put more into it,
+//! the code falls back to exchanging it, at the price of one unit of the budget.
 
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::mem::ManuallyDrop;
+use std::ptr;
 use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker};
 
@@ -37,6 +44,9 @@ fn host() -> &'static Runtime {
 /// A token of a full budget.
 type Full = Option<ManuallyDrop<RestoreOnPending>>;
 
+/// Is a token just the number it remembers?
+const PLAIN: bool = size_of::<RestoreOnPending>() == size_of::<Option<u8>>();
+
 thread_local! {
     /// The token of the host's poll that this thread is in. Not dropped with the thread: outside
     /// of a poll it is `None`.
@@ -50,13 +60,13 @@ pub(super) fn run_inside<R>(f: impl FnOnce() -> R) -> R {
     struct Outer(Full);
     impl Drop for Outer {
         fn drop(&mut self) {
-            drop_token(FULL.replace(self.0.take()));
+            FULL.set(self.0.take());
         }
     }
 
     let mut f = Some(f);
     host().block_on(poll_fn(|_| {
-        let _outer = Outer(FULL.take());
+        let _outer = Outer(FULL.replace(take_token().map(ManuallyDrop::new)));
         match f.take() {
             Some(f) => Poll::Ready(f()),
             None => unreachable!("a poll that returned Ready is not repeated"),
@@ -64,29 +74,17 @@ pub(super) fn run_inside<R>(f: impl FnOnce() -> R) -> R {
     }))
 }
 
-/// Runs `f` as the host's `block_in_place`: inside it Tokio's blocking calls are allowed.
+/// Runs `f` as the host's `block_in_place`: inside it Tokio's blocking calls are allowed, and no
+/// budget is in force.
 pub(super) fn blocking<R>(f: impl FnOnce() -> R) -> R {
-    upstream::task::block_in_place(f)
-}
-
-/// Runs `f`, the first poll of a `block_on` future, on the budget that the host gave: all of it,
-/// where [`budget`] has to hold one unit back. What comes after goes into [`renew_budget`].
-#[inline]
-pub(crate) fn whole_budget<R>(f: impl FnOnce() -> R) -> R {
-    f()
-}
-
-/// Runs `f` in a new poll of the host, nested in the one whose budget is spent.
-#[track_caller]
-pub(crate) fn renew_budget<R>(f: impl FnOnce() -> R) -> R {
-    blocking(|| run_inside(f))
+    // Tokio puts the budget back only on its own workers.
+    nested_budget(|| upstream::task::block_in_place(f))
 }
 
 /// Runs `f` (one poll of one task) with a fresh cooperative budget.
 #[inline]
 pub(crate) fn budget<R>(f: impl FnOnce() -> R) -> R {
-    drop_token(FULL.take());
-    FULL.set(take_token().map(ManuallyDrop::new));
+    FULL.with(refill);
     f()
 }
 
@@ -111,7 +109,8 @@ pub(crate) fn nested_budget<R>(f: impl FnOnce() -> R) -> R {
 /// Spends what is left of the budget.
 #[cold]
 fn exhaust() {
-    // A budget is 128; without one, outside of the host, this would never end.
+    // There may be no limit in force now, but there was.
+    FULL.with(refill);
     for _ in 0..u8::MAX {
         match take_token() {
             Some(token) => token.made_progress(),
@@ -130,8 +129,70 @@ fn take_token() -> Option<RestoreOnPending> {
     }
 }
 
-/// Puts the budget back to what it was when the token was taken.
+/// Makes the budget full, inside of a poll of the host.
 #[inline]
-fn drop_token(token: Full) {
-    drop(token.map(ManuallyDrop::into_inner));
+fn refill(full: &Cell<Full>) {
+    if PLAIN {
+        // SAFETY: the cell is this thread's, and nothing writes to it during the call. The copy
+        // is dropped as the original would be; the token owns nothing, see above.
+        unsafe {
+            if let Some(token) = &*full.as_ptr() {
+                drop(ptr::read(&**token));
+            }
+        }
+    } else {
+        drop(full.take().map(ManuallyDrop::into_inner));
+        full.set(take_token().map(ManuallyDrop::new));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many units there are to spend.
+    fn spend() -> usize {
+        let mut units = 0;
+        while let Some(token) = take_token() {
+            token.made_progress();
+            units += 1;
+        }
+        units
+    }
+
+    #[test]
+    fn each_poll_has_all_of_the_budget() {
+        run_inside(|| {
+            for _ in 0..3 {
+                assert_eq!(budget(spend), 128);
+                assert_eq!(spend(), 0);
+            }
+        });
+    }
+
+    #[test]
+    fn a_nested_scheduler_does_not_touch_the_tasks_budget() {
+        run_inside(|| {
+            budget(|| {
+                nested_budget(|| {
+                    assert_eq!(budget(spend), 128);
+                    assert_eq!(budget(spend), 128);
+                });
+                assert_eq!(spend(), 128);
+                nested_budget(|| assert_eq!(budget(spend), 128));
+                assert_eq!(spend(), 0);
+            });
+        });
+    }
+
+    #[test]
+    fn a_nested_poll_of_the_host_has_its_own() {
+        run_inside(|| {
+            budget(|| {
+                blocking(|| run_inside(|| assert_eq!(budget(spend), 128)));
+                assert_eq!(spend(), 128);
+                assert_eq!(budget(spend), 128);
+            });
+        });
+    }
 }

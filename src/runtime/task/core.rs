@@ -37,9 +37,6 @@ use super::TaskHarnessScheduleHooks;
 pub(crate) struct Header {
     pub(super) state: State,
 
-    /// The next task in a queue that links its tasks. Belongs to the `Notified`.
-    queue_next: UnsafeCell<Option<NonNull<Header>>>,
-
     /// The functions that know the future's type.
     pub(super) vtable: &'static Vtable,
 
@@ -111,7 +108,10 @@ impl<F: Future, S> Cell<F, S> {
         trailer: Trailer,
     ) -> Box<Cell<F, S>> {
         Box::new(Cell {
-            prefix: Prefix { header: Header::new(vtable, id), scheduler },
+            prefix: Prefix {
+                header: Header::new(vtable, id),
+                scheduler,
+            },
             stage: UnsafeCell::new(Stage::Future(future)),
             trailer,
         })
@@ -182,7 +182,6 @@ impl Header {
     fn new(vtable: &'static Vtable, id: Id) -> Header {
         Header {
             state: State::new(),
-            queue_next: UnsafeCell::new(None),
             vtable,
             owner_id: AtomicU64::new(0),
             id,
@@ -196,22 +195,6 @@ impl Header {
 
     pub(super) fn owner_id(&self) -> Option<NonZeroU64> {
         NonZeroU64::new(self.owner_id.load(Relaxed))
-    }
-
-    /// # Safety
-    ///
-    /// The caller owns the task's `Notified`.
-    pub(super) unsafe fn queue_next(&self) -> Option<NonNull<Header>> {
-        // SAFETY: exclusive access by contract.
-        self.queue_next.with(|next| unsafe { *next })
-    }
-
-    /// # Safety
-    ///
-    /// The caller owns the task's `Notified`.
-    pub(super) unsafe fn set_queue_next(&self, next: Option<NonNull<Header>>) {
-        // SAFETY: exclusive access by contract.
-        self.queue_next.with_mut(|slot| unsafe { *slot = next });
     }
 }
 
@@ -236,7 +219,8 @@ impl Trailer {
     /// The caller has exclusive access to the join waker.
     pub(super) unsafe fn replace_join_waker(&self, waker: Option<Waker>) -> Option<Waker> {
         // SAFETY: exclusive access by contract.
-        self.join_waker.with_mut(|slot| unsafe { std::mem::replace(&mut *slot, waker) })
+        self.join_waker
+            .with_mut(|slot| unsafe { std::mem::replace(&mut *slot, waker) })
     }
 
     /// Calls `f` with the join waker.
@@ -261,6 +245,9 @@ mod tests {
     fn the_header_fits_a_cache_line() {
         assert!(size_of::<Header>() <= 64);
         assert_eq!(std::mem::offset_of!(Prefix<usize>, header), 0);
-        assert_eq!(std::mem::offset_of!(Cell<std::future::Ready<()>, usize>, prefix), 0);
+        assert_eq!(
+            std::mem::offset_of!(Cell<std::future::Ready<()>, usize>, prefix),
+            0
+        );
     }
 }

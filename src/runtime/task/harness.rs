@@ -178,16 +178,18 @@ impl RawTask {
 
     #[cfg(tokio_unstable)]
     fn call_terminate_hook(self) {
-        let trailer = self.trailer();
-        if let Some(hook) = &trailer.hooks.task_terminate_callback {
-            let meta = crate::runtime::TaskMeta {
-                id: self.id(),
-                spawned_at: trailer.spawned_at,
-                #[cfg(feature = "schedule-latency")]
-                schedule_latency: None,
-                _phantom: std::marker::PhantomData,
-            };
-            swallow(|| hook(&meta));
+        if let Some(hook) = &self.trailer().hooks.task_terminate_callback {
+            swallow(|| hook(&self.task_meta()));
+        }
+    }
+
+    /// What hooks are told about the task.
+    #[cfg(tokio_unstable)]
+    pub(super) fn task_meta<'meta>(&self) -> crate::runtime::TaskMeta<'meta> {
+        crate::runtime::TaskMeta {
+            id: self.id(),
+            spawned_at: self.trailer().spawned_at,
+            _phantom: std::marker::PhantomData,
         }
     }
 }

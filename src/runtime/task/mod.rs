@@ -27,8 +27,7 @@
 //!   `JoinHandle` changes the bit before `COMPLETE`, only the completing thread afterwards:
 //!   it clears the bit when it has woken the waker. Without `JOIN_INTEREST`, a waker that
 //!   is still published belongs to the completing thread.
-//! - **The links** of the owned list: that list, under its lock. **`queue_next`**: whoever
-//!   holds the `Notified`.
+//! - **The links** of the owned list: that list, under its lock.
 //! - Everything else is written before the task is shared and only read afterwards.
 //!
 //! # What happens
@@ -94,7 +93,7 @@ mod list;
 pub(crate) use list::{LocalOwnedTasks, OwnedTasks};
 
 mod raw;
-pub(crate) use raw::RawTask;
+use raw::RawTask;
 
 mod spawn_location;
 pub(crate) use spawn_location::SpawnLocation;
@@ -126,6 +125,7 @@ pub(crate) trait Schedule: Sync + Sized + 'static {
     fn schedule(&self, task: Notified<Self>);
 
     /// The user's hooks for this task.
+    #[cfg_attr(not(tokio_unstable), allow(dead_code))]
     fn hooks(&self) -> TaskHarnessScheduleHooks;
 
     /// Queues a task that was woken while it was running, behind the others.
@@ -193,7 +193,13 @@ where
 {
     let raw = RawTask::new(future, scheduler, id, spawned_at);
     // SAFETY: a new task has three references, for these three.
-    unsafe { (Task::new(raw), Notified(Task::new(raw)), JoinHandle::new(raw)) }
+    unsafe {
+        (
+            Task::new(raw),
+            Notified(Task::new(raw)),
+            JoinHandle::new(raw),
+        )
+    }
 }
 
 /// Makes a task that will not be in a list.
@@ -211,7 +217,13 @@ where
     let (task, notified, join) = new_task(future, scheduler, id, spawned_at);
     // Two references go over to the `UnownedTask`.
     mem::forget(notified);
-    (UnownedTask { raw: task.into_raw(), _scheduler: PhantomData }, join)
+    (
+        UnownedTask {
+            raw: task.into_raw(),
+            _scheduler: PhantomData,
+        },
+        join,
+    )
 }
 
 impl<S: 'static> Task<S> {
@@ -219,7 +231,10 @@ impl<S: 'static> Task<S> {
     ///
     /// One reference, to a task of scheduler `S`, goes over to the result.
     unsafe fn new(raw: RawTask) -> Task<S> {
-        Task { raw, _scheduler: PhantomData }
+        Task {
+            raw,
+            _scheduler: PhantomData,
+        }
     }
 
     /// Keeps the reference from being given back.
@@ -233,22 +248,6 @@ impl<S: 'static> Task<S> {
     #[cfg_attr(not(tokio_unstable), allow(dead_code))]
     pub(crate) fn id(&self) -> Id {
         self.raw.id()
-    }
-
-    /// What hooks are told about the task.
-    #[cfg(tokio_unstable)]
-    pub(crate) fn task_meta<'meta>(
-        &self,
-        #[cfg_attr(not(feature = "schedule-latency"), allow(unused_variables))]
-        schedule_latency: Option<std::time::Duration>,
-    ) -> crate::runtime::TaskMeta<'meta> {
-        crate::runtime::TaskMeta {
-            id: self.raw.id(),
-            spawned_at: self.raw.trailer().spawned_at,
-            #[cfg(feature = "schedule-latency")]
-            schedule_latency,
-            _phantom: PhantomData,
-        }
     }
 }
 
@@ -276,12 +275,6 @@ impl<S: 'static> Notified<S> {
         // SAFETY: the reference that `into_ptr` has kept.
         Notified(unsafe { Task::new(RawTask::from_raw(ptr.cast())) })
     }
-
-    /// The id of the task.
-    #[allow(dead_code)]
-    pub(crate) fn task_id(&self) -> Id {
-        self.0.id()
-    }
 }
 
 impl<S: Schedule> LocalNotified<S> {
@@ -293,11 +286,8 @@ impl<S: Schedule> LocalNotified<S> {
 
     /// What hooks are told about the task.
     #[cfg(tokio_unstable)]
-    pub(crate) fn task_meta<'meta>(
-        &self,
-        schedule_latency: Option<std::time::Duration>,
-    ) -> crate::runtime::TaskMeta<'meta> {
-        self.task.task_meta(schedule_latency)
+    pub(crate) fn task_meta<'meta>(&self) -> crate::runtime::TaskMeta<'meta> {
+        self.task.raw.task_meta()
     }
 }
 

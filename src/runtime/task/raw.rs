@@ -81,7 +81,9 @@ impl RawTask {
         );
         let cell = Cell::new(future, scheduler, Typed::<F, S>::VTABLE, id, trailer);
         // `from(Box::leak(..))` keeps the permission to reach the whole cell.
-        RawTask { ptr: NonNull::from(Box::leak(cell)).cast() }
+        RawTask {
+            ptr: NonNull::from(Box::leak(cell)).cast(),
+        }
     }
 
     /// # Safety
@@ -196,28 +198,6 @@ impl RawTask {
         // SAFETY: by contract.
         unsafe { (self.header().vtable.dealloc)(self.ptr) }
     }
-
-    /// The next task of a queue that links its tasks.
-    ///
-    /// # Safety
-    ///
-    /// The caller owns the task's `Notified`, turned into this pointer.
-    #[allow(dead_code)]
-    pub(crate) unsafe fn get_queue_next(self) -> Option<RawTask> {
-        // SAFETY: by contract.
-        unsafe { self.header().queue_next() }.map(|ptr| RawTask { ptr })
-    }
-
-    /// Sets the next task of a queue that links its tasks.
-    ///
-    /// # Safety
-    ///
-    /// The caller owns the `Notified`s of both tasks, turned into these pointers.
-    #[allow(dead_code)]
-    pub(crate) unsafe fn set_queue_next(self, next: Option<RawTask>) {
-        // SAFETY: by contract.
-        unsafe { self.header().set_queue_next(next.map(|next| next.ptr)) }
-    }
 }
 
 /// Tells user code which task it belongs to.
@@ -257,7 +237,9 @@ unsafe fn poll<F: Future, S>(ptr: NonNull<Header>, cx: &mut Context<'_>) -> Poll
     let (polled, output) = match result {
         Ok(Poll::Pending) => return Polled::Pending,
         Ok(Poll::Ready(Ok(output))) => (Polled::Ready, Ok(output)),
-        Ok(Poll::Ready(Err(panic))) | Err(panic) => (Polled::Panicked, Err(JoinError::panic(id, panic))),
+        Ok(Poll::Ready(Err(panic))) | Err(panic) => {
+            (Polled::Panicked, Err(JoinError::panic(id, panic)))
+        }
     };
     // SAFETY: `RUNNING` is ours, and both ways to get here have dropped the future.
     unsafe { cell.store_output(output) };

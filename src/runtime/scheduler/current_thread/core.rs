@@ -56,8 +56,7 @@ impl Core {
 /// core is borrowed for single steps only.
 pub(crate) struct Context {
     handle: Arc<Handle>,
-    /// `Some` until `take_core`, when the thread stops to drive.
-    core: RefCell<Option<Box<Core>>>,
+    core: RefCell<Box<Core>>,
     /// Wakers of tasks that yielded; woken after the next turn of the driver.
     defer: Defer,
     /// A task panicked, and the runtime is configured to shut down on that.
@@ -68,7 +67,7 @@ impl Context {
     pub(super) fn new(handle: Arc<Handle>, core: Box<Core>) -> Context {
         Context {
             handle,
-            core: RefCell::new(Some(core)),
+            core: RefCell::new(core),
             defer: Defer::new(),
             unhandled_panic: Cell::new(false),
         }
@@ -78,14 +77,14 @@ impl Context {
         &self.handle
     }
 
-    /// Takes the core to give it back to the scheduler.
-    pub(super) fn take_core(&self) -> Box<Core> {
-        self.core.take().expect("core missing")
+    /// The core, to be given back to the scheduler, and what may run foreign code when dropped.
+    pub(super) fn into_core(self) -> (Box<Core>, Defer) {
+        (self.core.into_inner(), self.defer)
     }
 
-    #[inline]
+    #[inline(always)]
     fn with_core<R>(&self, f: impl FnOnce(&mut Core) -> R) -> R {
-        f(self.core.borrow_mut().as_mut().expect("core missing"))
+        f(&mut self.core.borrow_mut())
     }
 
     pub(crate) fn defer(&self, waker: &Waker) {
@@ -136,7 +135,7 @@ impl Context {
 
         #[cfg(tokio_unstable)]
         {
-            let meta = task.task_meta(None);
+            let meta = task.task_meta();
             context::budget(|| {
                 self.handle.task_hooks.poll_start_callback(&meta);
                 task.run();

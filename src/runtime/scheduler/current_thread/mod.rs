@@ -59,10 +59,15 @@ struct Idle {
 /// The right to drive the scheduler; the core and the driver go back when it is dropped.
 struct CoreGuard<'a> {
     scheduler: &'a CurrentThread,
-    /// Holds the core.
-    context: scheduler::Context,
     /// `Some` until the guard is dropped.
-    driver: Option<Box<Driver>>,
+    driving: Option<Driving>,
+}
+
+/// What [`Idle`] becomes on the driving thread.
+struct Driving {
+    /// Always a `CurrentThread`, with the core in it.
+    context: scheduler::Context,
+    driver: Box<Driver>,
 }
 
 impl CurrentThread {
@@ -120,10 +125,10 @@ impl CurrentThread {
 
     fn take_core(&self, handle: &Arc<Handle>) -> Option<CoreGuard<'_>> {
         let Idle { core, driver } = self.idle.lock().take()?;
+        let context = scheduler::Context::CurrentThread(Context::new(handle.clone(), core));
         Some(CoreGuard {
             scheduler: self,
-            context: scheduler::Context::CurrentThread(Context::new(handle.clone(), core)),
-            driver: Some(driver),
+            driving: Some(Driving { context, driver }),
         })
     }
 
@@ -138,17 +143,18 @@ impl CurrentThread {
             None => panic!("Oh no! We never placed the Core back, this is a bug!"),
         };
 
+        let (context, driver) = guard.parts();
+        let inner = context.expect_current_thread();
+
         // Without a context (this thread's locals are being destroyed) a destructor that spawns
         // fails, as it would anyway.
         if context::with_current(|_| ()).is_ok() {
-            context::set_scheduler(&guard.context, || guard.context().shutdown());
+            context::set_scheduler(context, || inner.shutdown());
         } else {
-            guard.context().shutdown();
+            inner.shutdown();
         }
 
-        if let Some(driver) = &mut guard.driver {
-            driver.shutdown(&handle.driver);
-        }
+        driver.shutdown(&handle.driver);
     }
 }
 
@@ -159,17 +165,18 @@ impl fmt::Debug for CurrentThread {
 }
 
 impl CoreGuard<'_> {
-    fn context(&self) -> &Context {
-        self.context.expect_current_thread()
+    fn parts(&mut self) -> (&scheduler::Context, &mut Driver) {
+        let Driving { context, driver } = self.driving.as_mut().expect("taken by `drop` only");
+        (context, driver)
     }
 
     #[track_caller]
     fn block_on<F: Future>(mut self, future: Pin<&mut F>) -> F::Output {
+        let (context, driver) = self.parts();
+        let inner = context.expect_current_thread();
         let output = {
-            let context = self.context.expect_current_thread();
-            let driver = self.driver.as_deref_mut().expect("taken by `drop` only");
             let attached = Attached::new(driver);
-            context::set_scheduler(&self.context, || run(context, attached.driver, future))
+            context::set_scheduler(context, || run(inner, attached.driver, future))
         };
         drop(self);
 
@@ -184,10 +191,12 @@ impl CoreGuard<'_> {
 
 impl Drop for CoreGuard<'_> {
     fn drop(&mut self) {
-        let Some(driver) = self.driver.take() else { return };
-        let core = self.context().take_core();
+        let Some(Driving { context, driver }) = self.driving.take() else { return };
+        let scheduler::Context::CurrentThread(context) = context else { return };
+        let (core, deferred) = context.into_core();
         *self.scheduler.idle.lock() = Some(Idle { core, driver });
         self.scheduler.freed.notify_one();
+        drop(deferred);
     }
 }
 
@@ -216,30 +225,17 @@ fn run<F: Future>(
     mut future: Pin<&mut F>,
 ) -> Option<F::Output> {
     let handle = context.handle();
+    let event_interval = handle.config().event_interval;
+
+    // The first turn polls the future.
+    handle.set_woken();
     let waker = Waker::from(handle.clone());
     let mut cx = std::task::Context::from_waker(&waker);
 
-    // A wake-up before this poll is one for this poll.
-    handle.reset_woken();
     context.start_processing();
-    if let Ready(output) = context::whole_budget(|| future.as_mut().poll(&mut cx)) {
-        context.end_processing();
-        return Some(output);
-    }
-    context::renew_budget(|| turns(context, driver, future, &mut cx))
-}
-
-fn turns<F: Future>(
-    context: &Context,
-    driver: &mut Driver,
-    mut future: Pin<&mut F>,
-    cx: &mut std::task::Context<'_>,
-) -> Option<F::Output> {
-    let handle = context.handle();
-    let event_interval = handle.config().event_interval;
     'turn: loop {
         if handle.reset_woken() {
-            if let Ready(output) = context::budget(|| future.as_mut().poll(cx)) {
+            if let Ready(output) = context::budget(|| future.as_mut().poll(&mut cx)) {
                 return Some(output);
             }
         }

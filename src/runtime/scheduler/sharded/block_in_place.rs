@@ -34,6 +34,8 @@ where
 fn lend_core(cx: &super::Context) -> Option<Reclaim> {
     // `None`: lent already, earlier in this very poll.
     let core = cx.core.borrow_mut().take()?;
+    // What was deferred until this worker's next turn would wait for `f`.
+    cx.defer.wake();
     let reclaim = Reclaim(cx.worker().clone());
     reclaim.0.put_core(core);
     // If no thread can be had this panics, and the core comes back on the way out.

@@ -2,6 +2,7 @@
 
 use super::idle::Idle;
 use super::queue::{self, Steal};
+use super::watchdog::Sentinel;
 use super::worker::{Context, Core};
 use crate::driver::{self, Driver};
 use crate::loom::sync::Mutex;
@@ -31,6 +32,7 @@ pub(super) struct Shared {
     pub(super) workers: Box<[WorkerShared]>,
     pub(super) inject: Inject<Arc<Handle>>,
     pub(super) idle: Idle,
+    pub(super) sentinel: Sentinel,
     pub(super) owned: OwnedTasks<Arc<Handle>>,
     pub(super) is_shutdown: AtomicBool,
     /// Step 4 of the shutdown: how many workers have cancelled all tasks.
@@ -61,7 +63,7 @@ impl Handle {
         for driver in drivers {
             let (steal, local) = queue::local();
             let metrics = WorkerMetrics::new();
-            cores.push(Box::new(Core::new(local, driver, &config, &metrics)));
+            cores.push(Box::new(Core::new(local, driver, &config, &metrics, n)));
             workers.push(WorkerShared { steal, metrics, core: Mutex::new(None) });
         }
         let handle = Handle {
@@ -70,6 +72,7 @@ impl Handle {
                 workers: workers.into_boxed_slice(),
                 inject: Inject::new(),
                 idle: Idle::new(n),
+                sentinel: Sentinel::new(),
                 owned: OwnedTasks::new(n),
                 is_shutdown: AtomicBool::new(false),
                 tasks_cancelled: std::sync::Mutex::new(0),
@@ -125,6 +128,15 @@ impl Handle {
         let pending = self.shared.workers.iter().any(|w| !w.steal.is_empty());
         if pending || !self.shared.inject.is_empty() {
             self.notify_parked();
+        }
+    }
+
+    /// A worker starts to run: if others sleep, one of them must look after it.
+    pub(super) fn appoint_sentinel(&self) {
+        if self.shared.sentinel.is_vacant() {
+            if let Some(sleeper) = self.shared.idle.any_sleeper() {
+                self.driver.unpark_shard(sleeper);
+            }
         }
     }
 

@@ -108,6 +108,11 @@ impl Idle {
         self.sleepers.lock().contains(&worker)
     }
 
+    /// Some sleeping worker; it stays counted as sleeping.
+    pub(crate) fn any_sleeper(&self) -> Option<usize> {
+        self.sleepers.lock().last().copied()
+    }
+
     /// Does any worker run?
     pub(crate) fn any_running(&self) -> bool {
         Idle::unparked(self.state.load(SeqCst)) > 0

@@ -26,6 +26,8 @@ mod block_in_place;
 mod handle;
 mod idle;
 mod queue;
+mod tuning;
+mod watchdog;
 mod worker;
 
 pub(crate) use block_in_place::block_in_place;

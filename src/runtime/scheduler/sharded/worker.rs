@@ -2,6 +2,8 @@
 
 use super::handle::Handle;
 use super::queue::Local;
+use super::tuning::{self, Tuning};
+use super::watchdog::{STALL, Watchdog};
 use crate::driver::Driver;
 use crate::runtime::scheduler::{self, Defer, Inject};
 use crate::runtime::task::Notified;
@@ -11,12 +13,10 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::task::Waker;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use upstream::task::coop;
 
-/// How many tasks run between two looks into the injection queue, unless the builder says.
-const DEFAULT_GLOBAL_QUEUE_INTERVAL: u32 = 61;
 /// How often in a row the LIFO slot may go before the queue: a pair of tasks that wake each
 /// other must not starve the others.
 const MAX_LIFO_POLLS: usize = 3;
@@ -33,10 +33,14 @@ pub(crate) struct Core {
     is_shutdown: bool,
     /// Wakers run as part of a turn of the driver.
     pub(super) in_turn: bool,
+    /// How many tasks run between two looks into the injection queue.
     global_queue_interval: u32,
+    /// What sets it, unless the builder did.
+    tuning: Option<Tuning>,
     /// The driver made for this worker's first thread, until that thread takes it.
     driver: Option<Driver>,
     pub(super) stats: MetricsBatch,
+    watchdog: Watchdog,
 }
 
 impl Core {
@@ -45,6 +49,7 @@ impl Core {
         driver: Driver,
         config: &Config,
         metrics: &WorkerMetrics,
+        workers: usize,
     ) -> Core {
         Core {
             tick: 0,
@@ -54,9 +59,11 @@ impl Core {
             is_searching: false,
             is_shutdown: false,
             in_turn: false,
-            global_queue_interval: config.global_queue_interval.unwrap_or(DEFAULT_GLOBAL_QUEUE_INTERVAL),
+            global_queue_interval: config.global_queue_interval.unwrap_or(tuning::TARGET_TASKS),
+            tuning: config.global_queue_interval.is_none().then(Tuning::new),
             driver: Some(driver),
             stats: MetricsBatch::new(metrics),
+            watchdog: Watchdog::new(workers),
         }
     }
 
@@ -67,6 +74,32 @@ impl Core {
             stats.incr_overflow_count();
             inject.push_batch(batch);
         });
+    }
+
+    fn submit_stats(&mut self, metrics: &WorkerMetrics) {
+        let mean_poll_time = self.tuning.as_ref().map_or(0, Tuning::mean_poll_time);
+        self.stats.submit(metrics, mean_poll_time);
+    }
+
+    fn start_working(&mut self) {
+        self.stats.start_processing_scheduled_tasks();
+        if let Some(tuning) = &mut self.tuning {
+            tuning.start();
+        }
+    }
+
+    fn stop_working(&mut self) {
+        self.stats.end_processing_scheduled_tasks();
+        if let Some(tuning) = &mut self.tuning {
+            self.global_queue_interval = tuning.stop();
+        }
+    }
+
+    fn start_poll(&mut self) {
+        self.stats.start_poll();
+        if let Some(tuning) = &mut self.tuning {
+            tuning.count_poll();
+        }
     }
 
     fn next_local_task(&mut self) -> Option<Task> {
@@ -156,6 +189,19 @@ impl Worker {
     }
 }
 
+/// What to turn the driver for.
+#[derive(Clone, Copy)]
+enum Turn {
+    /// Only what is there.
+    Look,
+    /// Whatever comes.
+    Sleep,
+    /// The same, but look at the siblings every now and then.
+    Watch,
+    /// A stalled sibling's timers and sockets too, for at most that long.
+    Rescue { stalled: usize, limit: Duration },
+}
+
 /// The loop's right to go on: the core. `None`: it went to another thread.
 type Run = Option<Box<Core>>;
 
@@ -183,13 +229,16 @@ impl Context {
 
     fn run(&self, mut core: Box<Core>) {
         self.driver.borrow_mut().attach();
-        core.stats.start_processing_scheduled_tasks();
+        core.start_working();
 
         while !core.is_shutdown {
             core.tick = core.tick.wrapping_add(1);
             if core.tick % self.handle().shared.config.event_interval == 0 {
-                core = self.turn(core, Some(Duration::ZERO));
+                core.stop_working();
+                core = self.turn(core, Turn::Look);
                 self.maintain(&mut core);
+                core.start_working();
+                core = self.look_after_sibling(core);
             }
 
             let next = self.next_task(&mut core);
@@ -201,19 +250,19 @@ impl Context {
                 continue;
             }
 
-            core.stats.end_processing_scheduled_tasks();
+            core.stop_working();
             let stolen = self.steal_work(&mut core);
             if let Some(task) = stolen {
-                core.stats.start_processing_scheduled_tasks();
+                core.start_working();
                 match self.run_task(task, core) {
                     Some(back) => core = back,
                     None => return self.leave(),
                 }
             } else {
                 // Tasks that yielded come back after one look at the driver.
-                core = if self.defer.is_empty() { self.park(core) } else { self.turn(core, Some(Duration::ZERO)) };
+                core = if self.defer.is_empty() { self.park(core) } else { self.turn(core, Turn::Look) };
                 self.maintain(&mut core);
-                core.stats.start_processing_scheduled_tasks();
+                core.start_working();
             }
         }
 
@@ -229,7 +278,7 @@ impl Context {
 
     /// Publishes counters and notices a shutdown.
     fn maintain(&self, core: &mut Core) {
-        core.stats.submit(self.worker.metrics(), 0);
+        core.submit_stats(self.worker.metrics());
         core.is_shutdown = core.is_shutdown || self.handle().is_shutdown();
     }
 
@@ -266,7 +315,7 @@ impl Context {
     /// Runs a task, and those it wakes into the LIFO slot, on one budget.
     fn run_task(&self, task: Task, mut core: Box<Core>) -> Run {
         self.stop_searching(&mut core);
-        core.stats.start_poll();
+        core.start_poll();
         *self.core.borrow_mut() = Some(core);
 
         context::budget(|| {
@@ -290,7 +339,7 @@ impl Context {
                 if lifo_polls >= MAX_LIFO_POLLS {
                     core.lifo_enabled = false;
                 }
-                core.stats.start_poll();
+                core.start_poll();
                 drop(slot);
                 self.poll(task);
             }
@@ -302,7 +351,7 @@ impl Context {
         let task = self.handle().shared.owned.assert_owner(task);
 
         #[cfg(tokio_unstable)]
-        let meta = task.task_meta(None);
+        let meta = task.task_meta();
         #[cfg(tokio_unstable)]
         self.handle().task_hooks.poll_start_callback(&meta);
 
@@ -352,17 +401,21 @@ impl Context {
             core = self.with_core_in_place(core, || before_park());
         }
         if self.start_sleeping(&mut core) {
+            // Looking after siblings and waking up for nothing is part of one sleep.
+            core.stats.about_to_park();
             while !core.is_shutdown {
-                core.stats.about_to_park();
-                core.stats.submit(self.worker.metrics(), 0);
-                core = self.turn(core, None);
-                core.stats.unparked();
-                self.maintain(&mut core);
+                core.submit_stats(self.worker.metrics());
+                let turn = self.how_to_sleep(&mut core);
+                core = self.turn(core, turn);
+                core.is_shutdown = self.handle().is_shutdown();
                 if self.stop_sleeping(&mut core) {
                     break;
                 }
             }
+            core.stats.unparked();
         }
+        handle.shared.sentinel.resign(self.worker.index);
+        handle.appoint_sentinel();
         if let Some(after_unpark) = &handle.shared.config.after_unpark {
             core = self.with_core_in_place(core, || after_unpark());
         }
@@ -376,14 +429,17 @@ impl Context {
         self.core.borrow_mut().take().expect("core missing")
     }
 
-    /// Turns the driver: waits up to `limit` (`None`: for ever) and runs the wakers.
-    fn turn(&self, mut core: Box<Core>, limit: Option<Duration>) -> Box<Core> {
+    /// Turns the driver and runs the wakers.
+    fn turn(&self, mut core: Box<Core>, turn: Turn) -> Box<Core> {
         core.in_turn = true;
         core = self.with_core_in_place(core, || {
             let driver = &mut *self.driver.borrow_mut();
-            match limit {
-                None => driver.park(&self.handle().driver),
-                Some(limit) => driver.park_timeout(&self.handle().driver, limit),
+            let handle = &self.handle().driver;
+            match turn {
+                Turn::Look => driver.park_timeout(handle, Duration::ZERO),
+                Turn::Sleep => driver.park(handle),
+                Turn::Watch => driver.park_timeout(handle, STALL),
+                Turn::Rescue { stalled, limit } => driver.park_for(handle, stalled, limit),
             }
             self.defer.wake();
         });
@@ -393,6 +449,43 @@ impl Context {
             self.handle().notify_parked();
         }
         core
+    }
+
+    /// As the sentinel, or like a log?
+    fn how_to_sleep(&self, core: &mut Core) -> Turn {
+        let shared = &self.handle().shared;
+        if !shared.idle.any_running() {
+            shared.sentinel.resign(self.worker.index);
+            // Somebody who began to run in between has seen a sentinel; look again.
+            if !shared.idle.any_running() {
+                return Turn::Sleep;
+            }
+        }
+        if !shared.sentinel.take(self.worker.index) {
+            return Turn::Sleep;
+        }
+        let now = Instant::now();
+        let stalled = (0..shared.workers.len()).find(|&w| self.is_stalled(core, w, now));
+        let Some(stalled) = stalled else { return Turn::Watch };
+        if !shared.workers[stalled].steal.is_empty() {
+            // Tasks it woke right before it got stuck: nobody was told of them.
+            self.handle().notify_parked();
+        }
+        Turn::Rescue { stalled, limit: STALL }
+    }
+
+    /// A busy worker's part: a look at one sibling.
+    fn look_after_sibling(&self, mut core: Box<Core>) -> Box<Core> {
+        let worker = core.watchdog.next();
+        if self.is_stalled(&mut core, worker, Instant::now()) {
+            return self.turn(core, Turn::Rescue { stalled: worker, limit: Duration::ZERO });
+        }
+        core
+    }
+
+    fn is_stalled(&self, core: &mut Core, worker: usize, now: Instant) -> bool {
+        worker != self.worker.index
+            && core.watchdog.is_stalled(worker, self.handle().driver.progress(worker), now)
     }
 
     /// Counts this worker as sleeping, unless it has tasks.
@@ -449,7 +542,7 @@ impl Context {
         while let Some(task) = shared.inject.pop() {
             drop(task);
         }
-        core.stats.submit(self.worker.metrics(), 0);
+        core.submit_stats(self.worker.metrics());
         self.driver.borrow_mut().shutdown(&self.handle().driver);
     }
 }

@@ -13,7 +13,9 @@ mod permutations;
 #[cfg(not(spargio_loom))]
 mod threads;
 
-use super::{Id, JoinHandle, Notified, OwnedTasks, Schedule, SpawnLocation, Task, TaskHarnessScheduleHooks};
+use super::{
+    Id, JoinHandle, Notified, OwnedTasks, Schedule, SpawnLocation, Task, TaskHarnessScheduleHooks,
+};
 use crate::loom::sync::{Arc, Mutex};
 
 use std::collections::VecDeque;
@@ -44,7 +46,9 @@ impl Schedule for Sched {
     }
 
     fn hooks(&self) -> TaskHarnessScheduleHooks {
-        TaskHarnessScheduleHooks { task_terminate_callback: None }
+        TaskHarnessScheduleHooks {
+            task_terminate_callback: None,
+        }
     }
 
     fn unhandled_panic(&self) {
@@ -66,8 +70,16 @@ impl Sched {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
+        // Loom wants each execution to be the same, and the id decides on the part of the list.
+        let id = if cfg!(spargio_loom) {
+            Id(std::num::NonZeroU64::MIN)
+        } else {
+            Id::next()
+        };
         let (join, notified) =
-            self.0.owned.bind(future, self.clone(), Id::next(), SpawnLocation::capture());
+            self.0
+                .owned
+                .bind(future, self.clone(), id, SpawnLocation::capture());
         if let Some(notified) = notified {
             self.schedule(notified);
         }
@@ -172,7 +184,13 @@ struct Output {
 
 fn probe(script: Script) -> (Probe, std::sync::Arc<Counts>) {
     let counts = std::sync::Arc::new(Counts::default());
-    (Probe { script, counts: counts.clone() }, counts)
+    (
+        Probe {
+            script,
+            counts: counts.clone(),
+        },
+        counts,
+    )
 }
 
 impl Future for Probe {

@@ -1,0 +1,91 @@
+//! Files and directories.
+//!
+//! Every call here may block in the kernel: a file system has no readiness to wait for. So a call
+//! leaves for a place where it may block, today a thread of the runtime's blocking pool, and the
+//! task waits for its result. Many small calls are better made as one: a closure of
+//! `std::fs` calls in [`spawn_blocking`](crate::task::spawn_blocking), or [`read`] and [`write`]
+//! for whole files.
+//!
+//! ```no_run
+//! # async fn example() -> std::io::Result<()> {
+//! let config = tokio::fs::read_to_string("app.conf").await?;
+//! tokio::fs::write("app.conf.bak", config).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Open files
+//!
+//! A [`File`] implements [`AsyncRead`](crate::io::AsyncRead), [`AsyncWrite`](crate::io::AsyncWrite)
+//! and [`AsyncSeek`](crate::io::AsyncSeek) over a buffer of its own. **A write is done when
+//! [`flush`](crate::io::AsyncWriteExt::flush) says so**: before, it is on its way, and its error
+//! comes out of the next call.
+//!
+//! ```no_run
+//! use tokio::fs::File;
+//! use tokio::io::AsyncWriteExt;
+//!
+//! # async fn example() -> std::io::Result<()> {
+//! let mut file = File::create("greeting.txt").await?;
+//! file.write_all(b"hello").await?;
+//! file.flush().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Each read and write is a trip to another thread. With small pieces, put the file into a
+//! [`BufReader`](crate::io::BufReader) or [`BufWriter`](crate::io::BufWriter).
+//!
+//! # Pipes and devices
+//!
+//! For a special file, say a FIFO or a terminal, a blocking thread can wait for ever, and a runtime
+//! that shuts down waits for it in turn. Use `net::unix::pipe` or `io::unix::AsyncFd` for those.
+//!
+//! # Errors, panics and cancellation
+//!
+//! The functions of this module return the error of the `std::fs` function of the same name, or
+//! one that says "background task failed" if the runtime shuts down before the call has begun.
+//! They panic when they are polled outside of a runtime.
+//!
+//! Dropping a future of this module does not take the call back: one that has begun goes on to its
+//! end, one that has not may or may not begin. Nobody learns its result.
+
+#![cfg_attr(
+    not(all(feature = "io-util", feature = "rt")),
+    allow(rustdoc::broken_intra_doc_links)
+)]
+
+mod contents;
+pub use contents::{copy, read, read_to_string, write};
+
+mod dir;
+pub use dir::{create_dir, create_dir_all, remove_dir, remove_dir_all};
+
+mod dir_builder;
+pub use dir_builder::DirBuilder;
+
+mod dir_entry;
+pub use dir_entry::DirEntry;
+
+mod file;
+pub use file::File;
+
+mod file_times;
+pub use file_times::FileTimes;
+
+mod link;
+pub use link::{canonicalize, hard_link, read_link, symlink};
+
+mod metadata;
+pub use metadata::{metadata, set_permissions, symlink_metadata, try_exists};
+
+mod name;
+pub use name::{remove_file, rename};
+
+mod op;
+
+mod open_options;
+pub use open_options::OpenOptions;
+
+mod read_dir;
+pub use read_dir::{ReadDir, read_dir};
