@@ -65,7 +65,10 @@ impl Bench {
     /// Is the row asked for? Those that take long to set up are not set up otherwise.
     pub fn wants(&self, row: &str) -> bool {
         let id = format!("{}/{row}", self.name);
-        let filter = self.arguments.iter().find(|argument| !argument.starts_with('-'));
+        let filter = self
+            .arguments
+            .iter()
+            .find(|argument| !argument.starts_with('-'));
         filter.is_none_or(|filter| id.contains(&filter[..]))
     }
 
@@ -77,7 +80,9 @@ impl Bench {
         if self.table.is_some() {
             let iterations = calibrate(tokio).max(calibrate(spargio));
             let things = (iterations * elements) as f64;
-            let measure = |measure: &mut dyn FnMut(u64) -> Duration| vec![nanos(measure(iterations)) / things];
+            let measure = |measure: &mut dyn FnMut(u64) -> Duration| {
+                vec![nanos(measure(iterations)) / things]
+            };
             self.in_turns(&[row], &mut || measure(tokio), &mut || measure(spargio));
         }
         self.criterion(row, tokio, spargio);
@@ -103,14 +108,19 @@ impl Bench {
             });
         }
         for (index, row) in rows.iter().enumerate() {
-            let rounds = rounds.iter().map(|[tokio, spargio]| [tokio[index], spargio[index]]).collect();
+            let rounds = rounds
+                .iter()
+                .map(|[tokio, spargio]| [tokio[index], spargio[index]])
+                .collect();
             table.add(Line::new(row, rounds));
         }
     }
 
     /// Has criterion measure a row.
     pub fn criterion(&mut self, row: &str, tokio: Measure<'_>, spargio: Measure<'_>) {
-        let Some(criterion) = &mut self.criterion else { return };
+        let Some(criterion) = &mut self.criterion else {
+            return;
+        };
         let mut group = criterion.benchmark_group(format!("{}/{row}", self.name));
         group.bench_function("tokio", |bencher| bencher.iter_custom(&mut *tokio));
         group.bench_function("spargio", |bencher| bencher.iter_custom(&mut *spargio));
@@ -126,7 +136,8 @@ impl Bench {
         println!("\n{table}");
         if let Some(folder) = env::var_os("SPARGIO_FIGURES") {
             let path = std::path::Path::new(&folder).join(format!("{}.json", self.name));
-            let written = fs::create_dir_all(&folder).and_then(|()| fs::write(&path, table.to_json()));
+            let written =
+                fs::create_dir_all(&folder).and_then(|()| fs::write(&path, table.to_json()));
             match written {
                 Ok(()) => println!("written to {}", path.display()),
                 Err(error) => eprintln!("error: cannot write {}: {error}", path.display()),

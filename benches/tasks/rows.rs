@@ -17,12 +17,19 @@ impl Subject {
             0 => Builder::new_current_thread(),
             _ => Builder::new_multi_thread(),
         };
-        Subject(builder.worker_threads(workers.max(1)).enable_all().build().expect("no runtime"))
+        Subject(
+            builder
+                .worker_threads(workers.max(1))
+                .enable_all()
+                .build()
+                .expect("no runtime"),
+        )
     }
 
     /// Runs `task` as a task.
     fn run(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.0.block_on(async { tokio::spawn(task).await.expect("a task failed") });
+        self.0
+            .block_on(async { tokio::spawn(task).await.expect("a task failed") });
     }
 
     /// Spawns a task and waits for it, `n` times.

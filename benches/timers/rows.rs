@@ -13,7 +13,12 @@ pub struct Subject(Runtime);
 
 impl Subject {
     pub fn new() -> Subject {
-        Subject(Builder::new_current_thread().enable_all().build().expect("no runtime"))
+        Subject(
+            Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("no runtime"),
+        )
     }
 
     /// Starts `timers` timers and stops them again, `n` times. None fires.
@@ -22,7 +27,10 @@ impl Subject {
             let mut sleeps = Vec::with_capacity(timers as usize);
             for _ in 0..n {
                 // From a second to a minute ahead, in no order.
-                start(&mut sleeps, (0..timers).map(|i| Duration::from_millis(1_000 + i * 7_919 % 59_000)));
+                start(
+                    &mut sleeps,
+                    (0..timers).map(|i| Duration::from_millis(1_000 + i * 7_919 % 59_000)),
+                );
                 sleeps.clear();
             }
         }));
@@ -34,7 +42,10 @@ impl Subject {
             let mut sleeps = Vec::with_capacity(timers as usize);
             for _ in 0..n {
                 let spread = spread.as_nanos() as u64;
-                start(&mut sleeps, (0..timers).map(|i| Duration::from_nanos(i * 7_919 % timers * spread / timers)));
+                start(
+                    &mut sleeps,
+                    (0..timers).map(|i| Duration::from_nanos(i * 7_919 % timers * spread / timers)),
+                );
                 for sleep in sleeps.drain(..) {
                     sleep.await;
                 }
