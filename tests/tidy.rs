@@ -29,6 +29,8 @@ const HOSTING: Exceptions<'_> = &[
 
 /// The files that may have unsafe code.
 const UNSAFE: &[&str] = &[
+    "src/fs/contents/owned.rs",
+    "src/fs/file/fd.rs",
     "src/io/async_fd.rs",
     "src/net/tcp/socket.rs",
     "src/net/unix/socket.rs",

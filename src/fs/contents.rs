@@ -32,7 +32,7 @@ pub async fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 ///
-/// Those of [`read`], and [`InvalidData`](io::ErrorKind::InvalidData) if it is not UTF-8.
+/// Those of [`read()`], and [`InvalidData`](io::ErrorKind::InvalidData) if it is not UTF-8.
 ///
 /// # Examples
 ///

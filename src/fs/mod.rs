@@ -3,7 +3,7 @@
 //! Every call here may block in the kernel: a file system has no readiness to wait for. So a call
 //! leaves for a place where it may block, today a thread of the runtime's blocking pool, and the
 //! task waits for its result. Many small calls are better made as one: a closure of
-//! `std::fs` calls in [`spawn_blocking`](crate::task::spawn_blocking), or [`read`] and [`write`]
+//! `std::fs` calls in [`spawn_blocking`](crate::task::spawn_blocking), or [`read()`] and [`write()`]
 //! for whole files.
 //!
 //! ```no_run

@@ -47,7 +47,8 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
     /// The same, but watched from now on, and never tried before the kernel reported it ready.
     ///
     /// For objects an early try would misjudge: a FIFO that no writer has opened yet reads as
-    /// ended, though `poll` knows better.
+    /// ended, though `poll` knows better. And for those that live long, where it costs nothing
+    /// and a `try_` call means exactly what it means on Tokio (UDP).
     ///
     /// # Panics
     ///

@@ -99,7 +99,7 @@ impl UdpSocket {
 
     #[track_caller]
     fn new(socket: mio::net::UdpSocket) -> io::Result<UdpSocket> {
-        let io = PollEvented::new(socket)?;
+        let io = PollEvented::new_watched(socket, Interest::READABLE | Interest::WRITABLE)?;
         Ok(UdpSocket { io })
     }
 
