@@ -57,6 +57,7 @@ const UNSAFE: &[&str] = &[
     "src/sys/pipe.rs",
     "src/sys/poll.rs",
     "src/sys/socket.rs",
+    "src/sys/timer_slack.rs",
     "src/sys/uring/doorbell.rs",
     "src/sys/uring/ring.rs",
     "src/task/local.rs",

@@ -22,4 +22,5 @@ pub(crate) mod peer_cred;
 pub(crate) mod pipe;
 #[cfg(feature = "net")]
 pub(crate) mod socket;
+pub(crate) mod timer_slack;
 pub(crate) mod uring;

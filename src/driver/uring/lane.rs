@@ -10,6 +10,8 @@
 //! - A descriptor is closed only after an `enter` that carried its poll's cancel.
 
 use std::cell::{Cell, RefCell};
+use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::Waker;
@@ -19,11 +21,14 @@ use crate::driver::Ready;
 use crate::driver::scheduled_io::{ScheduledIo, Watch};
 use crate::sys::poll::{self, PollFd};
 use crate::sys::uring::{Cqe, EnterError, Kind, Ring, Sqe, Token, Wait};
+use crate::util::unwind;
 
 use super::remote::{Message, Remote};
 
 thread_local! {
-    static LANE: RefCell<Option<Lane>> = const { RefCell::new(None) };
+    /// Has no destructor, so that a runtime can be driven until the thread's very end, by the
+    /// destructors of other variables; [`leave`] empties it.
+    static LANE: RefCell<Option<ManuallyDrop<Box<Lane>>>> = const { RefCell::new(None) };
     /// Whose lane it is, for a look without a borrow.
     static CURRENT: Cell<Current> = const { Cell::new(Current { address: 0, runtime: 0, shard: 0 }) };
 }
@@ -58,11 +63,9 @@ impl Aftermath {
     }
 }
 
-/// Wakes tasks. A waker that panics is its owner's business: the ring goes on.
+/// Wakes tasks.
 pub(super) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
-    for waker in wakers {
-        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.wake()));
-    }
+    wakers.into_iter().for_each(unwind::wake);
 }
 
 #[derive(Clone, Copy)]
@@ -89,15 +92,16 @@ fn address(remote: &Remote) -> usize {
 }
 
 /// Makes `lane` this thread's; returns the one it had.
-pub(super) fn enter(lane: Lane) -> Option<Lane> {
+pub(super) fn enter(lane: Box<Lane>) -> Option<Box<Lane>> {
     CURRENT.set(Current::of(Some(&lane)));
-    LANE.with(|cell| cell.borrow_mut().replace(lane))
+    LANE.with(|cell| cell.borrow_mut().replace(ManuallyDrop::new(lane))).map(ManuallyDrop::into_inner)
 }
 
 /// Takes this thread's lane out and puts `outer` back.
-pub(super) fn leave(outer: Option<Lane>) -> Option<Lane> {
-    CURRENT.set(Current::of(outer.as_ref()));
-    LANE.with(|cell| std::mem::replace(&mut *cell.borrow_mut(), outer))
+pub(super) fn leave(outer: Option<Box<Lane>>) -> Option<Box<Lane>> {
+    CURRENT.set(Current::of(outer.as_deref()));
+    let outer = outer.map(ManuallyDrop::new);
+    LANE.with(|cell| std::mem::replace(&mut *cell.borrow_mut(), outer)).map(ManuallyDrop::into_inner)
 }
 
 /// Is the ring behind `remote` this thread's lane?
@@ -114,7 +118,7 @@ pub(super) fn current_shard(runtime: u64) -> Option<usize> {
 /// Calls `f` with this thread's lane; `None` if it has none or is in the middle of a turn.
 pub(super) fn with<R>(f: impl FnOnce(&mut Lane) -> R) -> Option<R> {
     LANE.try_with(|cell| match cell.try_borrow_mut() {
-        Ok(mut lane) => lane.as_mut().map(f),
+        Ok(mut lane) => lane.as_mut().map(|lane| f(lane)),
         Err(_) => None,
     })
     .ok()
@@ -144,10 +148,11 @@ pub(super) fn turn(wait: Wait) {
         static SPARE: RefCell<Aftermath> = RefCell::default();
     }
     // Reused, since a turn happens for every few events; a nested turn takes a new one.
-    let mut aftermath = SPARE.with(|spare| spare.try_borrow_mut().map(|mut s| std::mem::take(&mut *s)).unwrap_or_default());
+    let spare = SPARE.try_with(|spare| spare.try_borrow_mut().ok().map(|mut spare| std::mem::take(&mut *spare)));
+    let mut aftermath = spare.ok().flatten().unwrap_or_default();
     with(|lane| lane.turn(wait, &mut aftermath));
     aftermath.finish();
-    SPARE.with(|spare| spare.replace(aftermath));
+    drop(SPARE.try_with(|spare| spare.replace(aftermath)));
 }
 
 /// A turn that, instead of waiting in its ring alone, waits with `poll(2)` for the ring and for
@@ -180,14 +185,35 @@ pub(super) fn turn_for(other: &Remote, limit: Duration) {
 }
 
 impl Lane {
-    pub(super) fn new(ring: Ring, remote: Arc<Remote>) -> Lane {
-        let mut lane =
-            Lane { ring, remote, completions: Vec::new(), messages: Vec::new(), stale: 0, backpressure: 0 };
-        let fd = lane.ring.as_raw_fd();
-        if let Some(event) = lane.remote.doorbell.install(fd) {
-            lane.ring.push(Sqe::poll_multishot(event, poll::IN, Token::new(Kind::Doorbell, 0, 0)));
+    pub(super) fn new(ring: Ring, remote: Arc<Remote>) -> Box<Lane> {
+        Box::new(Lane { ring, remote, completions: Vec::new(), messages: Vec::new(), stale: 0, backpressure: 0 })
+    }
+
+    /// Makes the lane one of this thread, which may take another ring.
+    pub(super) fn bind(mut self: Box<Self>) -> io::Result<Box<Lane>> {
+        if self.ring.is_foreign() {
+            self.ring = Ring::for_this_thread()?;
+        } else if !self.ring.is_bound() {
+            self.ring.enable()?;
         }
-        lane
+        Ok(self)
+    }
+
+    /// Lets others ring this lane.
+    pub(super) fn open(&mut self) {
+        if let Some(event) = self.remote.doorbell.install(self.ring.as_raw_fd()) {
+            self.ring.push(Sqe::poll_multishot(event, poll::IN, Token::new(Kind::Doorbell, 0, 0)));
+        }
+    }
+
+    /// Nobody rings this lane any more; `false` if its ring cannot be used again.
+    pub(super) fn close(&mut self) -> bool {
+        let watches_event = self.remote.doorbell.remove();
+        if watches_event || self.remote.slots.lock().in_flight() > 0 {
+            self.ring.mark_unclean();
+            return false;
+        }
+        true
     }
 
     fn turn(&mut self, wait: Wait, aftermath: &mut Aftermath) {
@@ -418,15 +444,6 @@ impl Lane {
                 false
             }
         })
-    }
-
-    /// Nobody rings this lane any more; gives the ring back.
-    pub(super) fn into_ring(mut self) -> Ring {
-        let watches_event = self.remote.doorbell.remove();
-        if watches_event || self.remote.slots.lock().in_flight() > 0 {
-            self.ring.mark_unclean();
-        }
-        self.ring
     }
 }
 

@@ -460,10 +460,7 @@ impl Inner {
     }
 
     /// Waits for a task, the end of the keep-alive time, or the shutdown.
-    fn wait<'a>(
-        &self,
-        mut shared: MutexGuard<'a, Shared>,
-    ) -> (MutexGuard<'a, Shared>, Woken) {
+    fn wait<'a>(&self, mut shared: MutexGuard<'a, Shared>) -> (MutexGuard<'a, Shared>, Woken) {
         while shared.shutdown_tx.is_some() {
             let (guard, timeout) = self
                 .condvar

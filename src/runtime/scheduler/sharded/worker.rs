@@ -175,6 +175,7 @@ impl Worker {
         };
         self.metrics().set_thread_id(thread::current().id());
 
+        let _abort = AbortOnPanic;
         let handle = scheduler::Handle::MultiThread(self.handle.clone());
         context::enter_runtime(&handle, true, |_| {
             let cx = scheduler::Context::MultiThread(Context {
@@ -186,6 +187,19 @@ impl Worker {
             });
             context::set_scheduler(&cx, || cx.expect_multi_thread().run(core));
         });
+    }
+}
+
+/// Tasks cannot make a worker unwind, only its hooks and a ring that stops working can. Nobody
+/// would run its tasks from then on, and the shutdown would wait for it for ever.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("worker thread panicking; aborting process");
+            std::process::abort();
+        }
     }
 }
 
