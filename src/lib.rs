@@ -148,12 +148,20 @@ pub mod io;
 
 pub mod net;
 
+cfg_process! {
+    pub mod process;
+}
+
 #[cfg(feature = "rt")]
 #[cfg_attr(docsrs, doc(cfg(feature = "rt")))]
 pub mod runtime;
 #[cfg(not(feature = "rt"))]
 #[allow(dead_code, unreachable_pub)]
 mod runtime;
+
+cfg_signal! {
+    pub mod signal;
+}
 
 cfg_sync! {
     #[doc(inline)]
