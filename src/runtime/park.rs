@@ -6,11 +6,11 @@
 
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::{Arc, Condvar};
+use std::sync::Arc;
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use crate::loom::sync::Mutex;
+use crate::loom::sync::{Condvar, Mutex};
 
 const EMPTY: u8 = 0;
 const PARKED: u8 = 1;
@@ -55,7 +55,7 @@ impl CachedParkThread {
 }
 
 impl Inner {
-    const fn new() -> Inner {
+    fn new() -> Inner {
         Inner { state: AtomicU8::new(EMPTY), lock: Mutex::new(()), condvar: Condvar::new() }
     }
 
