@@ -47,7 +47,7 @@ pub(crate) enum Message {
 #[derive(Debug)]
 pub(crate) struct Due {
     pub(crate) fd: Option<OwnedFd>,
-    #[expect(dead_code, reason = "held for the effect of its drop")]
+    #[allow(dead_code, reason = "dropping it is the message")]
     pub(crate) told: Option<mpsc::Sender<()>>,
 }
 
