@@ -134,6 +134,7 @@ impl Work for Receiver {
 }
 
 impl Signals {
+    #[cfg_attr(not(feature = "process"), allow(unused_variables))]
     fn broadcast(&self) {
         for (signum, kind) in (1..).zip(&self.kinds) {
             if kind.pending.swap(false, SeqCst) {

@@ -8,7 +8,7 @@ use super::*;
 use crate::driver::Interest;
 use crate::driver::uring::remote::Message;
 
-fn lane() -> Lane {
+fn lane() -> Box<Lane> {
     Lane::new(Ring::for_this_thread().unwrap(), Arc::new(Remote::new(1, 0).unwrap()))
 }
 
