@@ -1,4 +1,5 @@
-//! `read` on a plain descriptor, into memory that need not be initialised, and `shutdown`.
+//! `read` and `recv`, into memory that need not be initialised, `shutdown`, and what kind of
+//! socket a descriptor is.
 //!
 //! # Safety
 //!
@@ -17,17 +18,32 @@ const MAX_LEN: usize = 0x7fff_f000;
 
 /// Reads into the unfilled part of `buf`; returns how much.
 pub(crate) fn read(fd: RawFd, buf: &mut ReadBuf<'_>) -> io::Result<usize> {
+    // SAFETY: the kernel writes no further than the length it is given.
+    unsafe { fill(buf, |spare, len| libc::read(fd, spare, len)) }
+}
+
+/// The same for a socket: a little cheaper, as the kernel need not find out what it reads from.
+pub(crate) fn recv(fd: RawFd, buf: &mut ReadBuf<'_>) -> io::Result<usize> {
+    // SAFETY: the kernel writes no further than the length it is given.
+    unsafe { fill(buf, |spare, len| libc::recv(fd, spare, len, 0)) }
+}
+
+/// Has `read` fill the unfilled part of `buf`.
+///
+/// # Safety
+///
+/// `read` must initialise the bytes it counts, at the front of the memory that it is given.
+unsafe fn fill(buf: &mut ReadBuf<'_>, read: impl FnOnce(*mut libc::c_void, usize) -> isize) -> io::Result<usize> {
     // SAFETY: nothing here de-initialises what is initialised.
     let spare = unsafe { buf.unfilled_mut() };
-    // SAFETY: the part outlives the call, and the kernel writes no further than its length.
-    let n = unsafe { libc::read(fd, spare.as_mut_ptr().cast(), spare.len().min(MAX_LEN)) };
+    let n = read(spare.as_mut_ptr().cast(), spare.len().min(MAX_LEN));
     let n = usize::try_from(n).map_err(|_| io::Error::last_os_error())?;
     assert!(
         n <= spare.len(),
         "read {n} bytes into room for {}",
         spare.len()
     );
-    // SAFETY: the kernel wrote that many bytes at the front of the part.
+    // SAFETY: the caller vouches for that many bytes at the front of the part.
     unsafe { buf.assume_init(n) };
     buf.advance(n);
     Ok(n)
@@ -42,6 +58,22 @@ pub(crate) fn read_vec(fd: RawFd, vec: &mut Vec<u8>, max: usize) -> io::Result<u
     // SAFETY: `read` has initialised that many bytes behind the end of `vec`.
     unsafe { vec.set_len(vec.len() + n) };
     Ok(n)
+}
+
+/// Does the socket have an address to itself: does it listen, or take datagrams?
+pub(crate) fn holds_address(fd: RawFd) -> bool {
+    let is = |option, value| socket_option(fd, option) == Some(value);
+    is(libc::SO_ACCEPTCONN, 1) || is(libc::SO_TYPE, libc::SOCK_DGRAM)
+}
+
+fn socket_option(fd: RawFd, option: libc::c_int) -> Option<libc::c_int> {
+    let mut value: libc::c_int = 0;
+    let mut len = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: both outlive the call, and the kernel writes no more than `len` bytes to `value`.
+    let result = unsafe {
+        libc::getsockopt(fd, libc::SOL_SOCKET, option, (&raw mut value).cast(), &raw mut len)
+    };
+    (result == 0).then_some(value)
 }
 
 /// `shutdown(SHUT_RDWR)`, whatever the descriptor is: only a connected or listening socket

@@ -133,8 +133,8 @@ impl Handle {
 
     /// A worker starts to run: if others sleep, one of them must look after it.
     pub(super) fn appoint_sentinel(&self) {
-        if self.shared.sentinel.is_vacant() {
-            if let Some(sleeper) = self.shared.idle.any_sleeper() {
+        if self.shared.sentinel.is_missing() {
+            if let Some(sleeper) = self.shared.idle.oldest_sleeper() {
                 self.driver.unpark_shard(sleeper);
             }
         }

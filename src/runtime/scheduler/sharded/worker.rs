@@ -401,8 +401,8 @@ impl Context {
 
     fn stop_searching(&self, core: &mut Core) {
         if std::mem::take(&mut core.is_searching) && self.handle().shared.idle.stop_searching() {
-            // The last searcher found something: where there is one there may be more.
-            self.handle().notify_parked();
+            // Whoever pushed a task while this worker searched left it at that.
+            self.handle().notify_if_work_pending();
         }
     }
 
@@ -469,6 +469,9 @@ impl Context {
     fn how_to_sleep(&self, core: &mut Core) -> Turn {
         let shared = &self.handle().shared;
         if !shared.idle.any_running() {
+            if shared.sentinel.is(self.worker.index) && core.watchdog.lingers(&shared.sentinel) {
+                return Turn::Watch;
+            }
             shared.sentinel.resign(self.worker.index);
             // Somebody who began to run in between has seen a sentinel; look again.
             if !shared.idle.any_running() {
