@@ -68,6 +68,37 @@ fn h17_more_events_than_completion_entries() {
     });
 }
 
+/// A thread that never sleeps must see what overflowed, too.
+#[test]
+fn h17_overflow_is_seen_by_a_busy_thread() {
+    const STREAMS: usize = 64;
+    let script = Script::default().ring_size(2, 4);
+    under(&script, "CQ of 4", || {
+        let served = current_thread().unwrap().block_on(async {
+            let served = Arc::new(AtomicUsize::new(0));
+            let mut peers = Vec::new();
+            for _ in 0..STREAMS {
+                let (mut stream, peer) = connection().await;
+                peers.push(peer);
+                let served = served.clone();
+                crate::task::spawn(async move {
+                    assert_eq!(stream.read_u8().await.unwrap(), 1);
+                    served.fetch_add(1, Relaxed);
+                });
+            }
+            crate::task::yield_now().await;
+            for peer in &mut peers {
+                peer.write_all(&[1]).unwrap();
+            }
+            while served.load(Relaxed) < STREAMS {
+                crate::task::yield_now().await;
+            }
+            served.load(Relaxed)
+        });
+        assert_eq!(served, STREAMS);
+    });
+}
+
 #[test]
 fn h17_echo_over_the_smallest_ring() {
     let script = Script::default().ring_size(1, 2);
