@@ -57,6 +57,7 @@ const UNSAFE: &[&str] = &[
     "src/sys/peer_cred.rs",
     "src/sys/pidfd.rs",
     "src/sys/pipe.rs",
+    "src/sys/pidfd.rs",
     "src/sys/poll.rs",
     "src/sys/signal.rs",
     "src/sys/socket.rs",
