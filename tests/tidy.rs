@@ -55,6 +55,7 @@ const UNSAFE: &[&str] = &[
     "src/sys/foreign.rs",
     "src/sys/io.rs",
     "src/sys/peer_cred.rs",
+    "src/sys/pidfd.rs",
     "src/sys/pipe.rs",
     "src/sys/pidfd.rs",
     "src/sys/poll.rs",
@@ -63,7 +64,8 @@ const UNSAFE: &[&str] = &[
     "src/sys/timer_slack.rs",
     "src/sys/uring/doorbell.rs",
     "src/sys/uring/ring.rs",
-    "src/task/local.rs",
+    "src/task/local/mod.rs",
+    "src/task/local/shared.rs",
 ];
 
 /// The hazards that must have a test by now.
