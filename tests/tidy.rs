@@ -34,6 +34,7 @@ const UNSAFE: &[&str] = &[
     "src/io/async_fd.rs",
     "src/net/tcp/socket.rs",
     "src/net/unix/socket.rs",
+    "src/process/command.rs",
     "src/runtime/context.rs",
     "src/runtime/context/host.rs",
     "src/runtime/handle.rs",
@@ -54,12 +55,17 @@ const UNSAFE: &[&str] = &[
     "src/sys/foreign.rs",
     "src/sys/io.rs",
     "src/sys/peer_cred.rs",
+    "src/sys/pidfd.rs",
     "src/sys/pipe.rs",
+    "src/sys/pidfd.rs",
     "src/sys/poll.rs",
+    "src/sys/signal.rs",
     "src/sys/socket.rs",
+    "src/sys/timer_slack.rs",
     "src/sys/uring/doorbell.rs",
     "src/sys/uring/ring.rs",
-    "src/task/local.rs",
+    "src/task/local/mod.rs",
+    "src/task/local/shared.rs",
 ];
 
 /// The hazards that must have a test by now.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 
-use super::process;
+use super::cpu;
 
 pub const USAGE: &str = "\
 The same echo server on Tokio and on spargio, measured side by side.
@@ -60,13 +60,19 @@ impl Placement {
 
 /// Reads the arguments; `None` if help is asked for.
 pub fn read(mut arguments: impl Iterator<Item = String>) -> Result<Option<Options>, String> {
-    let (mut connections, mut size, mut rounds, mut seconds, mut workers, mut apart) = (64, 128, 5, 1.5, 0, false);
+    let (mut connections, mut size, mut rounds, mut seconds, mut workers, mut apart) =
+        (64, 128, 5, 1.5, 0, false);
     while let Some(argument) = arguments.next() {
         let (name, value) = match argument.split_once('=') {
             Some((name, value)) => (name, Some(value.to_string())),
             None => (&argument[..], None),
         };
-        let mut value = || value.clone().or_else(|| arguments.next()).ok_or_else(|| format!("{name} needs a value"));
+        let mut value = || {
+            value
+                .clone()
+                .or_else(|| arguments.next())
+                .ok_or_else(|| format!("{name} needs a value"))
+        };
         match name {
             "--connections" => connections = number(name, &value()?, 1, 20_000)?,
             "--size" => size = number(name, &value()?, 1, 1 << 24)?,
@@ -81,13 +87,27 @@ pub fn read(mut arguments: impl Iterator<Item = String>) -> Result<Option<Option
     enough_descriptors(connections)?;
     let turn = Duration::from_secs_f64(seconds);
     let placement = place(workers, apart)?;
-    Ok(Some(Options { connections, size, rounds, turn, workers, placement }))
+    Ok(Some(Options {
+        connections,
+        size,
+        rounds,
+        turn,
+        workers,
+        placement,
+    }))
 }
 
-fn number<T: FromStr + PartialOrd + Display>(name: &str, value: &str, min: T, max: T) -> Result<T, String> {
+fn number<T: FromStr + PartialOrd + Display>(
+    name: &str,
+    value: &str,
+    min: T,
+    max: T,
+) -> Result<T, String> {
     match value.parse() {
         Ok(number) if number >= min && number <= max => Ok(number),
-        _ => Err(format!("{name} takes a number from {min} to {max}, not `{value}`")),
+        _ => Err(format!(
+            "{name} takes a number from {min} to {max}, not `{value}`"
+        )),
     }
 }
 
@@ -110,9 +130,13 @@ fn place(workers: usize, apart: bool) -> Result<Placement, String> {
             false => Ok(Placement::Anywhere),
         };
     }
-    let cpus = process::cpus().map_err(|error| format!("cannot tell which CPUs there are: {error}"))?;
+    let cpus =
+        cpu::allowed().map_err(|error| format!("cannot tell which CPUs there are: {error}"))?;
     match (&cpus[..], apart) {
-        ([client, .., server], true) => Ok(Placement::Apart { client: *client, server: *server }),
+        ([client, .., server], true) => Ok(Placement::Apart {
+            client: *client,
+            server: *server,
+        }),
         (_, true) => Err("--apart needs two CPUs, and there is one".into()),
         ([.., cpu], false) => Ok(Placement::Same(*cpu)),
         ([], false) => Ok(Placement::Anywhere),

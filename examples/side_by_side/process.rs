@@ -11,9 +11,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 use std::{env, process, thread};
 
-use rustix::thread::CpuSet;
 use rustix::time::{ClockId, clock_gettime};
 
+use super::cpu;
 use super::side::Side;
 
 /// The first argument of a server process.
@@ -21,7 +21,7 @@ const SERVER: &str = "--server";
 
 /// A running server process; killed when dropped.
 pub struct Server {
-    child: Child,
+    pub child: Child,
     input: Option<ChildStdin>,
     output: BufReader<ChildStdout>,
     address: SocketAddr,
@@ -38,15 +38,31 @@ pub fn command(side: Side, workers: usize, cpu: Option<usize>) -> io::Result<Com
 impl Server {
     /// Starts what [`command`] made, or something around it.
     pub fn start(mut command: Command) -> io::Result<Server> {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
         let input = child.stdin.take();
-        let Some(output) = child.stdout.take() else { unreachable!("it is piped") };
+        let Some(output) = child.stdout.take() else {
+            unreachable!("it is piped")
+        };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let mut server = Server { child, input, output: BufReader::new(output), address };
+        let mut server = Server {
+            child,
+            input,
+            output: BufReader::new(output),
+            address,
+        };
         let line = server.read_line()?;
         match line.split_once(' ') {
-            Some(("port", port)) => server.address.set_port(port.parse().map_err(io::Error::other)?),
-            Some(("failed", why)) => return Err(io::Error::other(format!("the server could not start: {why}"))),
+            Some(("port", port)) => server
+                .address
+                .set_port(port.parse().map_err(io::Error::other)?),
+            Some(("failed", why)) => {
+                return Err(io::Error::other(format!(
+                    "the server could not start: {why}"
+                )));
+            }
             _ => return Err(io::Error::other(format!("the server said `{line}`"))),
         }
         Ok(server)
@@ -54,10 +70,6 @@ impl Server {
 
     pub fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    pub fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     /// Its CPU time so far, of all its threads.
@@ -73,7 +85,9 @@ impl Server {
         let mut line = String::new();
         if self.output.read_line(&mut line)? == 0 {
             let status = self.child.wait()?;
-            return Err(io::Error::other(format!("the server process ended: {status}")));
+            return Err(io::Error::other(format!(
+                "the server process ended: {status}"
+            )));
         }
         Ok(line.trim_end().to_string())
     }
@@ -90,7 +104,9 @@ impl Drop for Server {
 /// If this process was started as a server: serves, and never returns.
 pub fn serve_if_asked() {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    let [first, side, workers, cpu] = &arguments[..] else { return };
+    let [first, side, workers, cpu] = &arguments[..] else {
+        return;
+    };
     if first != SERVER {
         return;
     }
@@ -103,9 +119,11 @@ pub fn serve_if_asked() {
 
 fn serve(side: &str, workers: &str, cpu: &str) -> Result<(), String> {
     let side: Side = side.parse()?;
-    let workers = workers.parse().map_err(|_| format!("`{workers}` is no number of workers"))?;
+    let workers = workers
+        .parse()
+        .map_err(|_| format!("`{workers}` is no number of workers"))?;
     if let Ok(cpu) = cpu.parse() {
-        pin(cpu).map_err(|error| format!("cannot run on CPU {cpu}: {error}"))?;
+        cpu::pin(&[cpu]).map_err(|error| format!("cannot run on CPU {cpu}: {error}"))?;
     }
     side.serve(workers, |port| {
         thread::spawn(answer);
@@ -121,20 +139,10 @@ fn answer() {
             break;
         }
         let time = clock_gettime(ClockId::ProcessCPUTime);
-        println!("{}", time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64);
+        println!(
+            "{}",
+            time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+        );
     }
     process::exit(0);
-}
-
-/// The CPUs this process may use.
-pub fn cpus() -> io::Result<Vec<usize>> {
-    let allowed = rustix::thread::sched_getaffinity(None)?;
-    Ok((0..CpuSet::MAX_CPU).filter(|&cpu| allowed.is_set(cpu)).collect())
-}
-
-/// Keeps this thread, and those it starts, on `cpu`.
-pub fn pin(cpu: usize) -> io::Result<()> {
-    let mut set = CpuSet::new();
-    set.set(cpu);
-    Ok(rustix::thread::sched_setaffinity(None, &set)?)
 }

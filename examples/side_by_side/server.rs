@@ -16,7 +16,10 @@ pub fn serve(workers: usize, ready: impl FnOnce(u16)) -> io::Result<()> {
         0 => Builder::new_current_thread(),
         _ => Builder::new_multi_thread(),
     };
-    let runtime = builder.worker_threads(workers.max(1)).enable_all().build()?;
+    let runtime = builder
+        .worker_threads(workers.max(1))
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         ready(listener.local_addr()?.port());

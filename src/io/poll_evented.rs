@@ -10,7 +10,7 @@
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::ops::Deref;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::task::{Context, Poll};
 
@@ -83,10 +83,25 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
     /// A read shorter than the buffer has emptied it: the readiness is cleared without the
     /// further call that would say `WouldBlock`.
     pub(crate) fn poll_read(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.poll_fill(cx, buf, sys::io::read)
+    }
+
+    /// The same for a socket.
+    #[cfg(feature = "net")]
+    pub(crate) fn poll_recv(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.poll_fill(cx, buf, sys::io::recv)
+    }
+
+    fn poll_fill(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+        read: impl Fn(RawFd, &mut ReadBuf<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<()>> {
         let fd = self.as_raw_fd();
         self.registration.poll_io(cx, Direction::Read, || {
             let room = buf.remaining();
-            let n = sys::io::read(fd, buf)?;
+            let n = read(fd, buf)?;
             // Zero is the end of the stream, which stays readable.
             Ok(((), if 0 < n && n < room { Drained::Yes } else { Drained::No }))
         })

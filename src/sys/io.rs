@@ -1,5 +1,5 @@
-//! `read` on a plain descriptor, into memory that need not be initialised, and `shutdown`; and
-//! what kind of socket a descriptor is.
+//! `read` and `recv`, into memory that need not be initialised, `shutdown`, and what kind of
+//! socket a descriptor is.
 //!
 //! # Safety
 //!
@@ -18,24 +18,39 @@ const MAX_LEN: usize = 0x7fff_f000;
 
 /// Reads into the unfilled part of `buf`; returns how much.
 pub(crate) fn read(fd: RawFd, buf: &mut ReadBuf<'_>) -> io::Result<usize> {
+    // SAFETY: the kernel writes no further than the length it is given.
+    unsafe { fill(buf, |spare, len| libc::read(fd, spare, len)) }
+}
+
+/// The same for a socket: a little cheaper, as the kernel need not find out what it reads from.
+pub(crate) fn recv(fd: RawFd, buf: &mut ReadBuf<'_>) -> io::Result<usize> {
+    // SAFETY: the kernel writes no further than the length it is given.
+    unsafe { fill(buf, |spare, len| libc::recv(fd, spare, len, 0)) }
+}
+
+/// Has `read` fill the unfilled part of `buf`.
+///
+/// # Safety
+///
+/// `read` must initialise the bytes it counts, at the front of the memory that it is given.
+unsafe fn fill(buf: &mut ReadBuf<'_>, read: impl FnOnce(*mut libc::c_void, usize) -> isize) -> io::Result<usize> {
     // SAFETY: nothing here de-initialises what is initialised.
     let spare = unsafe { buf.unfilled_mut() };
-    // SAFETY: the part outlives the call, and the kernel writes no further than its length.
-    let n = unsafe { libc::read(fd, spare.as_mut_ptr().cast(), spare.len().min(MAX_LEN)) };
+    let n = read(spare.as_mut_ptr().cast(), spare.len().min(MAX_LEN));
     let n = usize::try_from(n).map_err(|_| io::Error::last_os_error())?;
     assert!(
         n <= spare.len(),
         "read {n} bytes into room for {}",
         spare.len()
     );
-    // SAFETY: the kernel wrote that many bytes at the front of the part.
+    // SAFETY: the caller vouches for that many bytes at the front of the part.
     unsafe { buf.assume_init(n) };
     buf.advance(n);
     Ok(n)
 }
 
 /// Appends what one read of at most `max` bytes gives to `vec`; returns how much that was.
-#[cfg(feature = "fs")]
+#[cfg(any(feature = "fs", feature = "process"))]
 pub(crate) fn read_vec(fd: RawFd, vec: &mut Vec<u8>, max: usize) -> io::Result<usize> {
     vec.reserve(max);
     let mut spare = ReadBuf::uninit(&mut vec.spare_capacity_mut()[..max]);

@@ -91,7 +91,9 @@ pub async fn advance(duration: Duration) {
 fn with_clock(f: impl FnOnce(&Clock) -> Result<(), &'static str>) {
     let result = match context::with_current(|handle| handle.driver().clock().clone()) {
         Ok(clock) => f(&clock),
-        Err(e) if e.is_missing_context() => Err("time cannot be frozen from outside the Tokio runtime"),
+        Err(e) if e.is_missing_context() => {
+            Err("time cannot be frozen from outside the Tokio runtime")
+        }
         Err(e) => panic!("{e}"),
     };
     if let Err(message) = result {

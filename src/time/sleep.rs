@@ -130,7 +130,11 @@ impl Sleep {
         let driver = scheduler::Handle::current();
         // Panics if timers are not enabled.
         driver.driver().time();
-        Sleep { deadline, driver, timer: TimerEntry::new() }
+        Sleep {
+            deadline,
+            driver,
+            timer: TimerEntry::new(),
+        }
     }
 
     /// The instant at which the future completes.
@@ -171,7 +175,8 @@ impl Sleep {
         let this = self.project();
         *this.deadline = deadline;
         let driver = this.driver.driver();
-        this.timer.reset(driver.time(), deadline, || driver::current_shard(driver));
+        this.timer
+            .reset(driver.time(), deadline, || driver::current_shard(driver));
     }
 
     /// Changes the deadline and stops the timer; the next poll starts it.
@@ -191,7 +196,10 @@ impl Sleep {
 
         let driver = this.driver.driver();
         let home = || driver::current_shard(driver);
-        let result = ready!(this.timer.poll_elapsed(driver.time(), *this.deadline, home, cx));
+        let result = ready!(
+            this.timer
+                .poll_elapsed(driver.time(), *this.deadline, home, cx)
+        );
         coop.made_progress();
         Poll::Ready(result.map_err(|_| Error::shutdown()))
     }

@@ -83,7 +83,10 @@ pub fn timeout_at<F>(deadline: Instant, future: F) -> Timeout<F::IntoFuture>
 where
     F: IntoFuture,
 {
-    Timeout { value: future.into_future(), delay: Some(Sleep::new_timeout(deadline)) }
+    Timeout {
+        value: future.into_future(),
+        delay: Some(Sleep::new_timeout(deadline)),
+    }
 }
 
 pin_project! {

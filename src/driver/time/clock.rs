@@ -96,16 +96,23 @@ impl Clock {
             return (Instant::from_std(std::time::Instant::now()), false);
         }
         let inner = self.inner.lock();
-        let since = inner.unfrozen.map_or(Duration::ZERO, |since| since.elapsed());
-        (Instant::from_std(inner.base + since), inner.unfrozen.is_none())
+        let since = inner
+            .unfrozen
+            .map_or(Duration::ZERO, |since| since.elapsed());
+        (
+            Instant::from_std(inner.base + since),
+            inner.unfrozen.is_none(),
+        )
     }
 
     /// Stops the clock. An error is the text to panic with.
     pub(crate) fn pause(&self) -> Result<(), &'static str> {
         let mut inner = self.inner.lock();
         if !inner.enable_pausing {
-            return Err("`time::pause()` requires the `current_thread` Tokio runtime. \
-                        This is the default Runtime used by `#[tokio::test].");
+            return Err(
+                "`time::pause()` requires the `current_thread` Tokio runtime. \
+                        This is the default Runtime used by `#[tokio::test].",
+            );
         }
 
         // Before this clock stops, so nobody who learns of it reads the system's time.
@@ -145,10 +152,12 @@ impl Clock {
 
     /// Keeps the runtime from advancing the paused clock by itself, until
     /// [`allow_auto_advance`](Clock::allow_auto_advance) was called as often as this.
+    #[cfg_attr(not(feature = "test-util"), allow(dead_code))]
     pub(crate) fn inhibit_auto_advance(&self) {
         self.inner.lock().auto_advance_inhibited += 1;
     }
 
+    #[cfg_attr(not(feature = "test-util"), allow(dead_code))]
     pub(crate) fn allow_auto_advance(&self) {
         self.inner.lock().auto_advance_inhibited -= 1;
     }

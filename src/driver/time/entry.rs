@@ -12,16 +12,18 @@
 use super::shard::{Filed, Refused};
 use super::slab::Key;
 use super::{Handle, Instant, Shutdown};
+use crate::driver::RUNTIME_SHUTTING_DOWN_ERROR;
 
 use std::task::{Context, Poll, Waker};
-
-const SHUTTING_DOWN: &str = "A Tokio 1.x context was found, but it is being shutdown.";
 
 /// Where the timer of an entry is.
 #[derive(Debug)]
 enum State {
     Idle,
-    Filed { shard: usize, key: Key },
+    Filed {
+        shard: usize,
+        key: Key,
+    },
     Elapsed,
     /// The runtime shut down while it was being filed.
     Failed,
@@ -60,7 +62,7 @@ impl TimerEntry {
         home: impl FnOnce() -> Option<usize>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Shutdown>> {
-        assert!(!time.is_shutdown(), "{SHUTTING_DOWN}");
+        assert!(!time.is_shutdown(), "{}", RUNTIME_SHUTTING_DOWN_ERROR);
 
         match self.state {
             State::Idle => {
@@ -85,7 +87,12 @@ impl TimerEntry {
 
     /// Changes the deadline and files the timer, if it is not filed. The task that waits for it
     /// goes on waiting; it is woken if the new deadline has passed.
-    pub(crate) fn reset(&mut self, time: &Handle, deadline: Instant, home: impl FnOnce() -> Option<usize>) {
+    pub(crate) fn reset(
+        &mut self,
+        time: &Handle,
+        deadline: Instant,
+        home: impl FnOnce() -> Option<usize>,
+    ) {
         let (home, waker) = match self.state {
             State::Filed { shard, key } => match move_timer(time, shard, key, deadline, home) {
                 Moved::InPlace => return,
@@ -108,7 +115,13 @@ impl TimerEntry {
     }
 
     /// Files the timer. A waker that is handed back was not needed: the timer is over already.
-    fn file(&mut self, time: &Handle, deadline: Instant, home: Option<usize>, waker: Option<Waker>) -> Option<Waker> {
+    fn file(
+        &mut self,
+        time: &Handle,
+        deadline: Instant,
+        home: Option<usize>,
+        waker: Option<Waker>,
+    ) -> Option<Waker> {
         let shard = home.unwrap_or_else(|| time.foreign_shard());
         match time.shards[shard].insert(time.deadline(deadline), waker, &time.is_shutdown) {
             Ok(Filed { key, ring }) => {
@@ -156,7 +169,10 @@ enum Moved {
     /// Put off, or filed again in the same wheel.
     InPlace,
     /// Not in the wheel any more: to be filed elsewhere, or it is over.
-    Out { home: Option<usize>, waker: Option<Waker> },
+    Out {
+        home: Option<usize>,
+        waker: Option<Waker>,
+    },
 }
 
 /// Gives a filed timer a new deadline: best by noting it, else by moving it within its wheel. It

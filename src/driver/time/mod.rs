@@ -68,7 +68,11 @@ pub(crate) struct Handle {
 impl Handle {
     /// Timers for `shards` shards. `unpark` must wake the thread of a shard, or keep it from
     /// falling asleep if it is about to.
-    pub(crate) fn new(clock: Clock, shards: usize, unpark: Box<dyn Fn(usize) + Send + Sync>) -> Handle {
+    pub(crate) fn new(
+        clock: Clock,
+        shards: usize,
+        unpark: Box<dyn Fn(usize) + Send + Sync>,
+    ) -> Handle {
         Handle {
             start: clock.now(),
             clock,
@@ -118,11 +122,13 @@ impl Handle {
     }
 
     /// Fires what is due in `shard` by `now`.
+    #[cfg(test)]
     pub(crate) fn process_at(&self, shard: usize, now: Instant) -> bool {
         self.shards[shard].process(self.nanos_at(now))
     }
 
     /// Fires what is due in all shards.
+    #[cfg(test)]
     pub(crate) fn process_all(&self) -> bool {
         (0..self.shards.len()).fold(false, |fired, shard| self.process_for(shard) | fired)
     }
@@ -138,13 +144,21 @@ impl Handle {
     fn now(&self) -> u64 {
         let (now, paused) = self.clock.read();
         let now = self.nanos_at(now);
-        if paused { now - now % NANOS_PER_MILLI } else { now }
+        if paused {
+            now - now % NANOS_PER_MILLI
+        } else {
+            now
+        }
     }
 
     /// When a timer for `deadline` fires, in nanoseconds since the start.
     fn deadline(&self, deadline: Instant) -> u64 {
         let when = self.nanos_at(deadline);
-        if self.clock.is_paused() { ceil_to_ms(when) } else { when }
+        if self.clock.is_paused() {
+            ceil_to_ms(when)
+        } else {
+            when
+        }
     }
 
     /// Nanoseconds since the start, at most [`MAX`].

@@ -19,6 +19,7 @@ use super::slab::Key;
 use super::wheel::Wheel;
 use crate::loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::loom::sync::{Mutex, MutexGuard};
+use crate::util::unwind;
 
 use std::task::Waker;
 
@@ -52,6 +53,8 @@ pub(super) struct Shard {
     next: AtomicU64,
     seen: AtomicU64,
     asleep_until: AtomicU64,
+    /// When timers last fired. A hint: others than the owner may write it.
+    fired_at: AtomicU64,
     wheel: Mutex<Wheel>,
 }
 
@@ -61,6 +64,7 @@ impl Shard {
             next: AtomicU64::new(NEVER),
             seen: AtomicU64::new(0),
             asleep_until: AtomicU64::new(AWAKE),
+            fired_at: AtomicU64::new(0),
             wheel: Mutex::new(Wheel::new()),
         }
     }
@@ -75,7 +79,12 @@ impl Shard {
     }
 
     /// Files a timer, unless it is due or the runtime is shutting down.
-    pub(super) fn insert(&self, when: u64, waker: Option<Waker>, shutdown: &AtomicBool) -> Result<Filed, Refused> {
+    pub(super) fn insert(
+        &self,
+        when: u64,
+        waker: Option<Waker>,
+        shutdown: &AtomicBool,
+    ) -> Result<Filed, Refused> {
         if self.has_seen(when) {
             return Err(Refused::Elapsed(waker));
         }
@@ -84,7 +93,10 @@ impl Shard {
             return Err(Refused::Shutdown(waker));
         }
         let key = wheel.insert(when, waker);
-        Ok(Filed { key, ring: self.note(when) })
+        Ok(Filed {
+            key,
+            ring: self.note(when),
+        })
     }
 
     /// Had this instant passed when the timers were last processed?
@@ -124,15 +136,27 @@ impl Shard {
         }
         self.publish(&wheel);
         drop(wheel);
+        if fired {
+            self.fired_at.store(now, Ordering::Relaxed);
+        }
         batch.wake_all();
         fired
+    }
+
+    /// When timers last fired.
+    pub(super) fn fired_at(&self) -> u64 {
+        self.fired_at.load(Ordering::Relaxed)
     }
 
     /// The shard's thread is about to sleep until its next timer, `limit` at the longest. If
     /// that is no time at all, it does not count as asleep.
     ///
     /// Returns when the next timer fires, and the time, which is only read if it matters.
-    pub(super) fn fall_asleep(&self, limit: Option<u64>, now: impl FnOnce() -> u64) -> (Option<u64>, u64) {
+    pub(super) fn fall_asleep(
+        &self,
+        limit: Option<u64>,
+        now: impl FnOnce() -> u64,
+    ) -> (Option<u64>, u64) {
         let wheel = self.lock();
         let earliest = wheel.earliest();
         self.publish(&wheel);
@@ -162,11 +186,12 @@ impl Shard {
             self.publish(&wheel);
             wakers
         };
-        wakers.for_each(Waker::wake);
+        wakers.for_each(unwind::wake);
     }
 
     fn publish(&self, wheel: &Wheel) {
-        self.next.store(wheel.earliest().unwrap_or(NEVER), Ordering::Release);
+        self.next
+            .store(wheel.earliest().unwrap_or(NEVER), Ordering::Release);
     }
 }
 
@@ -178,7 +203,10 @@ struct Batch {
 
 impl Batch {
     fn new() -> Self {
-        Batch { wakers: [const { None }; BATCH], len: 0 }
+        Batch {
+            wakers: [const { None }; BATCH],
+            len: 0,
+        }
     }
 
     fn is_full(&self) -> bool {
@@ -195,7 +223,7 @@ impl Batch {
     fn wake_all(&mut self) {
         for waker in &mut self.wakers[..std::mem::take(&mut self.len)] {
             if let Some(waker) = waker.take() {
-                waker.wake();
+                unwind::wake(waker);
             }
         }
     }

@@ -22,9 +22,10 @@
 //!   the highest 6-bit digit in which its tick differs from `elapsed`, in the slot of that
 //!   digit. Hence all occupied slots lie ahead, a lower level's before a higher level's,
 //!   and the first occupied slot of the lowest occupied level is the next one.
-//! - [`Wheel::expire`] turns the wheel: a slot that is reached is emptied, its due nodes
-//!   go to the `due` list, the others are filed again, on a lower level. A node therefore
-//!   moves at most eight times in its life.
+//! - [`Wheel::expire`] turns the wheel: a slot that is reached is emptied and its nodes are
+//!   filed again, on a lower level; those of level 0 that are due go to the `due` list. So
+//!   timers fire in the order of their ticks, and within a tick in the order in which they
+//!   were added, even after the time has jumped. A node moves at most nine times.
 //! - Deadlines are compared in nanoseconds, so ticks cost no precision: nothing fires
 //!   early, and the slot of the current tick may hold nodes that are not due yet.
 //! - Every slot knows its earliest deadline, so the owner sleeps until something is due;
@@ -72,6 +73,7 @@ impl Wheel {
         }
     }
 
+    #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.nodes.is_empty()
     }
@@ -158,7 +160,7 @@ impl Wheel {
                 let index = cursor;
                 let node = &self.nodes[index];
                 cursor = node.next;
-                if node.when <= now {
+                if level == 0 && node.when <= now {
                     self.push(index, DUE);
                 } else {
                     self.file(index);

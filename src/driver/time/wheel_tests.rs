@@ -122,7 +122,12 @@ impl Model {
             fired += 1;
         }
 
-        let due: BTreeSet<_> = self.pending.iter().filter(|(_, when)| **when <= now).map(|(id, _)| *id).collect();
+        let due: BTreeSet<_> = self
+            .pending
+            .iter()
+            .filter(|(_, when)| **when <= now)
+            .map(|(id, _)| *id)
+            .collect();
         assert_eq!(fired, due.len(), "now {now}, pending {:?}", self.pending);
         for id in due {
             self.pending.remove(&id);
@@ -133,22 +138,29 @@ impl Model {
         let wheel = self.wheel.get_or_insert_with(Wheel::new);
         assert_eq!(wheel.is_empty(), self.pending.is_empty());
         for (id, key) in self.keys.iter().enumerate() {
-            assert_eq!(wheel.contains(*key), self.pending.contains_key(&id), "timer {id}");
+            assert_eq!(
+                wheel.contains(*key),
+                self.pending.contains_key(&id),
+                "timer {id}"
+            );
         }
         let first = self.pending.values().min();
         assert_eq!(wheel.earliest().is_some(), first.is_some());
         if let (Some(promised), Some(first)) = (wheel.earliest(), first) {
-            assert!(promised <= *first, "promised {promised}, but {first} comes first");
+            assert!(
+                promised <= *first,
+                "promised {promised}, but {first} comes first"
+            );
         }
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     // H44
     #[test]
-    fn behaves_like_a_sorted_map(steps in proptest::collection::vec(step(), 1..200)) {
+    fn behaves_like_a_sorted_map(steps in proptest::collection::vec(step(), 1..120)) {
         let mut model = Model::default();
         for step in steps {
             model.apply(step);
@@ -175,7 +187,14 @@ fn counting() -> (Arc<impl Wake + Send + Sync + 'static>, impl Fn() -> usize) {
 
 #[test]
 fn an_undisturbed_timer_wakes_its_shard_once() {
-    for when in [1, 1 << 14, 1_000_000, 1_000_000_000, 3_600_000_000_123, 1 << 62] {
+    for when in [
+        1,
+        1 << 14,
+        1_000_000,
+        1_000_000_000,
+        3_600_000_000_123,
+        1 << 62,
+    ] {
         let mut wheel = Wheel::new();
         wheel.insert(when, None);
         assert_eq!(wheel.earliest(), Some(when));
@@ -189,18 +208,27 @@ fn an_undisturbed_timer_wakes_its_shard_once() {
 }
 
 #[test]
-fn due_timers_of_one_instant_come_in_order() {
+fn a_jump_fires_in_the_order_of_deadlines() {
     let mut wheel = Wheel::new();
-    let (waker, _) = counting();
-    let wakers: Vec<_> = (0..100).map(|_| Waker::from(waker.clone())).collect();
-    // Different levels at insertion, the same slot in the end.
-    let keys: Vec<_> = (0..100).map(|_| wheel.insert(5_000_000_000, Some(wakers[0].clone()))).collect();
-    wheel.expire(5_000_000_000);
-    for key in keys {
+    // Every level, not in order; two timers for each instant.
+    let mut timers: Vec<_> = (0..50u64)
+        .map(|i| (i * 29) % 50)
+        .flat_map(|i| [i, i])
+        .map(|i| {
+            let when = 20_000 << i.min(43);
+            (when, wheel.insert(when, None))
+        })
+        .collect();
+    wheel.expire(u64::MAX - 1);
+
+    // A stable sort keeps the order of insertion.
+    timers.sort_by_key(|(when, _)| *when);
+    for (_, key) in timers {
         assert!(wheel.contains(key));
         assert!(wheel.pop_due().is_some());
         assert!(!wheel.contains(key));
     }
+    assert!(wheel.is_empty());
 }
 
 #[test]

@@ -10,6 +10,7 @@
 //! - A descriptor is closed only after an `enter` that carried its poll's cancel.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use crate::driver::Ready;
 use crate::driver::scheduled_io::{ScheduledIo, Watch};
 use crate::sys::poll::{self, PollFd};
 use crate::sys::uring::{Cqe, EnterError, Kind, Ring, Sqe, Token, Wait};
+use crate::util::unwind;
 
 use super::remote::{Due, Message, Remote};
 
@@ -28,7 +30,7 @@ const FLUSH_ATTEMPTS: usize = 16;
 const DOORBELL_WATCH: Token = Token::new(Kind::DoorbellWatch, 0, 0);
 
 thread_local! {
-    static LANE: RefCell<Option<Lane>> = const { RefCell::new(None) };
+    static LANE: RefCell<Option<Box<Lane>>> = const { RefCell::new(None) };
     /// Whose lane it is, for a look without a borrow.
     static CURRENT: Cell<Current> = const { Cell::new(Current { address: 0, runtime: 0, shard: 0 }) };
 }
@@ -66,11 +68,9 @@ impl Aftermath {
     }
 }
 
-/// Wakes tasks. A waker that panics is its owner's business: the ring goes on.
+/// Wakes tasks.
 pub(super) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
-    for waker in wakers {
-        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| waker.wake()));
-    }
+    wakers.into_iter().for_each(unwind::wake);
 }
 
 #[derive(Clone, Copy)]
@@ -97,14 +97,14 @@ fn address(remote: &Remote) -> usize {
 }
 
 /// Makes `lane` this thread's; returns the one it had.
-pub(super) fn enter(lane: Lane) -> Option<Lane> {
+pub(super) fn enter(lane: Box<Lane>) -> Option<Box<Lane>> {
     CURRENT.set(Current::of(Some(&lane)));
     LANE.with(|cell| cell.borrow_mut().replace(lane))
 }
 
 /// Takes this thread's lane out and puts `outer` back.
-pub(super) fn leave(outer: Option<Lane>) -> Option<Lane> {
-    CURRENT.set(Current::of(outer.as_ref()));
+pub(super) fn leave(outer: Option<Box<Lane>>) -> Option<Box<Lane>> {
+    CURRENT.set(Current::of(outer.as_deref()));
     LANE.with(|cell| std::mem::replace(&mut *cell.borrow_mut(), outer))
 }
 
@@ -122,7 +122,7 @@ pub(super) fn current_shard(runtime: u64) -> Option<usize> {
 /// Calls `f` with this thread's lane; `None` if it has none or is in the middle of a turn.
 pub(super) fn with<R>(f: impl FnOnce(&mut Lane) -> R) -> Option<R> {
     LANE.try_with(|cell| match cell.try_borrow_mut() {
-        Ok(mut lane) => lane.as_mut().map(f),
+        Ok(mut lane) => lane.as_deref_mut().map(f),
         Err(_) => None,
     })
     .ok()
@@ -195,13 +195,33 @@ pub(super) fn turn_for(other: &Remote, limit: Duration) {
 }
 
 impl Lane {
-    pub(super) fn new(ring: Ring, remote: Arc<Remote>) -> Lane {
-        let mut lane =
-            Lane { ring, remote, completions: Vec::new(), messages: Vec::new(), stale: 0, backpressure: 0, watches_doorbell: false };
-        lane.remote.attach();
-        lane.remote.doorbell.install(lane.ring.as_raw_fd());
-        lane.watch_doorbell();
-        lane
+    pub(super) fn new(ring: Ring, remote: Arc<Remote>) -> Box<Lane> {
+        Box::new(Lane {
+            ring,
+            remote,
+            completions: Vec::new(),
+            messages: Vec::new(),
+            stale: 0,
+            backpressure: 0,
+            watches_doorbell: false,
+        })
+    }
+
+    /// Makes the lane one of this thread, which may take another ring.
+    pub(super) fn bind(mut self: Box<Self>) -> io::Result<Box<Lane>> {
+        if self.ring.is_foreign() {
+            self.ring = Ring::for_this_thread()?;
+        } else if !self.ring.is_bound() {
+            self.ring.enable()?;
+        }
+        Ok(self)
+    }
+
+    /// Lets others ring this lane.
+    pub(super) fn open(&mut self) {
+        self.remote.attach();
+        self.remote.doorbell.install(self.ring.as_raw_fd());
+        self.watch_doorbell();
     }
 
     fn watch_doorbell(&mut self) {
@@ -479,9 +499,9 @@ impl Lane {
         self.remote.slots.lock().in_flight() + usize::from(self.watches_doorbell)
     }
 
-    /// Gives the ring back, drained.
-    pub(super) fn into_ring(self) -> Ring {
-        self.ring
+    /// Can the drained ring be used again?
+    pub(super) fn is_clean(&self) -> bool {
+        self.in_flight() == 0
     }
 }
 

@@ -31,6 +31,7 @@ use std::time::{Duration, Instant};
 use crate::driver::scheduled_io::{ScheduledIo, Watch};
 use crate::loom::sync::Mutex;
 use crate::sys;
+use crate::sys::timer_slack;
 use crate::sys::uring::{Ring, Wait};
 
 use lane::Lane;
@@ -60,13 +61,15 @@ pub(crate) struct Progress {
 /// The owner's side of one shard; see the module docs.
 pub(crate) struct Driver {
     remote: Arc<Remote>,
-    /// The ring, while detached.
-    ring: Option<Ring>,
+    /// The ring and its lane, while detached.
+    lane: Option<Box<Lane>>,
     /// Resources that were watched when the shard was detached.
     unwatched: Vec<Arc<ScheduledIo>>,
     attached: bool,
+    /// The thread's own timer slack, once this shard needed exact waits on it.
+    slack: Option<timer_slack::Previous>,
     /// The lane of an outer runtime on the same thread (inside its `block_in_place`).
-    outer: Option<Lane>,
+    outer: Option<Box<Lane>>,
 }
 
 impl Shards {
@@ -76,7 +79,8 @@ impl Shards {
         let rings = if reuse { Ring::for_this_thread().map(|ring| vec![ring]) } else { Ring::unbound(n) };
         for (shard, ring) in rings?.into_iter().enumerate() {
             let remote = Arc::new(Remote::new(runtime, shard)?);
-            drivers.push(Driver::new(remote, Some(ring)));
+            let lane = Lane::new(ring, remote.clone());
+            drivers.push(Driver::new(remote, Some(lane)));
         }
         let remotes = drivers.iter().map(|d| Mutex::new(d.remote.clone())).collect();
         Ok((Shards { runtime, remotes, next: AtomicUsize::new(0) }, drivers))
@@ -112,12 +116,14 @@ impl Shards {
         self.next.fetch_add(1, Relaxed) % self.len()
     }
 
-    /// A driver for a new thread that takes `shard` over from one that went to block, with what
+    /// A driver for this thread, which takes `shard` over from one that went to block, with what
     /// that one watched. Its ring cannot be reached until it is back.
     pub(crate) fn replace(&self, shard: usize) -> io::Result<Driver> {
         let remote = Arc::new(Remote::new(self.runtime, shard)?);
+        // First what may fail: without a ring nothing is taken over.
+        let ring = Ring::for_this_thread()?;
         let old = std::mem::replace(&mut *self.remotes[shard].lock(), remote.clone());
-        let mut driver = Driver::new(remote, None);
+        let mut driver = Driver::new(remote.clone(), Some(Lane::new(ring, remote)));
         driver.take_over(&old);
         Ok(driver)
     }
@@ -237,8 +243,8 @@ fn end_wait(io: &ScheduledIo) {
 }
 
 impl Driver {
-    fn new(remote: Arc<Remote>, ring: Option<Ring>) -> Driver {
-        Driver { remote, ring, unwatched: Vec::new(), attached: false, outer: None }
+    fn new(remote: Arc<Remote>, lane: Option<Box<Lane>>) -> Driver {
+        Driver { remote, lane, unwatched: Vec::new(), attached: false, slack: None, outer: None }
     }
 
     pub(crate) fn shard(&self) -> usize {
@@ -248,13 +254,12 @@ impl Driver {
     /// Binds the shard to this thread.
     pub(crate) fn attach(&mut self) -> io::Result<()> {
         debug_assert!(!self.attached);
-        let ring = match self.ring.take() {
-            Some(ring) if ring.is_foreign() => Ring::for_this_thread(),
-            Some(mut ring) if !ring.is_bound() => ring.enable().map(|()| ring),
-            Some(ring) => Ok(ring),
-            None => Ring::for_this_thread(),
+        let lane = match self.lane.take() {
+            Some(lane) => lane.bind(),
+            None => Ring::for_this_thread().map(|ring| Lane::new(ring, self.remote.clone())),
         };
-        let mut lane = Lane::new(ring?, self.remote.clone());
+        let mut lane = lane?;
+        lane.open();
         for io in self.unwatched.drain(..) {
             io.with_watch(|watch| {
                 if matches!(watch.current, Watch::Idle) && io.wanted().is_some() {
@@ -270,14 +275,16 @@ impl Driver {
     /// Unbinds the shard from this thread; no poll stays armed.
     pub(crate) fn detach(&mut self) {
         if let Some(lane) = self.take_lane() {
-            let ring = self.drain(lane);
-            self.ring = Some(ring);
+            self.lane = self.drain(lane);
         }
     }
 
-    fn take_lane(&mut self) -> Option<Lane> {
+    fn take_lane(&mut self) -> Option<Box<Lane>> {
         if !std::mem::take(&mut self.attached) {
             return None;
+        }
+        if let Some(previous) = self.slack.take() {
+            timer_slack::restore(previous);
         }
         let outer = self.outer.take();
         let lane = lane::leave(outer);
@@ -285,14 +292,18 @@ impl Driver {
         lane
     }
 
-    fn drain(&mut self, mut lane: Lane) -> Ring {
+    /// Ends everything in flight; gives the lane back if it can be used again.
+    fn drain(&mut self, mut lane: Box<Lane>) -> Option<Box<Lane>> {
         self.unwatched.append(&mut lane.drain());
-        lane.into_ring()
+        lane.is_clean().then_some(lane)
     }
 
     /// Serves what is there; waits for more as told.
     pub(crate) fn turn(&mut self, wait: Wait) {
         debug_assert!(self.attached);
+        if matches!(wait, Wait::For(_)) && self.slack.is_none() {
+            self.slack = Some(timer_slack::minimize());
+        }
         lane::turn(wait);
     }
 
@@ -321,7 +332,7 @@ impl Driver {
             drop(self.drain(lane));
         }
         drop(due);
-        self.ring = None;
+        self.lane = None;
         for io in self.unwatched.drain(..) {
             end_wait(&io);
         }

@@ -47,6 +47,7 @@ pub(crate) enum Message {
 #[derive(Debug)]
 pub(crate) struct Due {
     pub(crate) fd: Option<OwnedFd>,
+    #[allow(dead_code, reason = "dropping it is the message")]
     pub(crate) told: Option<mpsc::Sender<()>>,
 }
 

@@ -522,7 +522,7 @@ impl TcpStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.io.poll_read(cx, buf)
+        self.io.poll_recv(cx, buf)
     }
 
     pub(super) fn poll_write_priv(

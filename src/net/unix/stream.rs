@@ -431,7 +431,7 @@ impl UnixStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.io.poll_read(cx, buf)
+        self.io.poll_recv(cx, buf)
     }
 
     pub(crate) fn poll_write_priv(

@@ -18,9 +18,9 @@
 //!    When the time is over it leaves the threads to themselves.
 
 mod pool;
-pub(crate) use pool::{BlockingPool, Spawner, spawn_blocking, spawn_mandatory_blocking};
 #[cfg(all(tokio_unstable, feature = "tracing"))]
 pub(crate) use pool::Mandatory;
+pub(crate) use pool::{BlockingPool, Spawner, spawn_blocking, spawn_mandatory_blocking};
 
 mod schedule;
 mod shutdown;

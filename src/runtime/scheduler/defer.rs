@@ -1,5 +1,7 @@
 //! Wakers of tasks that yielded: woken after the rest of the queue had its turn.
 
+use crate::util::unwind;
+
 use std::cell::RefCell;
 use std::task::Waker;
 
@@ -29,7 +31,7 @@ impl Defer {
     pub(crate) fn wake(&self) {
         loop {
             let Some(waker) = self.deferred.borrow_mut().pop() else { return };
-            waker.wake();
+            unwind::wake(waker);
         }
     }
 }

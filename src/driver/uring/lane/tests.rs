@@ -9,7 +9,7 @@ use crate::driver::Interest;
 use crate::driver::uring::remote::Message;
 use crate::sys::fault;
 
-fn lane() -> Lane {
+fn lane() -> Box<Lane> {
     Lane::new(Ring::for_this_thread().unwrap(), Arc::new(Remote::new(1, 0).unwrap()))
 }
 

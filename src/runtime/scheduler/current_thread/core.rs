@@ -99,7 +99,9 @@ impl Context {
             }
             core.tasks.push_back(task);
             core.metrics.inc_local_schedule_count();
-            self.handle.worker_metrics(0).set_queue_depth(core.tasks.len());
+            self.handle
+                .worker_metrics(0)
+                .set_queue_depth(core.tasks.len());
             None
         });
         // Outside of the borrow: this may be the task's last reference.
@@ -113,11 +115,17 @@ impl Context {
             core.until_global -= 1;
             let task = if core.until_global == 0 {
                 core.until_global = core.global_queue_interval;
-                self.handle.next_remote_task().or_else(|| core.tasks.pop_front())
+                self.handle
+                    .next_remote_task()
+                    .or_else(|| core.tasks.pop_front())
             } else {
-                core.tasks.pop_front().or_else(|| self.handle.next_remote_task())
+                core.tasks
+                    .pop_front()
+                    .or_else(|| self.handle.next_remote_task())
             };
-            self.handle.worker_metrics(0).set_queue_depth(core.tasks.len());
+            self.handle
+                .worker_metrics(0)
+                .set_queue_depth(core.tasks.len());
             if task.is_some() {
                 core.metrics.start_poll();
             }

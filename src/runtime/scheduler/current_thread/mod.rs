@@ -23,8 +23,8 @@
 //! 5. The driver shuts down: timers fire with an error, operations are cancelled, the ring closes.
 
 mod core;
-use self::core::Core;
 pub(crate) use self::core::Context;
+use self::core::Core;
 
 mod handle;
 pub(crate) use handle::Handle;
@@ -105,7 +105,9 @@ impl CurrentThread {
 
             loop {
                 if let Some(guard) = self.take_core(handle) {
-                    handle.worker_metrics(0).set_thread_id(thread::current().id());
+                    handle
+                        .worker_metrics(0)
+                        .set_thread_id(thread::current().id());
                     return guard.block_on(future);
                 }
 
@@ -191,8 +193,12 @@ impl CoreGuard<'_> {
 
 impl Drop for CoreGuard<'_> {
     fn drop(&mut self) {
-        let Some(Driving { context, driver }) = self.driving.take() else { return };
-        let scheduler::Context::CurrentThread(context) = context else { return };
+        let Some(Driving { context, driver }) = self.driving.take() else {
+            return;
+        };
+        let scheduler::Context::CurrentThread(context) = context else {
+            return;
+        };
         let (core, deferred) = context.into_core();
         *self.scheduler.idle.lock() = Some(Idle { core, driver });
         self.scheduler.freed.notify_one();

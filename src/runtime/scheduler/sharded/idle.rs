@@ -95,7 +95,8 @@ impl Idle {
         let mut sleepers = self.sleepers.lock();
         match sleepers.iter().position(|&sleeper| sleeper == worker) {
             Some(position) => {
-                sleepers.swap_remove(position);
+                // In order: the oldest is woken last.
+                sleepers.remove(position);
                 self.state.fetch_add(ONE_UNPARKED, SeqCst);
                 true
             }
@@ -108,9 +109,9 @@ impl Idle {
         self.sleepers.lock().contains(&worker)
     }
 
-    /// Some sleeping worker; it stays counted as sleeping.
-    pub(crate) fn any_sleeper(&self) -> Option<usize> {
-        self.sleepers.lock().last().copied()
+    /// The worker that is woken for a task after all others; it stays counted as sleeping.
+    pub(crate) fn oldest_sleeper(&self) -> Option<usize> {
+        self.sleepers.lock().first().copied()
     }
 
     /// Does any worker run?

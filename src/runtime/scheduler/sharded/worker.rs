@@ -129,9 +129,9 @@ pub(super) struct Worker {
 }
 
 /// The workers of a new scheduler, with their cores in their slots.
-pub(super) fn workers(handle: &Arc<Handle>, cores: Vec<Box<Core>>) -> Vec<Worker> {
-    let with_core = |(index, core): (usize, Box<Core>)| {
-        *handle.shared.workers[index].core.lock() = Some(core);
+pub(super) fn workers(handle: &Arc<Handle>, cores: Vec<Core>) -> Vec<Worker> {
+    let with_core = |(index, core): (usize, Core)| {
+        *handle.shared.workers[index].core.lock() = Some(Box::new(core));
         Worker { handle: handle.clone(), index }
     };
     cores.into_iter().enumerate().map(with_core).collect()
@@ -175,6 +175,7 @@ impl Worker {
         };
         self.metrics().set_thread_id(thread::current().id());
 
+        let _abort = AbortOnPanic;
         let handle = scheduler::Handle::MultiThread(self.handle.clone());
         context::enter_runtime(&handle, true, |_| {
             let cx = scheduler::Context::MultiThread(Context {
@@ -186,6 +187,19 @@ impl Worker {
             });
             context::set_scheduler(&cx, || cx.expect_multi_thread().run(core));
         });
+    }
+}
+
+/// Tasks cannot make a worker unwind, only its hooks and a ring that stops working can. Nobody
+/// would run its tasks from then on, and the shutdown would wait for it for ever.
+struct AbortOnPanic;
+
+impl Drop for AbortOnPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("worker thread panicking; aborting process");
+            std::process::abort();
+        }
     }
 }
 
@@ -302,7 +316,7 @@ impl Context {
         }
         let share = len / shared.workers.len() + 1;
         // Half of the queue at the most: the tasks to come need room too.
-        let n = share.min(core.run_queue.room()).min(super::queue::CAPACITY / 2).max(1);
+        let n = share.min(core.run_queue.room()).clamp(1, super::queue::CAPACITY / 2);
         let mut batch = std::collections::VecDeque::with_capacity(n);
         shared.inject.pop_n(n, &mut batch);
         let first = batch.pop_front();
@@ -387,8 +401,8 @@ impl Context {
 
     fn stop_searching(&self, core: &mut Core) {
         if std::mem::take(&mut core.is_searching) && self.handle().shared.idle.stop_searching() {
-            // The last searcher found something: where there is one there may be more.
-            self.handle().notify_parked();
+            // Whoever pushed a task while this worker searched left it at that.
+            self.handle().notify_if_work_pending();
         }
     }
 
@@ -455,6 +469,9 @@ impl Context {
     fn how_to_sleep(&self, core: &mut Core) -> Turn {
         let shared = &self.handle().shared;
         if !shared.idle.any_running() {
+            if shared.sentinel.is(self.worker.index) && core.watchdog.lingers(&shared.sentinel) {
+                return Turn::Watch;
+            }
             shared.sentinel.resign(self.worker.index);
             // Somebody who began to run in between has seen a sentinel; look again.
             if !shared.idle.any_running() {

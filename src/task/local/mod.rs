@@ -4,11 +4,11 @@
 //!
 //! * A [`LocalSet`] belongs to the thread that made it, and so do its tasks: each is polled and
 //!   dropped there. Wakers and `JoinHandle`s of the tasks may be anywhere.
-//! * [`Shared`] is what the wakers reach. Its [`Local`] part, the run queue and the list of tasks,
+//! * [`Shared`](shared::Shared) is what the wakers reach. Its [`Local`](shared::Local) part, the run queue and the list of tasks,
 //!   opens on the owner's thread only; other threads use the remote queue.
 //! * Tasks run in [`LocalSet::tick`], which a poll of the set, or of `run_until`, calls. A task
 //!   scheduled at any other time wakes whoever polled the set last.
-//! * [`CURRENT`] holds the set that the thread is in: because it is being polled, or through
+//! * [`CURRENT`](current::CURRENT) holds the set that the thread is in: because it is being polled, or through
 //!   [`LocalSet::enter`].
 //!
 //! # Shutdown (drop)
@@ -20,36 +20,34 @@
 //!
 //! # Safety
 //!
-//! [`OwnerOnly`] lets `Shared` be shared between threads although it holds values that are not
-//! thread-safe. It hands them out after comparing the thread's number with the owner's; numbers
-//! are never used twice. It is sound to drop it elsewhere because step 1 and 2 leave it empty
-//! (a set that is leaked instead of dropped keeps its `Shared` alive).
+//! A `LocalSet` is neither `Send` nor `Sync`: its methods run on the thread that owns its tasks.
 
 #![allow(unsafe_code)]
 
-use crate::loom::sync::Mutex;
-use crate::runtime::scheduler::{self, Inject, current_thread};
-use crate::runtime::task::{
-    self, JoinHandle, LocalOwnedTasks, Schedule, SpawnLocation, Task, TaskHarnessScheduleHooks,
-};
-use crate::runtime::{self, AutoBox, Runtime, ThreadId, context};
+mod current;
+pub use current::LocalEnterGuard;
+use current::{CURRENT, Current};
+
+mod shared;
+use shared::{Context, Local, Notified};
+
+use crate::runtime::scheduler::{self, current_thread};
+use crate::runtime::task::{self, JoinHandle};
+use crate::runtime::{self, AutoBox, Runtime, context};
 use crate::util::trace::SpawnMeta;
 
 use pin_project_lite::pin_project;
 
-use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
+#[cfg(tokio_unstable)]
 use std::sync::Arc;
-use std::task::{Poll, Waker};
-
-/// The run queue's initial capacity.
-const INITIAL_CAPACITY: usize = 64;
+use std::task::Poll;
 
 /// Tasks polled in one tick before the set yields to its surroundings.
 const MAX_TASKS_PER_TICK: usize = 61;
@@ -98,129 +96,6 @@ pub struct LocalSet {
     /// Neither `Send` nor `Sync`.
     _not_send: PhantomData<*const ()>,
 }
-
-/// What [`CURRENT`] refers to.
-struct Context {
-    shared: Arc<Shared>,
-    /// A task panicked, and the set is configured to shut down on that.
-    unhandled_panic: Cell<bool>,
-}
-
-/// What the tasks refer to as their scheduler.
-struct Shared {
-    local: OwnerOnly<Local>,
-    /// Tasks woken by other threads.
-    remote: Inject<Arc<Shared>>,
-    /// Whoever polled the set last.
-    waker: WakerCell,
-    #[cfg(tokio_unstable)]
-    unhandled_panic: runtime::UnhandledPanic,
-}
-
-/// What only the owner's thread touches.
-struct Local {
-    queue: RefCell<VecDeque<Notified>>,
-    owned: LocalOwnedTasks<Arc<Shared>>,
-}
-
-type Notified = task::Notified<Arc<Shared>>;
-
-// ===== the thread's current set =====
-
-thread_local! {
-    static CURRENT: Current = const {
-        Current { context: RefCell::new(None), wake_on_schedule: Cell::new(false) }
-    };
-}
-
-struct Current {
-    context: RefCell<Option<Rc<Context>>>,
-    /// The set was entered but is not being polled: it must be woken to see a new task.
-    wake_on_schedule: Cell<bool>,
-}
-
-/// What was current before.
-struct Previous {
-    context: Option<Rc<Context>>,
-    wake_on_schedule: bool,
-}
-
-impl Current {
-    fn replace(&self, new: Previous) -> Previous {
-        Previous {
-            context: self.context.replace(new.context),
-            wake_on_schedule: self.wake_on_schedule.replace(new.wake_on_schedule),
-        }
-    }
-
-    /// Makes `context` current, as a set that is being polled.
-    fn enter(&self, context: Rc<Context>) -> PollGuard<'_> {
-        let previous = self.replace(Previous {
-            context: Some(context),
-            wake_on_schedule: false,
-        });
-        PollGuard {
-            current: self,
-            previous: Some(previous),
-        }
-    }
-
-    /// The set the thread is in.
-    fn get() -> Option<Rc<Context>> {
-        CURRENT
-            .try_with(|current| current.context.borrow().clone())
-            .ok()
-            .flatten()
-    }
-
-    /// Is the set of `shared` being polled by this thread right now?
-    fn is_polling(shared: &Shared) -> bool {
-        CURRENT
-            .try_with(|current| {
-                !current.wake_on_schedule.get()
-                    && matches!(&*current.context.borrow(), Some(cx) if std::ptr::eq(&*cx.shared, shared))
-            })
-            .unwrap_or(false)
-    }
-}
-
-struct PollGuard<'a> {
-    current: &'a Current,
-    previous: Option<Previous>,
-}
-
-impl Drop for PollGuard<'_> {
-    fn drop(&mut self) {
-        if let Some(previous) = self.previous.take() {
-            self.current.replace(previous);
-        }
-    }
-}
-
-/// Leaves the context of a [`LocalSet`] when dropped; see [`LocalSet::enter`].
-pub struct LocalEnterGuard {
-    context: Option<Rc<Context>>,
-    wake_on_schedule: bool,
-}
-
-impl Drop for LocalEnterGuard {
-    fn drop(&mut self) {
-        let previous = Previous {
-            context: self.context.take(),
-            wake_on_schedule: self.wake_on_schedule,
-        };
-        // The thread may be ending, its locals gone: then there is nothing to restore.
-        let _ = CURRENT.try_with(|current| current.replace(previous));
-    }
-}
-
-impl fmt::Debug for LocalEnterGuard {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LocalEnterGuard").finish()
-    }
-}
-
-// ===== spawn_local =====
 
 /// Spawns a future, `Send` or not, on the current [`LocalSet`] or [`LocalRuntime`].
 ///
@@ -300,26 +175,12 @@ where
     }
 }
 
-// ===== impl LocalSet =====
-
 impl LocalSet {
     /// Makes an empty set, which belongs to this thread.
     pub fn new() -> LocalSet {
         LocalSet {
             tick: Cell::new(0),
-            context: Rc::new(Context {
-                shared: Arc::new(Shared {
-                    local: OwnerOnly::new(Local {
-                        queue: RefCell::new(VecDeque::with_capacity(INITIAL_CAPACITY)),
-                        owned: LocalOwnedTasks::new(),
-                    }),
-                    remote: Inject::new(),
-                    waker: WakerCell::new(),
-                    #[cfg(tokio_unstable)]
-                    unhandled_panic: runtime::UnhandledPanic::Ignore,
-                }),
-                unhandled_panic: Cell::new(false),
-            }),
+            context: Rc::new(Context::new()),
             _not_send: PhantomData,
         }
     }
@@ -342,16 +203,7 @@ impl LocalSet {
     /// # }
     /// ```
     pub fn enter(&self) -> LocalEnterGuard {
-        let previous = CURRENT.with(|current| {
-            current.replace(Previous {
-                context: Some(self.context.clone()),
-                wake_on_schedule: true,
-            })
-        });
-        LocalEnterGuard {
-            context: previous.context,
-            wake_on_schedule: previous.wake_on_schedule,
-        }
+        LocalEnterGuard::new(self.context.clone())
     }
 
     /// Spawns a future on the set, also while the set is not running.
@@ -598,159 +450,5 @@ impl<F: Future> Future for RunUntil<'_, F> {
             }
             Poll::Pending
         })
-    }
-}
-
-// ===== the scheduler =====
-
-impl Context {
-    #[track_caller]
-    fn spawn<F>(&self, future: F, spawned_at: SpawnLocation) -> JoinHandle<F::Output>
-    where
-        F: Future + 'static,
-        F::Output: 'static,
-    {
-        let (handle, notified) =
-            self.shared
-                .local()
-                .owned
-                .bind(future, self.shared.clone(), task::Id::next(), spawned_at);
-        if let Some(notified) = notified {
-            self.shared.schedule(notified);
-        }
-        handle
-    }
-}
-
-impl Shared {
-    /// For callers that are on the owner's thread by construction.
-    #[track_caller]
-    fn local(&self) -> &Local {
-        self.local
-            .get()
-            .expect("a `LocalSet`'s tasks must not be accessed by another thread")
-    }
-}
-
-impl Schedule for Arc<Shared> {
-    fn release(&self, task: &Task<Self>) -> Option<Task<Self>> {
-        self.local().owned.remove(task)
-    }
-
-    fn schedule(&self, task: Notified) {
-        match self.local.get() {
-            Some(local) => {
-                local.queue.borrow_mut().push_back(task);
-                // A set that is being polled looks at its queue before it returns.
-                if !Current::is_polling(self) {
-                    self.waker.wake();
-                }
-            }
-            None => {
-                // Of a set that was dropped, this queue is closed and the waker is gone.
-                self.remote.push(task);
-                self.waker.wake();
-            }
-        }
-    }
-
-    fn hooks(&self) -> TaskHarnessScheduleHooks {
-        // Hooks belong to a runtime; a set may be polled on several.
-        TaskHarnessScheduleHooks {
-            task_terminate_callback: None,
-        }
-    }
-
-    #[cfg(tokio_unstable)]
-    fn unhandled_panic(&self) {
-        match self.unhandled_panic {
-            runtime::UnhandledPanic::Ignore => {}
-            runtime::UnhandledPanic::ShutdownRuntime => match Current::get() {
-                Some(cx) if Arc::ptr_eq(self, &cx.shared) => {
-                    cx.unhandled_panic.set(true);
-                    self.local().owned.close_and_shutdown_all();
-                }
-                _ => unreachable!("a task is polled by its own set"),
-            },
-        }
-    }
-}
-
-// ===== parts =====
-
-/// A value that only the thread that made it can reach.
-struct OwnerOnly<T> {
-    owner: ThreadId,
-    value: T,
-}
-
-// SAFETY: see the module's documentation. References to the value are given out on the owner's
-// thread only, and when another thread drops it, it is empty.
-unsafe impl<T> Send for OwnerOnly<T> {}
-// SAFETY: as above.
-unsafe impl<T> Sync for OwnerOnly<T> {}
-
-thread_local! {
-    /// Has no destructor, so it is there until the thread's very end.
-    static THREAD_ID: ThreadId = ThreadId::next();
-}
-
-impl<T> OwnerOnly<T> {
-    fn new(value: T) -> OwnerOnly<T> {
-        OwnerOnly {
-            owner: THREAD_ID.with(|id| *id),
-            value,
-        }
-    }
-
-    /// The value, on the owner's thread.
-    #[inline]
-    fn get(&self) -> Option<&T> {
-        (THREAD_ID.with(|id| *id) == self.owner).then_some(&self.value)
-    }
-
-    /// The value.
-    ///
-    /// # Safety
-    ///
-    /// The caller must be on the owner's thread.
-    #[inline]
-    unsafe fn get_unchecked(&self) -> &T {
-        debug_assert!(self.get().is_some());
-        &self.value
-    }
-}
-
-/// The waker of the last poll, until it is woken.
-struct WakerCell(Mutex<Option<Waker>>);
-
-impl WakerCell {
-    fn new() -> WakerCell {
-        WakerCell(Mutex::new(None))
-    }
-
-    /// Replaces the waker.
-    fn register(&self, waker: &Waker) {
-        if matches!(&*self.0.lock(), Some(old) if old.will_wake(waker)) {
-            return;
-        }
-        // Clone and drop are foreign code: not under the lock.
-        let new = waker.clone();
-        let old = self.0.lock().replace(new);
-        drop(old);
-    }
-
-    /// Wakes and forgets the waker.
-    fn wake(&self) {
-        let waker = self.0.lock().take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    /// Forgets the waker.
-    fn clear(&self) {
-        let waker = self.0.lock().take();
-        drop(waker);
     }
 }
