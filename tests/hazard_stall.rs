@@ -118,6 +118,39 @@ fn h22_block_in_place_holds_nobody_up() {
     assert!(tick < NOTICED, "a tick took {tick:?}");
 }
 
+/// A sibling waits for a stalled worker's sockets with `poll(2)`, which holds their files.
+#[test]
+fn h22_an_address_is_free_although_a_sibling_looks_after_it() {
+    const ROUNDS: usize = 300;
+    let rt = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let rebound = rt.block_on(async move {
+        tokio::spawn(async move {
+            let mut rebound = 0;
+            for _ in 0..ROUNDS {
+                let listener = TcpListener::bind((std::net::Ipv4Addr::new(127, 79, high, low), 0)).await.unwrap();
+                let addr = listener.local_addr().unwrap();
+                // Waited for, by a waker that stays there.
+                std::future::poll_fn(|cx| {
+                    assert!(listener.poll_accept(cx).is_pending());
+                    std::task::Poll::Ready(())
+                })
+                .await;
+                tokio::task::yield_now().await;
+                // Long enough to count as stalled.
+                thread::sleep(Duration::from_micros(3500));
+                drop(listener);
+                drop(std::net::TcpListener::bind(addr).unwrap());
+                rebound += 1;
+            }
+            rebound
+        })
+        .await
+        .unwrap()
+    });
+    assert_eq!(rebound, ROUNDS);
+}
+
 /// The worker itself is the only one: its sockets go to the thread that takes its place.
 #[test]
 fn h22_block_in_place_of_the_only_worker() {

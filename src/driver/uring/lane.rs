@@ -58,7 +58,7 @@ pub(crate) struct Lane {
 struct Aftermath {
     wakers: Vec<Waker>,
     released: Vec<Arc<ScheduledIo>>,
-    due: Vec<Due>,
+    due: Vec<(Arc<Remote>, Due)>,
 }
 
 impl Aftermath {
@@ -66,7 +66,10 @@ impl Aftermath {
     fn finish(&mut self) {
         wake_all(self.wakers.drain(..));
         self.released.clear();
-        self.due.clear();
+        for (remote, Due { fd, told }) in self.due.drain(..) {
+            remote.close(fd);
+            drop(told);
+        }
     }
 }
 
@@ -170,17 +173,19 @@ pub(super) fn serve_mail() {
 /// A turn that, instead of waiting in its ring alone, waits with `poll(2)` for the ring and for
 /// what the stalled ring behind `other` watches and somebody wants.
 ///
-/// No poll is armed for this: nothing pins the files longer than the call lasts, and whoever
-/// closes one of them meanwhile waits for that at most.
+/// No poll is armed for this: nothing pins the files longer than the call lasts.
 pub(super) fn turn_for(other: &Remote, limit: Duration) {
+    let visit = other.visit();
     let wanted: Vec<_> = {
         let slots = other.slots.lock();
-        slots.resources().filter_map(|io| Some((io.clone(), io.wanted()?))).collect()
+        let resources = visit.iter().flat_map(|_| slots.resources());
+        resources.filter_map(|io| Some((io.clone(), io.wanted()?))).collect()
     };
     if !wanted.is_empty() {
         let mut fds: Vec<_> = wanted.iter().map(|(io, wanted)| PollFd::new(io.fd(), wanted.poll_events())).collect();
         let mut aftermath = Aftermath::default();
         with(|lane| lane.wait_for(&mut fds, limit, &mut aftermath));
+        drop(visit);
         for ((io, _), fd) in wanted.iter().zip(&fds) {
             let ready = Ready::from_poll(fd.ready());
             if !ready.is_empty() {
@@ -192,6 +197,7 @@ pub(super) fn turn_for(other: &Remote, limit: Duration) {
         aftermath.finish();
         turn(Wait::No);
     } else {
+        drop(visit);
         turn(if limit.is_zero() { Wait::No } else { Wait::For(limit) });
     }
 }
@@ -343,7 +349,7 @@ impl Lane {
                         aftermath.released.push(io);
                         self.settling.push(token);
                     }
-                    aftermath.due.push(due);
+                    aftermath.due.push((self.remote.clone(), due));
                 }
             }
         }
@@ -495,7 +501,7 @@ impl Lane {
         }
         for message in self.remote.detach() {
             match message {
-                Message::Unwatch(_, due) => aftermath.due.push(due),
+                Message::Unwatch(_, due) => aftermath.due.push((self.remote.clone(), due)),
                 // Whoever waits for it arms a new poll anyway.
                 Message::Watch(io) | Message::GiveUp(io) => others.push(io),
             }

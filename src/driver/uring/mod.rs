@@ -183,6 +183,7 @@ impl Shards {
             if let Some(io) = lane::with(|lane| lane.cancel_now(token)) {
                 // The user's wakers are in there, and the lane is free again.
                 drop(io);
+                remote.close(fd);
                 return;
             }
         }

@@ -13,13 +13,14 @@
 //!   something waits for the next owner.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, mpsc};
 
 use crate::driver::scheduled_io::ScheduledIo;
-use crate::loom::sync::Mutex;
+use crate::loom::sync::{Mutex, MutexGuard};
 use crate::loom::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use crate::loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
+use crate::sys;
 use crate::sys::uring::{Doorbell, Token};
 
 use super::slots::Slots;
@@ -42,12 +43,11 @@ pub(crate) enum Message {
     Unwatch(Token, Due),
 }
 
-/// What is due once a poll is gone, done by dropping it: the descriptor is closed, if one is
-/// given, and then who waits for that is told.
+/// What is due once a poll is gone: the descriptor is closed, if one is given, and then who waits
+/// for that is told, by dropping the sender.
 #[derive(Debug)]
 pub(crate) struct Due {
     pub(crate) fd: Option<OwnedFd>,
-    #[allow(dead_code, reason = "dropping it is the message")]
     pub(crate) told: Option<mpsc::Sender<()>>,
 }
 
@@ -63,6 +63,8 @@ pub(crate) struct Remote {
     pub(crate) slots: Mutex<Slots>,
     /// Counts turns: a sibling that sees no progress for a while takes the ring for stalled.
     turns: AtomicU64,
+    /// Held by a sibling while it waits for what this ring watches.
+    visited: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -83,6 +85,7 @@ impl Remote {
             has_mail: AtomicBool::new(false),
             slots: Mutex::default(),
             turns: AtomicU64::new(0),
+            visited: Mutex::new(()),
         })
     }
 
@@ -175,6 +178,23 @@ impl Remote {
     pub(super) fn count_turn(&self) {
         // One writer: no read-modify-write needed.
         self.turns.store(self.turns.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+
+    /// The right to wait for what this ring watches, unless somebody else does.
+    pub(super) fn visit(&self) -> Option<MutexGuard<'_, ()>> {
+        self.visited.try_lock()
+    }
+
+    /// Closes `fd`, whose poll is gone. A visitor's wait holds its files, too: if it has an
+    /// address to itself, that one is free afterwards.
+    pub(super) fn close(&self, fd: Option<OwnedFd>) {
+        // Who comes later does not see it any more.
+        let visited = self.visited.try_lock().is_none();
+        let wait = visited && fd.as_ref().is_some_and(|fd| sys::io::holds_address(fd.as_raw_fd()));
+        drop(fd);
+        if wait {
+            drop(self.visited.lock());
+        }
     }
 
     /// A number that changes while the owner makes progress.
