@@ -30,6 +30,12 @@ mod models;
 mod sys {
     pub(crate) use crate::poll;
 
+    pub(crate) mod io {
+        pub(crate) fn holds_address(_: std::os::fd::RawFd) -> bool {
+            true
+        }
+    }
+
     pub(crate) mod uring {
         pub(crate) use crate::token::{Kind, Token};
 
