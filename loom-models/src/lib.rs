@@ -5,6 +5,8 @@
 //! the ring's slots, tasks) is replaced by a few lines here, at the same paths.
 #![cfg(test)]
 #![allow(dead_code, missing_docs)]
+// The stand-ins need no destructors.
+#![allow(clippy::drop_non_drop)]
 
 #[path = "../../src/runtime/scheduler/sharded/idle.rs"]
 mod idle;
