@@ -49,6 +49,8 @@ gates! { $
 gates! { $
     /// Types that are watched by the driver.
     cfg_io_driver => any(feature = "net", feature = "process", feature = "signal");
+    /// Signals: those that a user listens for, and `SIGCHLD`.
+    cfg_signal_driver => any(feature = "process", feature = "signal");
     /// Blocking objects behind asynchronous traits.
     cfg_io_blocking => any(feature = "fs", feature = "io-std");
     cfg_not_net => not(feature = "net");

@@ -3,6 +3,13 @@
 //! One [`Driver`] per shard belongs to the thread that drives it; one [`Handle`] per runtime is
 //! shared by all. The backend is chosen here and nowhere else.
 
+cfg_signal_driver! {
+    mod attend;
+    pub(crate) mod signal;
+}
+cfg_process! {
+    pub(crate) mod process;
+}
 mod error;
 mod interest;
 mod ready;
@@ -53,6 +60,9 @@ struct Inner {
     is_shutdown: AtomicBool,
     /// Descriptors registered by users (`AsyncFd`), of which the kernel would not tell twins.
     foreign_fds: Arc<ForeignFds>,
+    /// Is the runtime one that delivers signals?
+    #[cfg(any(feature = "process", feature = "signal"))]
+    serves_signals: AtomicBool,
 }
 
 #[derive(Debug, Clone)]
@@ -101,6 +111,8 @@ fn create(cfg: &Cfg, shards: usize, reuse: bool) -> io::Result<(Vec<Driver>, Han
         backend: Backend::Uring(uring),
         is_shutdown: AtomicBool::new(false),
         foreign_fds: Arc::default(),
+        #[cfg(any(feature = "process", feature = "signal"))]
+        serves_signals: AtomicBool::new(false),
     };
     let drivers = drivers.into_iter().map(|d| Driver { backend: DriverBackend::Uring(d) }).collect();
     Ok((drivers, Handle(Arc::new(inner))))
@@ -141,6 +153,21 @@ impl Handle {
              enable timers."
         );
         &self.0.time
+    }
+
+    /// The I/O driver, for signals.
+    ///
+    /// # Panics
+    ///
+    /// If the runtime was built without it.
+    #[cfg(any(feature = "process", feature = "signal"))]
+    #[track_caller]
+    pub(crate) fn signal(&self) -> &Handle {
+        assert!(
+            self.0.io_enabled,
+            "there is no signal driver running, must be called from the context of Tokio runtime"
+        );
+        self
     }
 
     pub(crate) fn clock(&self) -> &Clock {
@@ -247,6 +274,10 @@ impl Driver {
 
     fn park_internal(&mut self, handle: &Handle, limit: Option<Duration>) {
         let inner = &handle.0;
+        #[cfg(feature = "process")]
+        if inner.io_enabled {
+            process::adopt(handle);
+        }
         if !inner.time_enabled {
             self.turn(match limit {
                 None => Wait::Forever,

@@ -44,10 +44,6 @@ impl Registration {
         Ok(registration)
     }
 
-    pub(crate) fn handle(&self) -> &Handle {
-        &self.handle
-    }
-
     /// Makes sure that no poll pins the file. At once if this thread owns the poll, else its
     /// owner is told to; the descriptor stays the caller's.
     pub(crate) fn deregister(&self) {

@@ -47,4 +47,7 @@ cfg_net! {
     pub use unix::listener::UnixListener;
     pub use unix::socket::UnixSocket;
     pub use unix::stream::UnixStream;
+
+    #[cfg(test)]
+    mod tests;
 }

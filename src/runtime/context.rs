@@ -79,15 +79,6 @@ pub(crate) fn try_set_current(handle: &scheduler::Handle) -> Option<SetCurrentGu
     CONTEXT.try_with(|cx| cx.set_current(handle)).ok()
 }
 
-/// Makes `handle` the current one.
-#[track_caller]
-pub(crate) fn set_current(handle: &scheduler::Handle) -> SetCurrentGuard {
-    match try_set_current(handle) {
-        Some(guard) => guard,
-        None => panic!("{}", TryCurrentError::new_thread_local_destroyed()),
-    }
-}
-
 /// Calls `f` with the current handle.
 pub(crate) fn with_current<R>(f: impl FnOnce(&scheduler::Handle) -> R) -> Result<R, TryCurrentError> {
     match CONTEXT.try_with(|cx| cx.current.borrow().as_ref().map(f)) {

@@ -6,11 +6,10 @@
 
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::{Arc, Condvar};
+use std::sync::Arc;
 use std::task::{Wake, Waker};
-use std::time::Duration;
 
-use crate::loom::sync::Mutex;
+use crate::loom::sync::{Condvar, Mutex};
 
 const EMPTY: u8 = 0;
 const PARKED: u8 = 1;
@@ -46,43 +45,33 @@ impl CachedParkThread {
     }
 
     pub(crate) fn park(&self) {
-        self.inner.park(None);
-    }
-
-    pub(crate) fn park_timeout(&self, timeout: Duration) {
-        self.inner.park(Some(timeout));
+        self.inner.park();
     }
 }
 
 impl Inner {
-    const fn new() -> Inner {
+    fn new() -> Inner {
         Inner { state: AtomicU8::new(EMPTY), lock: Mutex::new(()), condvar: Condvar::new() }
     }
 
-    fn park(&self, timeout: Option<Duration>) {
+    fn park(&self) {
         if self.state.compare_exchange(NOTIFIED, EMPTY, SeqCst, SeqCst).is_ok() {
             return;
         }
         let mut guard = self.lock.lock();
         if self.state.compare_exchange(EMPTY, PARKED, SeqCst, SeqCst).is_err() {
-            self.state.store(EMPTY, SeqCst);
+            // A swap, so that what the notifier did before is seen.
+            self.state.swap(EMPTY, SeqCst);
             return;
         }
-        match timeout {
-            Some(timeout) => {
-                // One wait: a spurious wake-up is one more poll for the caller.
-                drop(self.condvar.wait_timeout(guard, timeout));
-                self.state.swap(EMPTY, SeqCst);
+        loop {
+            guard = match self.condvar.wait(guard) {
+                Ok(guard) => guard,
+                Err(poisoned) => poisoned.into_inner(),
+            };
+            if self.state.compare_exchange(NOTIFIED, EMPTY, SeqCst, SeqCst).is_ok() {
+                return;
             }
-            None => loop {
-                guard = match self.condvar.wait(guard) {
-                    Ok(guard) => guard,
-                    Err(poisoned) => poisoned.into_inner(),
-                };
-                if self.state.compare_exchange(NOTIFIED, EMPTY, SeqCst, SeqCst).is_ok() {
-                    return;
-                }
-            },
         }
     }
 

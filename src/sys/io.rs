@@ -1,4 +1,5 @@
-//! `read` and `recv`, into memory that need not be initialised, and `shutdown`.
+//! `read` and `recv`, into memory that need not be initialised, `shutdown`, and what kind of
+//! socket a descriptor is.
 //!
 //! # Safety
 //!
@@ -49,7 +50,7 @@ unsafe fn fill(buf: &mut ReadBuf<'_>, read: impl FnOnce(*mut libc::c_void, usize
 }
 
 /// Appends what one read of at most `max` bytes gives to `vec`; returns how much that was.
-#[cfg(feature = "fs")]
+#[cfg(any(feature = "fs", feature = "process"))]
 pub(crate) fn read_vec(fd: RawFd, vec: &mut Vec<u8>, max: usize) -> io::Result<usize> {
     vec.reserve(max);
     let mut spare = ReadBuf::uninit(&mut vec.spare_capacity_mut()[..max]);
@@ -57,6 +58,22 @@ pub(crate) fn read_vec(fd: RawFd, vec: &mut Vec<u8>, max: usize) -> io::Result<u
     // SAFETY: `read` has initialised that many bytes behind the end of `vec`.
     unsafe { vec.set_len(vec.len() + n) };
     Ok(n)
+}
+
+/// Does the socket have an address to itself: does it listen, or take datagrams?
+pub(crate) fn holds_address(fd: RawFd) -> bool {
+    let is = |option, value| socket_option(fd, option) == Some(value);
+    is(libc::SO_ACCEPTCONN, 1) || is(libc::SO_TYPE, libc::SOCK_DGRAM)
+}
+
+fn socket_option(fd: RawFd, option: libc::c_int) -> Option<libc::c_int> {
+    let mut value: libc::c_int = 0;
+    let mut len = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: both outlive the call, and the kernel writes no more than `len` bytes to `value`.
+    let result = unsafe {
+        libc::getsockopt(fd, libc::SOL_SOCKET, option, (&raw mut value).cast(), &raw mut len)
+    };
+    (result == 0).then_some(value)
 }
 
 /// `shutdown(SHUT_RDWR)`, whatever the descriptor is: only a connected or listening socket

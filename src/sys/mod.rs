@@ -12,14 +12,21 @@
 //! - `reap` hands out completions in order; their tokens may be stale, and the caller must
 //!   check them.
 
+pub(crate) mod fault;
 #[cfg_attr(not(feature = "net"), allow(dead_code))]
 pub(crate) mod foreign;
 pub(crate) mod io;
 pub(crate) mod poll;
 #[cfg(feature = "net")]
 pub(crate) mod peer_cred;
-#[cfg(feature = "net")]
+#[cfg(feature = "process")]
+pub(crate) mod pidfd;
+#[cfg(any(feature = "net", feature = "process"))]
+#[cfg_attr(not(feature = "net"), allow(dead_code))]
 pub(crate) mod pipe;
+cfg_signal_driver! {
+    pub(crate) mod signal;
+}
 #[cfg(feature = "net")]
 pub(crate) mod socket;
 pub(crate) mod timer_slack;

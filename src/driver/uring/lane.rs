@@ -11,8 +11,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::mem::ManuallyDrop;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -23,12 +21,16 @@ use crate::sys::poll::{self, PollFd};
 use crate::sys::uring::{Cqe, EnterError, Kind, Ring, Sqe, Token, Wait};
 use crate::util::unwind;
 
-use super::remote::{Message, Remote};
+use super::remote::{Due, Message, Remote};
+
+/// How often the kernel is asked to take what was pushed.
+const FLUSH_ATTEMPTS: usize = 16;
+
+/// The poll of the doorbell's eventfd.
+const DOORBELL_WATCH: Token = Token::new(Kind::DoorbellWatch, 0, 0);
 
 thread_local! {
-    /// Has no destructor, so that a runtime can be driven until the thread's very end, by the
-    /// destructors of other variables; [`leave`] empties it.
-    static LANE: RefCell<Option<ManuallyDrop<Box<Lane>>>> = const { RefCell::new(None) };
+    static LANE: RefCell<Option<Box<Lane>>> = const { RefCell::new(None) };
     /// Whose lane it is, for a look without a borrow.
     static CURRENT: Cell<Current> = const { Cell::new(Current { address: 0, runtime: 0, shard: 0 }) };
 }
@@ -37,13 +39,16 @@ thread_local! {
 pub(crate) struct Lane {
     ring: Ring,
     remote: Arc<Remote>,
-    /// Scratch space of a turn.
+    /// Reaped, but not looked at yet.
     completions: Vec<Cqe>,
+    /// Scratch space of a turn.
     messages: Vec<Message>,
     /// Completions nobody knows, counted and ignored.
     stale: u64,
     /// Times the completion queue was full or the kernel short of memory.
     backpressure: u64,
+    /// Has the poll of the doorbell's eventfd no terminal completion yet?
+    watches_doorbell: bool,
 }
 
 /// What a turn leaves to do once the lane is free again.
@@ -51,7 +56,7 @@ pub(crate) struct Lane {
 struct Aftermath {
     wakers: Vec<Waker>,
     released: Vec<Arc<ScheduledIo>>,
-    close: Vec<OwnedFd>,
+    due: Vec<Due>,
 }
 
 impl Aftermath {
@@ -59,7 +64,7 @@ impl Aftermath {
     fn finish(&mut self) {
         wake_all(self.wakers.drain(..));
         self.released.clear();
-        self.close.clear();
+        self.due.clear();
     }
 }
 
@@ -94,14 +99,13 @@ fn address(remote: &Remote) -> usize {
 /// Makes `lane` this thread's; returns the one it had.
 pub(super) fn enter(lane: Box<Lane>) -> Option<Box<Lane>> {
     CURRENT.set(Current::of(Some(&lane)));
-    LANE.with(|cell| cell.borrow_mut().replace(ManuallyDrop::new(lane))).map(ManuallyDrop::into_inner)
+    LANE.with(|cell| cell.borrow_mut().replace(lane))
 }
 
 /// Takes this thread's lane out and puts `outer` back.
 pub(super) fn leave(outer: Option<Box<Lane>>) -> Option<Box<Lane>> {
     CURRENT.set(Current::of(outer.as_deref()));
-    let outer = outer.map(ManuallyDrop::new);
-    LANE.with(|cell| std::mem::replace(&mut *cell.borrow_mut(), outer)).map(ManuallyDrop::into_inner)
+    LANE.with(|cell| std::mem::replace(&mut *cell.borrow_mut(), outer))
 }
 
 /// Is the ring behind `remote` this thread's lane?
@@ -118,7 +122,7 @@ pub(super) fn current_shard(runtime: u64) -> Option<usize> {
 /// Calls `f` with this thread's lane; `None` if it has none or is in the middle of a turn.
 pub(super) fn with<R>(f: impl FnOnce(&mut Lane) -> R) -> Option<R> {
     LANE.try_with(|cell| match cell.try_borrow_mut() {
-        Ok(mut lane) => lane.as_mut().map(|lane| f(lane)),
+        Ok(mut lane) => lane.as_deref_mut().map(f),
         Err(_) => None,
     })
     .ok()
@@ -143,11 +147,17 @@ pub(super) fn turn(wait: Wait) {
         static SPARE: RefCell<Aftermath> = RefCell::default();
     }
     // Reused, since a turn happens for every few events; a nested turn takes a new one.
-    let spare = SPARE.try_with(|spare| spare.try_borrow_mut().ok().map(|mut spare| std::mem::take(&mut *spare)));
-    let mut aftermath = spare.ok().flatten().unwrap_or_default();
+    let mut aftermath = SPARE.with(|spare| spare.try_borrow_mut().map(|mut s| std::mem::take(&mut *s)).unwrap_or_default());
     with(|lane| lane.turn(wait, &mut aftermath));
     aftermath.finish();
-    drop(SPARE.try_with(|spare| spare.replace(aftermath)));
+    SPARE.with(|spare| spare.replace(aftermath));
+}
+
+/// Takes the mail of this thread's lane, if it has one, between two turns.
+pub(super) fn serve_mail() {
+    let mut aftermath = Aftermath::default();
+    with(|lane| lane.take_mail(&mut aftermath));
+    aftermath.finish();
 }
 
 /// A turn that, instead of waiting in its ring alone, waits with `poll(2)` for the ring and for
@@ -181,7 +191,15 @@ pub(super) fn turn_for(other: &Remote, limit: Duration) {
 
 impl Lane {
     pub(super) fn new(ring: Ring, remote: Arc<Remote>) -> Box<Lane> {
-        Box::new(Lane { ring, remote, completions: Vec::new(), messages: Vec::new(), stale: 0, backpressure: 0 })
+        Box::new(Lane {
+            ring,
+            remote,
+            completions: Vec::new(),
+            messages: Vec::new(),
+            stale: 0,
+            backpressure: 0,
+            watches_doorbell: false,
+        })
     }
 
     /// Makes the lane one of this thread, which may take another ring.
@@ -196,19 +214,16 @@ impl Lane {
 
     /// Lets others ring this lane.
     pub(super) fn open(&mut self) {
-        if let Some(event) = self.remote.doorbell.install(self.ring.as_raw_fd()) {
-            self.ring.push(Sqe::poll_multishot(event, poll::IN, Token::new(Kind::Doorbell, 0, 0)));
-        }
+        self.remote.attach();
+        self.remote.doorbell.install(self.ring.as_raw_fd());
+        self.watch_doorbell();
     }
 
-    /// Nobody rings this lane any more; `false` if its ring cannot be used again.
-    pub(super) fn close(&mut self) -> bool {
-        let watches_event = self.remote.doorbell.remove();
-        if watches_event || self.remote.slots.lock().in_flight() > 0 {
-            self.ring.mark_unclean();
-            return false;
+    fn watch_doorbell(&mut self) {
+        if let Some(event) = self.remote.doorbell.watched() {
+            self.ring.push(Sqe::poll_multishot(event, poll::IN, DOORBELL_WATCH));
+            self.watches_doorbell = true;
         }
-        true
     }
 
     fn turn(&mut self, wait: Wait, aftermath: &mut Aftermath) {
@@ -219,15 +234,17 @@ impl Lane {
             if self.ring.has_work() {
                 self.enter(Wait::No);
             }
-        } else if self.remote.start_parking() {
+        } else if aftermath.due.is_empty() && self.start_parking() {
             self.enter(wait);
             self.remote.stop_parking();
+            // What woke it may be mail, and somebody may wait for an answer.
+            self.take_mail(aftermath);
         } else {
             self.take_mail(aftermath);
             self.enter(Wait::No);
         }
         self.reap(aftermath);
-        if !aftermath.close.is_empty() {
+        if !aftermath.due.is_empty() {
             // The cancels of mail taken above went in with the enter.
             self.remote.count_turn();
         }
@@ -239,7 +256,7 @@ impl Lane {
         self.take_mail(aftermath);
         self.flush();
         fds.push(PollFd::new(self.ring.as_raw_fd(), poll::IN));
-        let parked = !limit.is_zero() && self.remote.start_parking();
+        let parked = !limit.is_zero() && self.start_parking();
         // An error here is EINTR or a lack of memory: nothing is ready, the next turn repeats.
         drop(poll::wait(fds, Some(if parked { limit } else { Duration::ZERO })));
         if parked {
@@ -255,9 +272,22 @@ impl Lane {
         });
     }
 
-    /// Submits what was pushed, without reaping.
+    /// Is there nothing to do but wait?
+    fn start_parking(&self) -> bool {
+        self.completions.is_empty() && self.remote.start_parking()
+    }
+
+    /// Submits what was pushed. A kernel that takes a part of it only, or nothing for now, is
+    /// asked again: a cancel that did not get through leaves its file pinned.
     fn flush(&mut self) {
-        self.enter(Wait::No);
+        for _ in 0..FLUSH_ATTEMPTS {
+            self.enter(Wait::No);
+            if !self.ring.has_unsubmitted() {
+                return;
+            }
+            // It may want room for completions first.
+            self.ring.reap(&mut self.completions);
+        }
     }
 
     fn enter(&mut self, wait: Wait) {
@@ -288,14 +318,14 @@ impl Lane {
                     self.give_up(&io, aftermath);
                     aftermath.released.push(io);
                 }
-                Message::Unwatch(token, fd) => {
+                Message::Unwatch(token, due) => {
                     aftermath.released.extend(self.cancel(token));
-                    aftermath.close.extend(fd);
+                    aftermath.due.push(due);
                 }
             }
         }
         self.messages = messages;
-        if !aftermath.close.is_empty() {
+        if !aftermath.due.is_empty() {
             // The cancels must be through before the descriptors are closed.
             self.flush();
         }
@@ -354,6 +384,7 @@ impl Lane {
             let remote = self.remote.clone();
             let mut slots = remote.slots.lock();
             let mut ended = Vec::new();
+            let mut doorbell_watch_ended = false;
             for cqe in completions.drain(..) {
                 match cqe.token.kind() {
                     Some(Kind::Poll) => match slots.get(cqe.token) {
@@ -377,12 +408,17 @@ impl Lane {
                     }
                     // Its only purpose was to end the wait.
                     Some(Kind::Doorbell) => {}
+                    Some(Kind::DoorbellWatch) => doorbell_watch_ended |= !cqe.more,
                     // The target is gone or busy with being closed: it needs no wake-up.
                     Some(Kind::DoorbellSent) => {}
                     None => self.stale += 1,
                 }
             }
             drop(slots);
+            if doorbell_watch_ended {
+                self.watches_doorbell = false;
+                self.watch_doorbell();
+            }
             for (io, token) in ended {
                 if self.release(&io, token) {
                     poll_ended(&io, &mut aftermath.wakers);
@@ -400,7 +436,12 @@ impl Lane {
         const LIMIT: Duration = Duration::from_secs(5);
 
         let mut aftermath = Aftermath::default();
+        // Nobody rings any more; this was the last mail that needed the ring.
+        self.remote.doorbell.remove();
         self.take_mail(&mut aftermath);
+        if self.watches_doorbell {
+            self.ring.push(Sqe::cancel(DOORBELL_WATCH));
+        }
         let armed = self.remote.slots.lock().armed();
         // Resources that another ring has taken over meanwhile.
         let mut others = Vec::new();
@@ -418,7 +459,7 @@ impl Lane {
             self.reap(&mut aftermath);
         }
         let deadline = Instant::now() + LIMIT;
-        while self.remote.slots.lock().in_flight() > 0 {
+        while self.in_flight() > 0 {
             if Instant::now() >= deadline {
                 // Never seen; if it happens the ring is closed instead of being used again.
                 self.ring.mark_unclean();
@@ -426,6 +467,13 @@ impl Lane {
             }
             self.enter(Wait::For(Duration::from_millis(1)));
             self.reap(&mut aftermath);
+        }
+        for message in self.remote.detach() {
+            match message {
+                Message::Unwatch(_, due) => aftermath.due.push(due),
+                // Whoever waits for it arms a new poll anyway.
+                Message::Watch(io) | Message::GiveUp(io) => others.push(io),
+            }
         }
         let released = std::mem::take(&mut aftermath.released);
         aftermath.released = others;
@@ -447,6 +495,16 @@ impl Lane {
             }
         })
     }
+
+    /// How many polls have no terminal completion yet.
+    fn in_flight(&self) -> usize {
+        self.remote.slots.lock().in_flight() + usize::from(self.watches_doorbell)
+    }
+
+    /// Can the drained ring be used again?
+    pub(super) fn is_clean(&self) -> bool {
+        self.in_flight() == 0
+    }
 }
 
 /// A poll reported an event.
@@ -467,3 +525,6 @@ pub(super) fn poll_ended(io: &ScheduledIo, wakers: &mut Vec<Waker>) {
     io.set_readiness(ready);
     io.take_wakers(Ready::ALL, wakers);
 }
+
+#[cfg(test)]
+mod tests;

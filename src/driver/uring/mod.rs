@@ -22,18 +22,20 @@ pub(crate) use remote::Remote;
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::driver::scheduled_io::{ScheduledIo, Watch};
 use crate::loom::sync::Mutex;
+use crate::sys;
 use crate::sys::timer_slack;
-use crate::sys::uring::{Ring, Wait, explain_setup_error};
+use crate::sys::uring::{Ring, Wait};
 
 use lane::Lane;
-use remote::Message;
+use remote::{Due, Message};
 
 /// So many waits in a row from another shard than the one that watches a resource mean that its
 /// task has settled there: more than a task that was stolen once and comes back.
@@ -71,13 +73,13 @@ pub(crate) struct Driver {
 }
 
 impl Shards {
-    /// `n` shards with a ring each, bound to no thread yet. With `reuse`, a ring of this thread.
+    /// `n` shards with a ring each, bound to no thread yet; or one with a ring of this thread.
     pub(crate) fn new(runtime: u64, n: usize, reuse: bool) -> io::Result<(Shards, Vec<Driver>)> {
         let mut drivers = Vec::with_capacity(n);
-        for shard in 0..n {
+        let rings = if reuse { Ring::for_this_thread().map(|ring| vec![ring]) } else { Ring::unbound(n) };
+        for (shard, ring) in rings?.into_iter().enumerate() {
             let remote = Arc::new(Remote::new(runtime, shard)?);
-            let ring = if reuse { Ring::for_this_thread() } else { Ring::new() };
-            let lane = Lane::new(ring.map_err(explain_setup_error)?, remote.clone());
+            let lane = Lane::new(ring, remote.clone());
             drivers.push(Driver::new(remote, Some(lane)));
         }
         let remotes = drivers.iter().map(|d| Mutex::new(d.remote.clone())).collect();
@@ -119,7 +121,7 @@ impl Shards {
     pub(crate) fn replace(&self, shard: usize) -> io::Result<Driver> {
         let remote = Arc::new(Remote::new(self.runtime, shard)?);
         // First what may fail: without a ring nothing is taken over.
-        let ring = Ring::for_this_thread().map_err(explain_setup_error)?;
+        let ring = Ring::for_this_thread()?;
         let old = std::mem::replace(&mut *self.remotes[shard].lock(), remote.clone());
         let mut driver = Driver::new(remote.clone(), Some(Lane::new(ring, remote)));
         driver.take_over(&old);
@@ -184,19 +186,53 @@ impl Shards {
                 return;
             }
         }
-        if let Err(Message::Unwatch(_, fd)) = remote.send(Message::Unwatch(token, fd)) {
-            // A drained ring has no polls left; that of a blocked thread has.
-            if remote.slots.lock().in_flight() > 0 {
-                hang_up(fd.as_ref());
+        // A stream's peer may learn of its end a moment later. But an address is free, and a
+        // descriptor handed out is the caller's alone, when the call returns.
+        let (told, done) = match &fd {
+            Some(fd) if !sys::io::holds_address(fd.as_raw_fd()) => (None, None),
+            _ => Some(mpsc::channel()).unzip(),
+        };
+        let patience = if remote.is_parked() { PATIENCE_WITH_SLEEPER } else { PATIENCE };
+        match remote.send(Message::Unwatch(token, Due { fd, told })) {
+            Err(Message::Unwatch(_, due)) => {
+                // A drained ring has no polls left; that of a blocked thread has.
+                if remote.slots.lock().in_flight() > 0 {
+                    hang_up(due.fd.as_ref());
+                }
+            }
+            Err(Message::Watch(_) | Message::GiveUp(_)) => unreachable!("not what was sent"),
+            Ok(()) => {
+                if let Some(done) = done {
+                    wait_for_owner(&done, patience);
+                }
             }
         }
+    }
+}
+
+/// How long a drop waits for the owner of a poll that is in the middle of a task: it may be stuck
+/// there, or just not have a processor.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long it waits for one that sleeps: that can only be short of a processor.
+const PATIENCE_WITH_SLEEPER: Duration = Duration::from_secs(1);
+
+/// Waits until the owner of a poll let go of it, and serves this thread's own mail meanwhile:
+/// two owners may wait for each other. One that is stuck in a task is not waited for.
+fn wait_for_owner(done: &mpsc::Receiver<()>, patience: Duration) {
+    const STEP: Duration = Duration::from_micros(100);
+
+    let deadline = Instant::now() + patience;
+    // The owner sends nothing, it hangs up.
+    while done.recv_timeout(STEP) == Err(RecvTimeoutError::Timeout) && Instant::now() < deadline {
+        lane::serve_mail();
     }
 }
 
 /// Ends a socket's connection (or listening) although its file is still referenced.
 fn hang_up(fd: Option<&OwnedFd>) {
     if let Some(fd) = fd {
-        crate::sys::io::shutdown(fd.as_raw_fd());
+        sys::io::shutdown(fd.as_raw_fd());
     }
 }
 
@@ -224,7 +260,7 @@ impl Driver {
             Some(lane) => lane.bind(),
             None => Ring::for_this_thread().map(|ring| Lane::new(ring, self.remote.clone())),
         };
-        let mut lane = lane.map_err(explain_setup_error)?;
+        let mut lane = lane?;
         lane.open();
         for io in self.unwatched.drain(..) {
             io.with_watch(|watch| {
@@ -261,7 +297,7 @@ impl Driver {
     /// Ends everything in flight; gives the lane back if it can be used again.
     fn drain(&mut self, mut lane: Box<Lane>) -> Option<Box<Lane>> {
         self.unwatched.append(&mut lane.drain());
-        lane.close().then_some(lane)
+        lane.is_clean().then_some(lane)
     }
 
     /// Serves what is there; waits for more as told.
@@ -282,22 +318,22 @@ impl Driver {
     /// See the module docs; step 1 is the caller's.
     pub(crate) fn shutdown(&mut self) {
         let messages = self.remote.close_mailbox();
-        let mut fds = Vec::new();
+        let mut due = Vec::new();
         for message in messages {
             match message {
                 Message::Watch(io) => end_wait(&io),
                 // The drain below gives everything up.
                 Message::GiveUp(_) => {}
-                Message::Unwatch(token, fd) => {
+                Message::Unwatch(token, now_due) => {
                     lane::with(|lane| lane.cancel_now(token));
-                    fds.extend(fd);
+                    due.push(now_due);
                 }
             }
         }
         if let Some(lane) = self.take_lane() {
             drop(self.drain(lane));
         }
-        drop(fds);
+        drop(due);
         self.lane = None;
         for io in self.unwatched.drain(..) {
             end_wait(&io);
@@ -318,7 +354,7 @@ impl Driver {
                 }
                 // Its resource is among those taken over below.
                 Message::GiveUp(_) => {}
-                Message::Unwatch(_, fd) => hang_up(fd.as_ref()),
+                Message::Unwatch(_, due) => hang_up(due.fd.as_ref()),
             }
         }
         let watched: Vec<_> = old.slots.lock().resources().cloned().collect();

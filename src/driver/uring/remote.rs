@@ -9,10 +9,12 @@
 //!   and then it does not wait. So either the notifier sees `PARKED`, or the owner sees
 //!   `NOTIFIED`.
 //! - A closed mailbox takes nothing: the ring has no polls any more, and the sender acts itself.
+//!   While the ring is *detached* that goes for what concerns its polls only; a request to watch
+//!   something waits for the next owner.
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use crate::driver::scheduled_io::ScheduledIo;
 use crate::loom::sync::Mutex;
@@ -36,8 +38,17 @@ pub(crate) enum Message {
     Watch(Arc<ScheduledIo>),
     /// Stop watching this resource: its task lives on another shard by now.
     GiveUp(Arc<ScheduledIo>),
-    /// Stop watching; then close the descriptor, if one is given.
-    Unwatch(Token, Option<OwnedFd>),
+    /// Stop watching; then do what is due.
+    Unwatch(Token, Due),
+}
+
+/// What is due once a poll is gone, done by dropping it: the descriptor is closed, if one is
+/// given, and then who waits for that is told.
+#[derive(Debug)]
+pub(crate) struct Due {
+    pub(crate) fd: Option<OwnedFd>,
+    #[allow(dead_code, reason = "dropping it is the message")]
+    pub(crate) told: Option<mpsc::Sender<()>>,
 }
 
 #[derive(Debug)]
@@ -57,6 +68,7 @@ pub(crate) struct Remote {
 #[derive(Debug, Default)]
 struct Mailbox {
     messages: Vec<Message>,
+    attached: bool,
     closed: bool,
 }
 
@@ -78,7 +90,7 @@ impl Remote {
     pub(crate) fn send(&self, message: Message) -> Result<(), Message> {
         {
             let mut mailbox = self.mailbox.lock();
-            if mailbox.closed {
+            if mailbox.closed || !mailbox.attached && !matches!(message, Message::Watch(_)) {
                 return Err(message);
             }
             mailbox.messages.push(message);
@@ -99,6 +111,21 @@ impl Remote {
             self.has_mail.store(false, Release);
             into.append(&mut mailbox.messages);
         }
+    }
+
+    /// A ring is there.
+    pub(super) fn attach(&self) {
+        self.mailbox.lock().attached = true;
+    }
+
+    /// The ring is drained and leaves; returns the messages about its polls.
+    pub(super) fn detach(&self) -> Vec<Message> {
+        let mut mailbox = self.mailbox.lock();
+        mailbox.attached = false;
+        let messages = std::mem::take(&mut mailbox.messages).into_iter();
+        let (kept, rest) = messages.partition(|message| matches!(message, Message::Watch(_)));
+        mailbox.messages = kept;
+        rest
     }
 
     /// Takes no more messages; returns those not yet received.
@@ -125,14 +152,20 @@ impl Remote {
     pub(super) fn start_parking(&self) -> bool {
         let parked = self.state.compare_exchange(RUNNING, PARKED, SeqCst, SeqCst).is_ok();
         if !parked {
-            self.state.store(RUNNING, SeqCst);
+            self.look_around();
         }
         parked
     }
 
     /// The owner is back.
     pub(super) fn stop_parking(&self) {
-        self.state.store(RUNNING, SeqCst);
+        self.look_around();
+    }
+
+    /// Takes the notifications so far. A swap, since the owner must see what they are about: a
+    /// store would not be ordered after the notifiers' pushes.
+    fn look_around(&self) {
+        self.state.swap(RUNNING, SeqCst);
     }
 
     pub(crate) fn is_parked(&self) -> bool {

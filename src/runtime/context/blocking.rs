@@ -8,7 +8,6 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
 /// Shows that the caller may block this thread.
 #[must_use]
@@ -70,27 +69,6 @@ impl BlockingRegionGuard {
                 return output;
             }
             park.park();
-        }
-    }
-
-    /// Blocks the thread until `future` is done or `timeout` has passed (`Err`).
-    pub(crate) fn block_on_timeout<F: Future>(&mut self, future: F, timeout: Duration) -> Result<F::Output, ()> {
-        let park = CachedParkThread::new();
-        let waker = park.waker();
-        let mut cx = Context::from_waker(&waker);
-        let mut future = pin!(future);
-        let deadline = Instant::now().checked_add(timeout);
-        loop {
-            if let Poll::Ready(output) = budget(|| future.as_mut().poll(&mut cx)) {
-                return Ok(output);
-            }
-            match deadline {
-                None => park.park(),
-                Some(deadline) => match deadline.checked_duration_since(Instant::now()) {
-                    Some(left) if !left.is_zero() => park.park_timeout(left),
-                    _ => return Err(()),
-                },
-            }
         }
     }
 }

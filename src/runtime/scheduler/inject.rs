@@ -37,10 +37,6 @@ impl<S: 'static> Inject<S> {
         self.len.load(Acquire)
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        self.queue.lock().is_closed
-    }
-
     /// Refuses further tasks; tells whether this call closed it.
     pub(crate) fn close(&self) -> bool {
         !std::mem::replace(&mut self.queue.lock().is_closed, true)

@@ -250,9 +250,10 @@ unsafe fn poll<F: Future, S>(ptr: NonNull<Header>, cx: &mut Context<'_>) -> Poll
 ///
 /// The caller has exclusive access to the stage.
 unsafe fn poll_stage<F: Future, S>(cell: &Cell<F, S>, cx: &mut Context<'_>) -> Poll<F::Output> {
-    // SAFETY: exclusive access by contract. The future is pinned: the cell lives on the heap,
-    // and the future is dropped in place.
+    // SAFETY: exclusive access by contract.
     cell.stage.with_mut(|stage| match unsafe { &mut *stage } {
+        // SAFETY: the future is pinned: its cell stays where it is on the heap, and the future
+        // is dropped in place.
         Stage::Future(future) => unsafe { Pin::new_unchecked(future) }.poll(cx),
         _ => unreachable!("polled a task without a future"),
     })

@@ -53,7 +53,7 @@ const REF_ONE: usize = 1 << 6;
 
 /// A new task: referred to by the list of owned tasks, by its first `Notified` and by its
 /// `JoinHandle`.
-const INITIAL: usize = 3 * REF_ONE | JOIN_INTEREST | NOTIFIED;
+const INITIAL: usize = (3 * REF_ONE) | JOIN_INTEREST | NOTIFIED;
 
 /// The atomic word.
 pub(super) struct State(AtomicUsize);

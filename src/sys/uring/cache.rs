@@ -2,7 +2,8 @@
 //!
 //! Two reasons: closing a ring makes a later blocking system call of its thread return
 //! `EINTR` (measured in 19 of 20 rounds; never when the thread exits first), and a thread
-//! that makes one runtime after the other should not set up a ring for each.
+//! that makes one runtime after the other should not set up a ring for each. So a thread keeps
+//! as many rings as it ever used at once, and closes them when it exits.
 
 use std::sync::{Arc, Weak};
 use std::thread::{self, ThreadId};
@@ -10,9 +11,6 @@ use std::thread::{self, ThreadId};
 use crate::loom::sync::Mutex;
 
 use io_uring::IoUring;
-
-/// Idle rings a thread keeps; one more is closed.
-const MAX_IDLE: usize = 4;
 
 #[derive(Default)]
 struct Idle(Mutex<Vec<IoUring>>);
@@ -40,10 +38,7 @@ impl Home {
     /// Keeps `io` for the thread's next runtime; closes it if the thread is gone.
     pub(crate) fn give_back(self, io: IoUring) {
         if let Some(idle) = self.idle.upgrade() {
-            let mut rings = idle.0.lock();
-            if rings.len() < MAX_IDLE {
-                rings.push(io);
-            }
+            idle.0.lock().push(io);
         }
     }
 }

@@ -19,6 +19,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 
 use crate::loom::sync::Mutex;
+use crate::sys::fault;
 
 use super::token::{Kind, Token};
 
@@ -37,21 +38,24 @@ pub(crate) struct Doorbell {
 impl Doorbell {
     /// A door without a ring behind it.
     pub(crate) fn new() -> io::Result<Doorbell> {
-        let event = if can_send_without_ring() { None } else { Some(eventfd()?) };
+        let event = if can_send_without_ring() && !fault::is_before_6_13() { None } else { Some(eventfd()?) };
         Ok(Doorbell { ring: Mutex::new(None), event })
     }
 
-    /// Puts the ring `fd` behind the door; returns the descriptor it must watch, if any.
-    pub(crate) fn install(&self, fd: RawFd) -> Option<RawFd> {
+    /// Puts the ring `fd` behind the door.
+    pub(crate) fn install(&self, fd: RawFd) {
         *self.ring.lock() = Some(fd);
-        self.event.as_ref().map(AsRawFd::as_raw_fd)
     }
 
-    /// Takes the ring away. Once this returned nobody sends to it any more. Tells whether it
-    /// still watches a descriptor.
-    pub(crate) fn remove(&self) -> bool {
+    /// The descriptor that the ring must watch, if any, while it is behind the door.
+    pub(crate) fn watched(&self) -> Option<RawFd> {
+        let event = self.event.as_ref()?;
+        self.ring.lock().map(|_| event.as_raw_fd())
+    }
+
+    /// Takes the ring away. Once this returned nobody sends to it any more.
+    pub(crate) fn remove(&self) {
         *self.ring.lock() = None;
-        self.event.is_some()
     }
 
     /// Sends through `send`, with the ring's descriptor; nothing is behind the door any more if
@@ -132,4 +136,39 @@ fn write_eventfd(event: &OwnedFd) -> io::Result<()> {
     let written = unsafe { libc::write(event.as_raw_fd(), (&raw const one).cast(), 8) };
     // The counter is never read, only watched; at its limit (2^64 - 2) a write would block.
     if written < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::uring::{Ring, Wait};
+
+    /// How many completions the ring has, after a moment.
+    fn completions(ring: &mut Ring) -> usize {
+        let mut completions = Vec::new();
+        for _ in 0..3 {
+            let _ = ring.enter(Wait::For(std::time::Duration::from_millis(1)));
+            ring.reap(&mut completions);
+        }
+        assert!(completions.iter().all(|cqe| cqe.token.kind() == Some(Kind::Doorbell)));
+        completions.len()
+    }
+
+    #[test]
+    fn h24_a_ring_taken_away_is_never_rung() {
+        let mut ring = Ring::for_this_thread().unwrap();
+        let door = Doorbell::new().unwrap();
+        door.ring();
+        assert_eq!(completions(&mut ring), 0);
+        door.install(ring.as_raw_fd());
+        if door.watched().is_none() {
+            door.ring();
+            assert_eq!(completions(&mut ring), 1);
+        }
+        door.remove();
+        // Whoever has the descriptor now, it is not ours to ring.
+        door.ring();
+        assert_eq!(door.ring_with(|_| ()), None);
+        assert_eq!(completions(&mut ring), 0);
+    }
 }

@@ -6,7 +6,7 @@ mod ring;
 mod token;
 
 pub(crate) use doorbell::Doorbell;
-pub(crate) use ring::{EnterError, Ring, Wait, explain_setup_error};
+pub(crate) use ring::{EnterError, Ring, Wait};
 pub(crate) use token::{Kind, Token};
 
 use std::os::fd::RawFd;
@@ -48,6 +48,14 @@ impl Sqe {
     /// failure posts one here.
     pub(crate) fn message(target: RawFd, token: Token) -> Sqe {
         let entry = opcode::MsgRingData::new(types::Fd(target), 0, token.into_raw(), None).build();
+        let own = Token::new(Kind::DoorbellSent, 0, 0);
+        Sqe(entry.user_data(own.into_raw()).flags(Flags::SKIP_SUCCESS))
+    }
+
+    /// Posts any completion (without `F_MORE`) to the ring `target`.
+    #[cfg(test)]
+    pub(crate) fn forge(target: RawFd, cqe: Cqe) -> Sqe {
+        let entry = opcode::MsgRingData::new(types::Fd(target), cqe.result, cqe.token.into_raw(), None).build();
         let own = Token::new(Kind::DoorbellSent, 0, 0);
         Sqe(entry.user_data(own.into_raw()).flags(Flags::SKIP_SUCCESS))
     }

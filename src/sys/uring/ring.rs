@@ -5,8 +5,8 @@
 //! - `SINGLE_ISSUER` + `DEFER_TASKRUN` (6.1): completions are finished only inside this thread's
 //!   own `enter`. Plain and `COOP_TASKRUN` rings were measured to make the thread's blocking
 //!   system calls return `EINTR` whenever a watched file becomes ready; these do not.
-//! - `R_DISABLED` (5.10): set up by the thread that builds the runtime, which can report an
-//!   error, and bound to the worker that enables it.
+//! - `R_DISABLED` (5.10): set up before the worker exists, while an error can still be
+//!   reported, and bound to the worker that enables it.
 //! - `SUBMIT_ALL` (5.18): one bad entry does not stop the rest of a batch.
 //! - `CQSIZE`: completions outnumber submissions, since watches are multishot.
 //! - `TASKRUN_FLAG` (5.19): the ring says when an `enter` would find something, so a busy worker
@@ -23,6 +23,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, RawFd};
+use std::thread;
 use std::time::Duration;
 
 use io_uring::{EnterFlags, IoUring, types};
@@ -30,6 +31,7 @@ use io_uring::{EnterFlags, IoUring, types};
 use super::cache::{self, Home};
 use super::token::Token;
 use super::{Cqe, Sqe};
+use crate::sys::fault::{self, Call};
 
 /// How long an `enter` may wait for a completion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,12 +95,28 @@ const SQ_ENTRIES: u32 = 256;
 const CQ_ENTRIES: u32 = 1024;
 
 impl Ring {
-    /// A ring for a thread that is yet to start.
-    pub(crate) fn new() -> io::Result<Ring> {
-        let io = match setup(true) {
-            Err(e) if e.raw_os_error() == Some(libc::EINVAL) => setup(false)?,
-            other => other?,
+    /// `n` rings for threads that are yet to start.
+    ///
+    /// A ring's end interrupts whoever set it up, too (see [`cache`]). So that is done by a
+    /// thread that exits at once, not by the one that builds the runtime.
+    pub(crate) fn unbound(n: usize) -> io::Result<Vec<Ring>> {
+        let script = fault::current();
+        let set_up = move || {
+            fault::inherit(script);
+            (0..n).map(|_| Ring::new()).collect()
         };
+        match thread::Builder::new().name("spargio-set-up".to_owned()).spawn(set_up)?.join() {
+            Ok(rings) => rings,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+
+    fn new() -> io::Result<Ring> {
+        let io = match setup(true) {
+            Err(e) if e.raw_os_error() == Some(libc::EINVAL) => setup(false),
+            other => other,
+        };
+        let io = io.map_err(explain_setup_error)?;
         Ok(Ring { io: ManuallyDrop::new(io), home: None, backlog: VecDeque::new(), clean: true })
     }
 
@@ -158,7 +176,7 @@ impl Ring {
             if self.try_push(&sqe) {
                 continue;
             }
-            let submitted = self.io.submit();
+            let submitted = fault::check(Call::Enter).and_then(|()| self.io.submit());
             if self.try_push(&sqe) {
                 continue;
             }
@@ -169,13 +187,18 @@ impl Ring {
         }
     }
 
+    /// Is there anything the kernel has not taken yet?
+    pub(crate) fn has_unsubmitted(&mut self) -> bool {
+        !self.backlog.is_empty() || !self.io.submission().is_empty()
+    }
+
     /// Would an `enter` that does not wait have anything to do?
     pub(crate) fn has_work(&mut self) -> bool {
-        if !self.backlog.is_empty() {
+        if self.has_unsubmitted() {
             return true;
         }
         let sq = self.io.submission();
-        if !sq.is_empty() || sq.taskrun() || sq.cq_overflow() {
+        if sq.taskrun() || sq.cq_overflow() {
             return true;
         }
         drop(sq);
@@ -183,12 +206,15 @@ impl Ring {
     }
 
     /// Submits what was pushed, runs the ring's deferred work and waits for a completion.
+    ///
+    /// Of a batch the kernel may take a part only; it looks at no deferred work then.
     pub(crate) fn enter(&mut self, wait: Wait) -> Result<(), EnterError> {
         if !self.backlog.is_empty() {
             self.refill();
         }
+        fault::check(Call::Enter).map_err(EnterError::from_os)?;
         let has_completions = !self.io.completion().is_empty();
-        let pending = self.io.submission().len() as u32;
+        let pending = fault::submit(self.io.submission().len() as u32);
         let submitter = self.io.submitter();
         let result = match wait {
             // A wait with completions at hand would sleep for one more.
@@ -218,18 +244,21 @@ impl Ring {
 
 impl Drop for Ring {
     fn drop(&mut self) {
+        let is_clean = self.clean && !self.has_unsubmitted();
         // SAFETY: taken once, here.
         let io = unsafe { ManuallyDrop::take(&mut self.io) };
         match self.home.take() {
             // A closed ring makes a later blocking call of its thread return `EINTR`, so a clean
             // one goes back to its thread, which closes it when it exits.
-            Some(home) if self.clean && self.backlog.is_empty() => home.give_back(io),
+            Some(home) if is_clean => home.give_back(io),
             _ => drop(io),
         }
     }
 }
 
 fn setup(no_sqarray: bool) -> io::Result<IoUring> {
+    fault::check(Call::Setup)?;
+    let (sq_entries, cq_entries) = fault::ring_size(SQ_ENTRIES, CQ_ENTRIES);
     let mut builder = IoUring::builder();
     builder
         .setup_single_issuer()
@@ -237,15 +266,15 @@ fn setup(no_sqarray: bool) -> io::Result<IoUring> {
         .setup_taskrun_flag()
         .setup_submit_all()
         .setup_r_disabled()
-        .setup_cqsize(CQ_ENTRIES);
+        .setup_cqsize(cq_entries);
     if no_sqarray {
         builder.setup_no_sqarray();
     }
-    builder.build(SQ_ENTRIES)
+    builder.build(sq_entries)
 }
 
 /// The same error with a sentence on what to do about it.
-pub(crate) fn explain_setup_error(error: io::Error) -> io::Error {
+fn explain_setup_error(error: io::Error) -> io::Error {
     let advice = match error.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => {
             "io_uring is forbidden here: a container's seccomp profile, or the sysctl kernel.io_uring_disabled"

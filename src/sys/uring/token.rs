@@ -22,6 +22,8 @@ pub(crate) enum Kind {
     Doorbell = 3,
     /// A doorbell this ring rang elsewhere (only seen if that failed).
     DoorbellSent = 4,
+    /// The watch of the doorbell's eventfd, where there is one.
+    DoorbellWatch = 5,
 }
 
 /// The identity of an operation in flight.
@@ -29,9 +31,9 @@ pub(crate) enum Kind {
 pub(crate) struct Token(u64);
 
 impl Token {
-    pub(crate) fn new(kind: Kind, generation: u32, index: u32) -> Token {
-        let generation = u64::from(generation & Token::GENERATION_MASK);
-        Token((kind as u64) << 56 | generation << 32 | u64::from(index))
+    pub(crate) const fn new(kind: Kind, generation: u32, index: u32) -> Token {
+        let generation = (generation & Token::GENERATION_MASK) as u64;
+        Token((kind as u64) << 56 | generation << 32 | index as u64)
     }
 
     /// The bits of a generation that a token carries.
@@ -52,6 +54,7 @@ impl Token {
             2 => Some(Kind::Cancel),
             3 => Some(Kind::Doorbell),
             4 => Some(Kind::DoorbellSent),
+            5 => Some(Kind::DoorbellWatch),
             _ => None,
         }
     }
@@ -71,7 +74,7 @@ mod tests {
 
     #[test]
     fn parts_survive_packing() {
-        for kind in [Kind::Poll, Kind::Cancel, Kind::Doorbell, Kind::DoorbellSent] {
+        for kind in [Kind::Poll, Kind::Cancel, Kind::Doorbell, Kind::DoorbellSent, Kind::DoorbellWatch] {
             for (generation, index) in [(0, 0), (1, u32::MAX), (Token::GENERATION_MASK, 7)] {
                 let token = Token::from_raw(Token::new(kind, generation, index).into_raw());
                 assert_eq!(token.kind(), Some(kind));

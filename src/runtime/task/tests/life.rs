@@ -390,5 +390,6 @@ fn awaiting_spends_the_budget() {
             Poll::Ready(())
         })
         .await;
+        sched.shutdown();
     });
 }

@@ -45,8 +45,10 @@ fn wake_vs_run() {
                     false => Poll::Pending,
                 }
             }));
-            // Pending for the first time; from now on the waker exists.
+            // Pending for the first time; from now on the waker exists. Queue it once more, so
+            // that the other thread meets it in the queue, running or idle.
             sched.run_one();
+            slot.lock().as_ref().unwrap().wake_by_ref();
 
             let waking = thread::spawn(move || {
                 flag.store(true, std::sync::atomic::Ordering::Relaxed);
@@ -176,6 +178,9 @@ fn join_waker_change_vs_complete() {
         if pending {
             assert_eq!(rings.0.load(SeqCst), 1);
             assert!(result_of(&mut join).is_ok());
+        } else {
+            // It came too late, and was not kept.
+            assert_eq!(std::sync::Arc::strong_count(&rings), 1);
         }
         drop(join);
         finish(sched, &counts);

@@ -316,15 +316,17 @@ fn never_ready() {
 enum Inner {
     Nothing,
     Wake,
+    WakeByValue,
     Abort,
     Shutdown,
     DropJoin,
     PollJoin,
 }
 
-const INNER: [Inner; 6] = [
+const INNER: [Inner; 7] = [
     Inner::Nothing,
     Inner::Wake,
+    Inner::WakeByValue,
     Inner::Abort,
     Inner::Shutdown,
     Inner::DropJoin,
@@ -351,7 +353,7 @@ fn while_running_one(inner: [Inner; 2], ready: bool) {
     });
     let slot = std::sync::Arc::new(std::sync::Mutex::new(None::<JoinHandle<Output>>));
     let (waker, bell) = bell();
-    let wakes_itself = inner.contains(&Inner::Wake);
+    let wakes_itself = inner.contains(&Inner::Wake) || inner.contains(&Inner::WakeByValue);
 
     let (sched2, slot2) = (sched.clone(), slot.clone());
     let mut first = true;
@@ -362,6 +364,10 @@ fn while_running_one(inner: [Inner; 2], ready: bool) {
                 match what {
                     Inner::Nothing => {}
                     Inner::Wake => cx.waker().wake_by_ref(),
+                    Inner::WakeByValue => {
+                        let waker = cx.waker().clone();
+                        waker.wake();
+                    }
                     Inner::Abort => {
                         if let Some(join) = &*join {
                             join.abort();

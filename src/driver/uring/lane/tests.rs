@@ -1,0 +1,128 @@
+//! A lane and completions it did not expect.
+
+use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+
+use super::*;
+use crate::driver::Interest;
+use crate::driver::uring::remote::Message;
+use crate::sys::fault;
+
+fn lane() -> Box<Lane> {
+    Lane::new(Ring::for_this_thread().unwrap(), Arc::new(Remote::new(1, 0).unwrap()))
+}
+
+/// Has the lane receive `cqe`, as if the kernel had sent it.
+fn receive(lane: &mut Lane, cqe: Cqe) -> Aftermath {
+    let ring = lane.ring.as_raw_fd();
+    lane.ring.push(Sqe::forge(ring, cqe));
+    let mut aftermath = Aftermath::default();
+    // Once to send it, once for what it leads to.
+    lane.turn(Wait::No, &mut aftermath);
+    lane.turn(Wait::No, &mut aftermath);
+    aftermath
+}
+
+fn cqe(token: Token, result: i32) -> Cqe {
+    Cqe { token, result, more: false }
+}
+
+/// A pair of sockets whose first one is watched.
+fn armed_pair(lane: &mut Lane) -> (UnixStream, UnixStream, Arc<ScheduledIo>, Token) {
+    let (reader, writer) = UnixStream::pair().unwrap();
+    let io = Arc::new(ScheduledIo::new(reader.as_raw_fd(), Interest::READABLE));
+    let token = io.with_watch(|watch| {
+        watch.current = lane.arm(&io);
+        match &watch.current {
+            Watch::Armed { token, .. } => *token,
+            other => panic!("{other:?}"),
+        }
+    });
+    lane.flush();
+    (reader, writer, io, token)
+}
+
+#[test]
+fn h32_unknown_completions_are_counted_and_ignored() {
+    let mut lane = lane();
+    let (_reader, mut writer, io, token) = armed_pair(&mut lane);
+    let stale = Token::new(Kind::Poll, token.generation() + 1, token.index());
+    let absent = Token::new(Kind::Poll, 0, 1_000_000);
+    let strange = [Token::from_raw(0), Token::from_raw(u64::MAX), Token::from_raw(1 << 63), stale, absent];
+    for (n, token) in strange.into_iter().enumerate() {
+        for result in [0, 1, -libc::ECANCELED] {
+            let aftermath = receive(&mut lane, cqe(token, result));
+            assert!(aftermath.wakers.is_empty() && aftermath.released.is_empty());
+        }
+        assert_eq!(lane.stale, 3 * (n as u64 + 1));
+    }
+    // Nor does a cancel's completion do anything to a poll that nobody cancels.
+    let cancel = Token::new(Kind::Cancel, token.generation(), token.index());
+    for result in [-libc::EALREADY, -libc::ENOENT] {
+        receive(&mut lane, cqe(cancel, result));
+    }
+    assert_eq!(lane.in_flight(), 1);
+    assert!(io.ready_event(Interest::READABLE).ready.is_empty());
+
+    // The poll itself is as good as ever.
+    writer.write_all(b"x").unwrap();
+    lane.turn(Wait::For(Duration::from_secs(5)), &mut Aftermath::default());
+    assert!(io.ready_event(Interest::READABLE).ready.is_readable());
+    drop(lane.drain());
+    assert_eq!(lane.in_flight(), 0);
+}
+
+#[test]
+fn h02_a_cancel_that_came_too_early_is_sent_again() {
+    let mut lane = lane();
+    let (_reader, _writer, _io, token) = armed_pair(&mut lane);
+    // Its cancel is on the way ...
+    assert!(lane.remote.slots.lock().close(token).is_some());
+    // ... and found an event just being delivered: the poll stays armed.
+    receive(&mut lane, cqe(Token::new(Kind::Cancel, token.generation(), token.index()), -libc::EALREADY));
+    let start = Instant::now();
+    while lane.in_flight() > 0 {
+        assert!(start.elapsed() < Duration::from_secs(5), "the poll is still armed");
+        lane.turn(Wait::For(Duration::from_millis(1)), &mut Aftermath::default());
+    }
+}
+
+/// Before Linux 6.13 a poll of an eventfd is the doorbell for threads without a ring.
+#[test]
+fn h05_the_doorbells_poll_is_armed_again() {
+    let script = fault::Script::default().before_6_13();
+    let _installed = script.install();
+    let mut lane = lane();
+    for _ in 0..3 {
+        // It ends, as by an overflow.
+        lane.ring.push(Sqe::cancel(DOORBELL_WATCH));
+        lane.flush();
+        lane.turn(Wait::No, &mut Aftermath::default());
+        lane.flush();
+
+        lane.remote.doorbell.ring();
+        let start = Instant::now();
+        lane.turn(Wait::For(Duration::from_secs(5)), &mut Aftermath::default());
+        assert!(start.elapsed() < Duration::from_secs(5), "nobody heard the bell");
+    }
+    drop(lane.drain());
+    assert_eq!(lane.in_flight(), 0);
+}
+
+#[test]
+fn h24_mail_is_found_without_its_doorbell() {
+    let mut lane = lane();
+    // The doorbell is off, as for a ring about to end: nothing reaches the ring itself.
+    lane.remote.doorbell.remove();
+    let (reader, mut writer) = UnixStream::pair().unwrap();
+    let io = Arc::new(ScheduledIo::new(reader.as_raw_fd(), Interest::READABLE));
+    io.with_watch(|watch| watch.current = Watch::Requested);
+    assert!(lane.remote.send(Message::Watch(io.clone())).is_ok());
+    writer.write_all(b"x").unwrap();
+    let mut aftermath = Aftermath::default();
+    lane.turn(Wait::No, &mut aftermath);
+    lane.turn(Wait::No, &mut aftermath);
+    assert!(io.ready_event(Interest::READABLE).ready.is_readable());
+    drop(lane.drain());
+}

@@ -1,0 +1,184 @@
+//! Scripted failures of the kernel, for tests.
+//!
+//! A test installs a [`Script`] on its own thread, and on the threads of a runtime through
+//! `on_thread_start`; the calls of those threads then fail as told. Outside of tests every
+//! question asked here has a constant answer and costs nothing.
+
+pub(crate) use imp::*;
+
+/// A system call that can be made to fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Call {
+    /// `io_uring_setup`.
+    Setup,
+    /// `io_uring_enter`.
+    Enter,
+}
+
+#[cfg(not(test))]
+mod imp {
+    use super::Call;
+    use std::io;
+
+    /// What the threads of a runtime inherit.
+    #[derive(Debug, Clone)]
+    pub(crate) struct Script;
+
+    /// Fails instead of `call`, if the script says so.
+    #[inline(always)]
+    pub(crate) fn check(_: Call) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// How many of `pending` entries an `enter` may submit.
+    #[inline(always)]
+    pub(crate) fn submit(pending: u32) -> u32 {
+        pending
+    }
+
+    /// How large a ring to set up, in submission and completion entries.
+    #[inline(always)]
+    pub(crate) fn ring_size(sq: u32, cq: u32) -> (u32, u32) {
+        (sq, cq)
+    }
+
+    /// Is this a kernel without `IORING_REGISTER_SEND_MSG_RING`?
+    #[inline(always)]
+    pub(crate) fn is_before_6_13() -> bool {
+        false
+    }
+
+    /// The script of this thread.
+    #[inline(always)]
+    pub(crate) fn current() -> Option<Script> {
+        None
+    }
+
+    /// Makes `script` this thread's.
+    #[inline(always)]
+    pub(crate) fn inherit(_: Option<Script>) {}
+}
+
+#[cfg(test)]
+mod imp {
+    use super::Call;
+    use std::cell::RefCell;
+    use std::io;
+    use std::ops::Range;
+    use std::sync::{Arc, Mutex, MutexGuard};
+
+    thread_local! {
+        static CURRENT: RefCell<Option<Script>> = const { RefCell::new(None) };
+    }
+
+    /// What is to go wrong, shared by all threads it is installed on.
+    #[derive(Debug, Clone, Default)]
+    pub(crate) struct Script(Arc<Mutex<Plan>>);
+
+    #[derive(Debug, Default)]
+    struct Plan {
+        failures: Vec<Failure>,
+        short_submits: bool,
+        ring_size: Option<(u32, u32)>,
+        before_6_13: bool,
+    }
+
+    #[derive(Debug)]
+    struct Failure {
+        call: Call,
+        errno: i32,
+        /// Which calls fail, counted from 0.
+        which: Range<usize>,
+        calls: usize,
+    }
+
+    /// Takes the script off the thread again.
+    #[derive(Debug)]
+    pub(crate) struct Installed;
+
+    impl Drop for Installed {
+        fn drop(&mut self) {
+            CURRENT.set(None);
+        }
+    }
+
+    impl Script {
+        fn plan(&self) -> MutexGuard<'_, Plan> {
+            self.0.lock().unwrap_or_else(|e| e.into_inner())
+        }
+
+        /// Has `call` fail with `errno` those times, counted from 0.
+        pub(crate) fn fail(self, call: Call, errno: i32, which: Range<usize>) -> Script {
+            self.plan().failures.push(Failure { call, errno, which, calls: 0 });
+            self
+        }
+
+        /// Has each `enter` submit a single entry.
+        pub(crate) fn short_submits(self) -> Script {
+            self.plan().short_submits = true;
+            self
+        }
+
+        /// Sets up rings of this size.
+        pub(crate) fn ring_size(self, sq: u32, cq: u32) -> Script {
+            self.plan().ring_size = Some((sq, cq));
+            self
+        }
+
+        /// Hides `IORING_REGISTER_SEND_MSG_RING`.
+        pub(crate) fn before_6_13(self) -> Script {
+            self.plan().before_6_13 = true;
+            self
+        }
+
+        /// Installs the script on this thread.
+        pub(crate) fn install(&self) -> Installed {
+            CURRENT.set(Some(self.clone()));
+            Installed
+        }
+
+        /// How many failures there were.
+        pub(crate) fn failed(&self) -> usize {
+            let failed = |f: &Failure| f.calls.clamp(f.which.start, f.which.end) - f.which.start;
+            self.plan().failures.iter().map(failed).sum()
+        }
+    }
+
+    fn plan<R>(ask: impl FnOnce(&mut Plan) -> R) -> Option<R> {
+        current().map(|script| ask(&mut script.plan()))
+    }
+
+    pub(crate) fn check(call: Call) -> io::Result<()> {
+        let errno = plan(|plan| {
+            let mut errno = None;
+            for failure in plan.failures.iter_mut().filter(|f| f.call == call) {
+                if failure.which.contains(&failure.calls) {
+                    errno = Some(failure.errno);
+                }
+                failure.calls += 1;
+            }
+            errno
+        });
+        errno.flatten().map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno)))
+    }
+
+    pub(crate) fn submit(pending: u32) -> u32 {
+        if plan(|plan| plan.short_submits) == Some(true) { pending.min(1) } else { pending }
+    }
+
+    pub(crate) fn ring_size(sq: u32, cq: u32) -> (u32, u32) {
+        plan(|plan| plan.ring_size).flatten().unwrap_or((sq, cq))
+    }
+
+    pub(crate) fn is_before_6_13() -> bool {
+        plan(|plan| plan.before_6_13) == Some(true)
+    }
+
+    pub(crate) fn current() -> Option<Script> {
+        CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+    }
+
+    pub(crate) fn inherit(script: Option<Script>) {
+        CURRENT.set(script);
+    }
+}

@@ -1,0 +1,176 @@
+//! What the hazard tests count, and how they set their scenes.
+
+// Each test file uses a part of it.
+#![allow(dead_code)]
+
+use std::env;
+use std::fs::{self, File};
+use std::future::{Future, poll_fn};
+use std::io::{self, Read};
+use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
+use std::pin::pin;
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, Runtime};
+
+/// Longer than anything here takes, even on a busy machine.
+pub const LONG: Duration = Duration::from_secs(20);
+
+/// Descriptors and polls are counted for the whole process: one test at a time.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+pub fn current_thread() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+pub fn multi_thread(workers: usize) -> Runtime {
+    Builder::new_multi_thread().worker_threads(workers).enable_all().build().unwrap()
+}
+
+/// Runs a scene as a spawned task, on each flavour.
+pub fn on_each_flavour<F, S>(scene: S)
+where
+    S: Fn() -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    for rt in [current_thread(), multi_thread(1), multi_thread(2)] {
+        rt.block_on(async { tokio::spawn(tokio::time::timeout(LONG, scene())).await.unwrap().expect("the scene hangs") });
+    }
+}
+
+/// How many descriptors this process has open.
+pub fn open_fds() -> usize {
+    // One is the directory itself.
+    fs::read_dir("/proc/self/fd").unwrap().count() - 1
+}
+
+/// How many polls the kernel has armed on the rings of this process.
+pub fn armed_polls() -> usize {
+    let mut polls = 0;
+    for entry in fs::read_dir("/proc/self/fd").unwrap().flatten() {
+        let is_ring = fs::read_link(entry.path()).is_ok_and(|to| to.to_string_lossy().contains("[io_uring]"));
+        if is_ring {
+            let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", entry.file_name().to_string_lossy()));
+            let info = info.unwrap_or_default();
+            polls += info.lines().skip_while(|l| !l.starts_with("PollList")).filter(|l| l.contains("op=6,")).count();
+        }
+    }
+    polls
+}
+
+/// Waits for `condition`, as long as a busy machine may need.
+pub fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < LONG, "{what}: not within {LONG:?}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Lets the runtime turn until the kernel has `n` polls armed.
+pub async fn armed(n: usize) {
+    let start = Instant::now();
+    while armed_polls() != n {
+        assert!(start.elapsed() < LONG, "{} polls are armed instead of {n}", armed_polls());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// A connected pair: ours, and the peer's non-blocking end.
+pub async fn connection() -> (TcpStream, StdStream) {
+    let listener = StdListener::bind("127.0.0.1:0").unwrap();
+    let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (peer, _) = listener.accept().unwrap();
+    peer.set_nonblocking(true).unwrap();
+    (ours, peer)
+}
+
+/// Reads once, which must not succeed: from now on the reader has to be told.
+pub async fn wait_in_read<R: AsyncRead>(reader: R) {
+    let mut reader = pin!(reader);
+    poll_fn(|cx| {
+        let mut bytes = [0];
+        assert!(reader.as_mut().poll_read(cx, &mut ReadBuf::new(&mut bytes)).is_pending(), "nothing was sent");
+        Poll::Ready(())
+    })
+    .await
+}
+
+/// Polls `future` once, which must not be done.
+pub async fn start_waiting<F: Future>(future: F) {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        assert!(future.as_mut().poll(cx).is_pending(), "nothing happened");
+        Poll::Ready(())
+    })
+    .await
+}
+
+/// What the non-blocking `peer` reads right now.
+pub fn read_now(peer: &mut impl Read) -> io::Result<usize> {
+    peer.read(&mut [0; 64])
+}
+
+/// Has the peer been told, by now, that the connection is closed?
+pub fn sees_end(peer: &mut impl Read) -> bool {
+    match read_now(peer) {
+        Ok(0) => true,
+        Ok(_) => false,
+        Err(e) => e.kind() == io::ErrorKind::ConnectionReset,
+    }
+}
+
+/// A port of a loopback address that no other process uses: nobody takes it in between when it
+/// is free for a moment.
+pub fn own_address() -> SocketAddr {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    SocketAddr::from(([127, 77, high, low], 0))
+}
+
+/// Is `addr` free to listen on?
+pub fn rebind(addr: SocketAddr) -> io::Result<StdListener> {
+    StdListener::bind(addr)
+}
+
+/// Runs this very test in a process of its own, where `body` may spoil what all threads share.
+pub fn in_a_child(test: &str, body: impl FnOnce()) {
+    const CHILD: &str = "HAZARD_CHILD";
+    if env::var_os(CHILD).is_some() {
+        return body();
+    }
+    let child = Command::new(env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let output = String::from_utf8_lossy(&child.stdout) + String::from_utf8_lossy(&child.stderr);
+    assert!(child.status.success() && output.contains("1 passed"), "{output}");
+}
+
+/// Leaves the process no descriptor; returns what undoes that.
+pub fn take_all_descriptors() -> Vec<File> {
+    let mut files = Vec::new();
+    loop {
+        match File::open("/dev/null") {
+            Ok(file) => files.push(file),
+            Err(e) => {
+                assert_eq!(e.raw_os_error(), Some(libc::EMFILE));
+                return files;
+            }
+        }
+    }
+}
+
+pub fn limit_descriptors(limit: u64) {
+    let limit = libc::rlimit { rlim_cur: limit, rlim_max: limit };
+    // SAFETY: reads a struct that outlives the call.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
+}

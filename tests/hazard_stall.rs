@@ -1,0 +1,153 @@
+//! One blocked worker must not hold up the others' sockets and timers: hazard H22.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream as StdStream};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+
+const CLIENTS: usize = 8;
+/// How long a worker is kept busy. Tokio's other workers take its driver meanwhile.
+const BUSY: Duration = Duration::from_millis(1000);
+/// What nobody else may notice of that, on a machine that is busy otherwise too.
+const NOTICED: Duration = Duration::from_millis(400);
+
+async fn serve(listener: TcpListener) {
+    loop {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        tokio::spawn(async move {
+            let mut buf = [0; 64];
+            while let Ok(n @ 1..) = stream.read(&mut buf).await {
+                if stream.write_all(&buf[..n]).await.is_err() {
+                    break;
+                }
+            }
+        });
+    }
+}
+
+/// Round trips until told to stop; how many, and how long the longest took.
+fn client(addr: SocketAddr, stop: &AtomicBool) -> (usize, Duration) {
+    let mut stream = StdStream::connect(addr).unwrap();
+    stream.set_nodelay(true).unwrap();
+    let mut count = 0;
+    let mut longest = Duration::ZERO;
+    while !stop.load(Relaxed) {
+        let start = Instant::now();
+        stream.write_all(&[1; 16]).unwrap();
+        stream.read_exact(&mut [0; 16]).unwrap();
+        longest = longest.max(start.elapsed());
+        count += 1;
+        thread::sleep(Duration::from_millis(2));
+    }
+    (count, longest)
+}
+
+/// Echoes and ticks on a runtime of two workers while one of them runs `block` for [`BUSY`],
+/// several times; returns the longest round trip and the longest tick of 5 ms.
+fn longest_while(block: fn()) -> (Duration, Duration) {
+    let rt = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    rt.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener));
+        let stop = Arc::new(AtomicBool::new(false));
+        let tick = tokio::spawn({
+            let stop = stop.clone();
+            async move {
+                let mut longest = Duration::ZERO;
+                while !stop.load(Relaxed) {
+                    let start = Instant::now();
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    longest = longest.max(start.elapsed());
+                }
+                longest
+            }
+        });
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|_| {
+                let stop = stop.clone();
+                thread::spawn(move || client(addr, &stop))
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        for _ in 0..3 {
+            tokio::spawn(async move { block() }).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        stop.store(true, Relaxed);
+        let mut longest = Duration::ZERO;
+        for client in clients {
+            let (count, round_trip) = client.join().unwrap();
+            assert!(count > 10, "only {count} round trips");
+            longest = longest.max(round_trip);
+        }
+        (longest, tick.await.unwrap())
+    })
+}
+
+#[test]
+fn h22_a_busy_worker_holds_nobody_up() {
+    let (round_trip, tick) = longest_while(|| {
+        let start = Instant::now();
+        while start.elapsed() < BUSY {
+            std::hint::spin_loop();
+        }
+    });
+    assert!(round_trip < NOTICED, "a round trip took {round_trip:?}");
+    assert!(tick < NOTICED, "a tick took {tick:?}");
+}
+
+#[test]
+fn h22_a_worker_that_sleeps_holds_nobody_up() {
+    let (round_trip, tick) = longest_while(|| thread::sleep(BUSY));
+    assert!(round_trip < NOTICED, "a round trip took {round_trip:?}");
+    assert!(tick < NOTICED, "a tick took {tick:?}");
+}
+
+#[test]
+fn h22_block_in_place_holds_nobody_up() {
+    let (round_trip, tick) = longest_while(|| tokio::task::block_in_place(|| thread::sleep(BUSY)));
+    assert!(round_trip < NOTICED, "a round trip took {round_trip:?}");
+    assert!(tick < NOTICED, "a tick took {tick:?}");
+}
+
+/// The worker itself is the only one: its sockets go to the thread that takes its place.
+#[test]
+fn h22_block_in_place_of_the_only_worker() {
+    let rt = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (took, blocked) = rt.block_on(async {
+        tokio::spawn(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let addr = listener.local_addr().unwrap();
+            let (mut sleeper, mut ours) = (StdStream::connect(addr).unwrap(), listener.accept().await.unwrap().0);
+            // Armed on this worker's ring, and waited for by a task that is not blocked.
+            let waiter = tokio::spawn(async move {
+                let start = Instant::now();
+                ours.read_u8().await.unwrap();
+                (start.elapsed(), ours)
+            });
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let start = Instant::now();
+            tokio::task::block_in_place(|| {
+                sleeper.write_all(b"x").unwrap();
+                thread::sleep(BUSY);
+            });
+            let blocked = start.elapsed();
+            let (took, ours) = waiter.await.unwrap();
+            // The poll left on the blocked ring does not pin the file for ever.
+            drop(ours);
+            assert_eq!(sleeper.read(&mut [0]).unwrap(), 0);
+            (took, blocked)
+        })
+        .await
+        .unwrap()
+    });
+    assert!(blocked >= BUSY && took < NOTICED, "the other task waited for {took:?}");
+}
