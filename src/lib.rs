@@ -125,9 +125,16 @@
 //!
 //! Linux. The features of `io_uring` in use are looked for at run time.
 
-#![deny(unsafe_code)]
+#![deny(unsafe_code, missing_docs, missing_debug_implementations, unreachable_pub)]
+#![deny(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)]
+// What a smaller selection of features leaves unused inside is not worth a gate of its own.
+#![cfg_attr(not(feature = "full"), allow(dead_code, unreachable_pub, unused_imports))]
+// Neither is what it lacks worth a second wording of a link.
+#![cfg_attr(
+    not(feature = "full"),
+    allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![cfg_attr(not(feature = "macros"), allow(rustdoc::broken_intra_doc_links))]
 #![cfg(target_os = "linux")]
 
 #[macro_use]
@@ -156,7 +163,6 @@ cfg_process! {
 #[cfg_attr(docsrs, doc(cfg(feature = "rt")))]
 pub mod runtime;
 #[cfg(not(feature = "rt"))]
-#[allow(dead_code, unreachable_pub)]
 mod runtime;
 
 cfg_signal! {

@@ -8,7 +8,7 @@
 #[cfg(not(spargio_loom))]
 mod imp {
     pub(crate) mod sync {
-        pub(crate) use std::sync::{Arc, MutexGuard, atomic};
+        pub(crate) use std::sync::{Arc, Condvar, MutexGuard, atomic};
 
         /// `std`'s mutex without poisoning: a panic of user code never happens
         /// under one of the runtime's locks, so a poisoned lock carries no news.
@@ -74,9 +74,10 @@ mod imp {
 }
 
 #[cfg(spargio_loom)]
+#[allow(unused_imports)]
 mod imp {
     pub(crate) mod sync {
-        pub(crate) use loom::sync::{Arc, MutexGuard, atomic};
+        pub(crate) use loom::sync::{Arc, Condvar, MutexGuard, atomic};
 
         #[derive(Debug, Default)]
         pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);

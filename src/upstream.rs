@@ -20,7 +20,7 @@
 /// `io`: the traits every I/O type of the ecosystem implements, and what can be
 /// built on them alone.
 #[allow(unused_imports)]
-pub mod io {
+pub(crate) mod io {
     pub use ::upstream::io::{AsyncBufRead, AsyncRead, AsyncSeek, AsyncWrite, ReadBuf};
 
     cfg_io_util! {
@@ -46,7 +46,7 @@ pub use ::upstream::sync;
 /// `task`: the cooperative budget, which all resources must share, and
 /// task-local variables, which live in the future that sets them.
 #[allow(unused_imports)]
-pub mod task {
+pub(crate) mod task {
     pub use ::upstream::task::LocalKey;
     pub use ::upstream::task::coop;
 
@@ -69,7 +69,7 @@ pub mod task {
 
 /// The macros of the crate root. Their expansions name the published crate.
 #[allow(unused_imports)]
-pub mod macros {
+pub(crate) mod macros {
     pub use ::upstream::{pin, task_local};
 
     cfg_macros! {

@@ -50,11 +50,15 @@ fn threads_start_as_needed_and_end_when_idle() {
         .thread_keep_alive(Duration::from_millis(10))
         .on_thread_start({
             let started = started.clone();
-            move || drop(started.fetch_add(1, SeqCst))
+            move || {
+                started.fetch_add(1, SeqCst);
+            }
         })
         .on_thread_stop({
             let stopped = stopped.clone();
-            move || drop(stopped.fetch_add(1, SeqCst))
+            move || {
+                stopped.fetch_add(1, SeqCst);
+            }
         })
         .build()
         .unwrap();
@@ -63,7 +67,9 @@ fn threads_start_as_needed_and_end_when_idle() {
     let barrier = Arc::new(Barrier::new(4));
     let tasks = (0..4).map(|_| {
         let barrier = barrier.clone();
-        rt.spawn_blocking(move || drop(barrier.wait()))
+        rt.spawn_blocking(move || {
+            barrier.wait();
+        })
     });
     let tasks = tasks.collect();
     join(&rt, tasks);

@@ -143,9 +143,8 @@ fn h02_10000_deregistrations_under_a_flood() {
             let stop = stop.clone();
             move || {
                 while !stop.load(Relaxed) {
-                    match peer.write(b"x") {
-                        Ok(_) => {}
-                        Err(e) => assert_eq!(e.kind(), ErrorKind::WouldBlock),
+                    if let Err(e) = peer.write_all(b"x") {
+                        assert_eq!(e.kind(), ErrorKind::WouldBlock);
                     }
                 }
                 peer
@@ -175,6 +174,8 @@ fn h02_10000_deregistrations_under_a_flood() {
 
 /// Drops a watched stream by `drop_it`; the peer learns of it, and nothing stays behind.
 fn dropped_elsewhere(rt: &tokio::runtime::Runtime, drop_it: impl FnOnce(TcpStream)) -> Duration {
+    // The first task starts what all runtimes share.
+    rt.block_on(async { tokio::spawn(async {}).await.unwrap() });
     let before = open_fds();
     let (stream, mut peer) = rt.block_on(async {
         tokio::spawn(async {
@@ -218,18 +219,17 @@ fn h03_drop_on_a_foreign_thread_closes() {
 fn h03_a_drop_that_races_the_end_of_block_on_closes() {
     let _alone = alone();
     let rt = current_thread();
+    rt.block_on(async {});
     let before = open_fds();
     let (give, take) = mpsc::channel::<TcpStream>();
     let (begin, begun) = mpsc::channel();
     let dropper = std::thread::spawn(move || {
-        let mut delay = 0;
-        for stream in take {
+        for (delay, stream) in take.into_iter().enumerate() {
             begin.send(()).unwrap();
             // Sweep over the moments at which `block_on` gives its ring up.
             for _ in 0..delay % 400 {
                 std::hint::spin_loop();
             }
-            delay += 1;
             drop(stream);
         }
     });

@@ -195,7 +195,8 @@ fn reset(peer: StdStream) {
 #[test]
 fn h08_tcp_readiness_is_tokios() {
     let _alone = alone();
-    let things: [(&str, fn(StdStream) -> Option<StdStream>); 6] = [
+    type Thing = (&'static str, fn(StdStream) -> Option<StdStream>);
+    let things: [Thing; 6] = [
         ("nothing", Some),
         ("data", |mut peer| {
             peer.write_all(b"x").unwrap();
@@ -269,7 +270,9 @@ fn h08_refused_connections_are_tokios() {
 #[test]
 fn h08_unix_and_pipe_readiness_is_tokios() {
     let _alone = alone();
-    let things: [(&str, fn(std::os::unix::net::UnixStream) -> Option<std::os::unix::net::UnixStream>); 3] = [
+    use std::os::unix::net::UnixStream;
+    type Thing = (&'static str, fn(UnixStream) -> Option<UnixStream>);
+    let things: [Thing; 3] = [
         ("data", |mut peer| {
             peer.write_all(b"x").unwrap();
             Some(peer)

@@ -440,32 +440,44 @@ mod starvation {
             let rt = multi_thread(1);
             let stop = Arc::new(AtomicBool::new(false));
             let (a, b) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-            let half = |from: &Arc<Notify>, to: &Arc<Notify>| {
-                let (from, to, stop) = (from.clone(), to.clone(), stop.clone());
-                // Without a budget, which would send the pair to the back of the queue by itself.
-                tokio::task::unconstrained(async move {
-                    while !stop.load(SeqCst) {
-                        to.notify_one();
-                        from.notified().await;
-                    }
-                    to.notify_one();
-                })
-            };
-            let (first, second) = (half(&a, &b), half(&b, &a));
             let (tx, rx) = oneshot::channel();
-            let starter = rt.spawn(async move {
-                // All of one worker: the pair owns the LIFO slot, the third waits in the queue.
-                let third = tokio::spawn(async move { tx.send(()).unwrap() });
-                let pair = [tokio::spawn(first), tokio::spawn(second)];
-                (third, pair)
-            });
+            let mut third = Some(async move { tx.send(()).unwrap() });
+            let first = {
+                let (a, b, stop) = (a.clone(), b.clone(), stop.clone());
+                async move {
+                    let mut rounds = 0;
+                    while !stop.load(SeqCst) {
+                        rounds += 1;
+                        if rounds == 100 {
+                            // By now the pair owns the LIFO slot; this one waits in the queue.
+                            drop(tokio::spawn(third.take().unwrap()));
+                        }
+                        b.notify_one();
+                        a.notified().await;
+                    }
+                    b.notify_one();
+                }
+            };
+            let second = {
+                let stop = stop.clone();
+                async move {
+                    while !stop.load(SeqCst) {
+                        a.notify_one();
+                        b.notified().await;
+                    }
+                    a.notify_one();
+                }
+            };
+            // Without a budget, which would send the pair to the back of the queue by itself.
+            let pair = [
+                rt.spawn(tokio::task::unconstrained(first)),
+                rt.spawn(tokio::task::unconstrained(second)),
+            ];
             let came = rt.block_on(async { timeout(FAIR, rx).await });
             stop.store(true, SeqCst);
-            let (third, pair) = rt.block_on(starter).unwrap();
             rt.block_on(async {
-                third.await.unwrap();
                 for task in pair {
-                    task.await.unwrap();
+                    timeout(LIMIT, task).await.unwrap().unwrap();
                 }
             });
             assert!(came.is_ok(), "starved");

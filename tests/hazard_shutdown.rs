@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use hazard::*;
 use tokio::io::AsyncReadExt;
-use tokio::runtime::{Handle, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet, LocalSet};
 use tokio::time::sleep;
@@ -206,6 +206,47 @@ mod shutdown {
             }));
             tx.send(rt).unwrap();
             heard.recv_timeout(LIMIT).unwrap();
+        });
+    }
+
+    #[test]
+    fn nothing_of_the_runtime_is_left() {
+        within_limit(|| {
+            for workers in [0, 1, 2] {
+                let dropped = Arc::new(AtomicUsize::new(0));
+                let counted = Counted(dropped.clone());
+                let mut builder = match workers {
+                    0 => Builder::new_current_thread(),
+                    _ => Builder::new_multi_thread(),
+                };
+                let rt = builder
+                    .worker_threads(workers.max(1))
+                    .enable_all()
+                    .on_thread_stop(move || {
+                        let _ = &counted;
+                    })
+                    .build()
+                    .unwrap();
+                drop(builder);
+                // Tasks in every queue: the workers have no time for them.
+                for _ in 0..workers {
+                    let (tx, rx) = mpsc::channel();
+                    drop(rt.spawn(async move {
+                        for _ in 0..300 {
+                            drop(tokio::spawn(async {}));
+                        }
+                        tx.send(()).unwrap();
+                        thread::sleep(Duration::from_millis(100));
+                    }));
+                    rx.recv().unwrap();
+                }
+                for _ in 0..300 {
+                    drop(rt.spawn(async {}));
+                }
+                drop(rt);
+                // All that has the hook: no task has survived in a queue.
+                assert_eq!(dropped.load(SeqCst), 1, "{workers} workers");
+            }
         });
     }
 

@@ -303,7 +303,8 @@ mod after_shutdown {
                 let other = waker.clone();
                 thread::spawn(move || {
                     other.wake_by_ref();
-                    other.clone().wake();
+                    let clone = other.clone();
+                    clone.wake();
                     abort.abort();
                     assert!(abort.is_finished());
                     drop(abort);
@@ -391,7 +392,10 @@ mod after_shutdown {
         within_limit(|| {
             for rt in flavours() {
                 let (mut stream, _peer) = rt.block_on(pair());
-                let mut idle = rt.block_on(async { Box::pin(sleep(LIMIT)) });
+                let mut idle = {
+                    let _guard = rt.enter();
+                    Box::pin(sleep(LIMIT))
+                };
                 assert!(poll_once(idle.as_mut(), Waker::noop()).is_pending());
                 drop(rt);
 

@@ -1,5 +1,8 @@
 //! Timers on the real runtime: what Tokio's own suite does not look at.
 
+// A `Sleep` is to be made inside a runtime and awaited elsewhere.
+#![allow(clippy::async_yields_async)]
+
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{self, Duration, Instant, Sleep};
 

@@ -134,6 +134,7 @@ impl Work for Receiver {
 }
 
 impl Signals {
+    #[cfg_attr(not(feature = "process"), allow(unused_variables))]
     fn broadcast(&self) {
         // Before the listeners, so that a look at the mark does not take it away.
         #[cfg(feature = "process")]

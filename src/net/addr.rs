@@ -280,7 +280,8 @@ mod tests {
         assert_eq!(known(("127.0.0.1", 7)), [v4]);
         assert_eq!(known((String::from("::1"), 7)), [v6]);
         assert_eq!(known((Ipv4Addr::LOCALHOST, 7)), [v4]);
-        assert_eq!(known(&(Ipv6Addr::LOCALHOST, 7)), [v6]);
+        let lent = &(Ipv6Addr::LOCALHOST, 7);
+        assert_eq!(known(lent), [v6]);
         assert_eq!(known((v4.ip(), 7)), [v4]);
         assert_eq!(known(&[v4, v6][..]), [v4, v6]);
     }

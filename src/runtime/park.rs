@@ -6,10 +6,10 @@
 
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::{Arc, Condvar};
+use std::sync::Arc;
 use std::task::{Wake, Waker};
 
-use crate::loom::sync::Mutex;
+use crate::loom::sync::{Condvar, Mutex};
 
 const EMPTY: u8 = 0;
 const PARKED: u8 = 1;
@@ -50,7 +50,7 @@ impl CachedParkThread {
 }
 
 impl Inner {
-    const fn new() -> Inner {
+    fn new() -> Inner {
         Inner { state: AtomicU8::new(EMPTY), lock: Mutex::new(()), condvar: Condvar::new() }
     }
 

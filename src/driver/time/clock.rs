@@ -152,10 +152,12 @@ impl Clock {
 
     /// Keeps the runtime from advancing the paused clock by itself, until
     /// [`allow_auto_advance`](Clock::allow_auto_advance) was called as often as this.
+    #[cfg_attr(not(feature = "test-util"), allow(dead_code))]
     pub(crate) fn inhibit_auto_advance(&self) {
         self.inner.lock().auto_advance_inhibited += 1;
     }
 
+    #[cfg_attr(not(feature = "test-util"), allow(dead_code))]
     pub(crate) fn allow_auto_advance(&self) {
         self.inner.lock().auto_advance_inhibited -= 1;
     }

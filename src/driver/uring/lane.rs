@@ -242,6 +242,8 @@ impl Lane {
         } else if aftermath.due.is_empty() && self.start_parking() {
             self.enter(wait);
             self.remote.stop_parking();
+            // What woke it may be mail, and somebody may wait for an answer.
+            self.take_mail(aftermath);
         } else {
             self.take_mail(aftermath);
             self.enter(Wait::No);

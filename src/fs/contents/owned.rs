@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn owned_bytes_are_not_copied() {
-        assert!(is_taken_over(b"vector".to_vec()));
+        assert!(is_taken_over(vec![1, 2, 3]));
         assert!(is_taken_over(String::from("string")));
     }
 

@@ -2,14 +2,14 @@
 
 use super::schedule::BlockingSchedule;
 use super::{BlockingTask, shutdown};
-use crate::loom::sync::Mutex;
+use crate::loom::sync::{Condvar, Mutex, MutexGuard};
 use crate::runtime::builder::ThreadNameFn;
 use crate::runtime::task::{self, JoinHandle};
 use crate::runtime::{AutoBox, Builder, Callback, Handle};
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use std::{fmt, io, mem, thread};
 

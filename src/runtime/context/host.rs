@@ -19,6 +19,7 @@
 //! The token is dropped again and again, a copy at a time. A token that is no larger than the
 //! number it remembers owns nothing, so that is sound; should a later Tokio put more into it,
 //! the code falls back to exchanging it, at the price of one unit of the budget.
+#![allow(unsafe_code)]
 
 use std::cell::Cell;
 use std::future::poll_fn;

@@ -1,4 +1,10 @@
 //! The scheduler as seen from any thread.
+//!
+//! # Safety
+//!
+//! The only unsafe code passes on what `spawn_local` asks of its caller: to be on the thread
+//! that owns the `LocalRuntime`.
+#![allow(unsafe_code)]
 
 use super::core::{Context, Notified};
 use crate::driver;
@@ -95,7 +101,6 @@ impl Handle {
     /// The scheduler must be that of a `LocalRuntime` owned by the calling thread: no other thread
     /// ever polls or drops its tasks.
     #[track_caller]
-    #[allow(unsafe_code)]
     pub(crate) unsafe fn spawn_local<F>(
         me: &Arc<Self>,
         future: F,

@@ -56,14 +56,14 @@ impl Handle {
         drivers: Vec<Driver>,
         blocking_spawner: blocking::Spawner,
         config: Config,
-    ) -> (Arc<Handle>, Vec<Box<Core>>) {
+    ) -> (Arc<Handle>, Vec<Core>) {
         let n = drivers.len();
         let mut workers = Vec::with_capacity(n);
         let mut cores = Vec::with_capacity(n);
         for driver in drivers {
             let (steal, local) = queue::local();
             let metrics = WorkerMetrics::new();
-            cores.push(Box::new(Core::new(local, driver, &config, &metrics, n)));
+            cores.push(Core::new(local, driver, &config, &metrics, n));
             workers.push(WorkerShared { steal, metrics, core: Mutex::new(None) });
         }
         let handle = Handle {

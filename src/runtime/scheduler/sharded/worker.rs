@@ -129,9 +129,9 @@ pub(super) struct Worker {
 }
 
 /// The workers of a new scheduler, with their cores in their slots.
-pub(super) fn workers(handle: &Arc<Handle>, cores: Vec<Box<Core>>) -> Vec<Worker> {
-    let with_core = |(index, core): (usize, Box<Core>)| {
-        *handle.shared.workers[index].core.lock() = Some(core);
+pub(super) fn workers(handle: &Arc<Handle>, cores: Vec<Core>) -> Vec<Worker> {
+    let with_core = |(index, core): (usize, Core)| {
+        *handle.shared.workers[index].core.lock() = Some(Box::new(core));
         Worker { handle: handle.clone(), index }
     };
     cores.into_iter().enumerate().map(with_core).collect()
@@ -316,7 +316,7 @@ impl Context {
         }
         let share = len / shared.workers.len() + 1;
         // Half of the queue at the most: the tasks to come need room too.
-        let n = share.min(core.run_queue.room()).min(super::queue::CAPACITY / 2).max(1);
+        let n = share.min(core.run_queue.room()).clamp(1, super::queue::CAPACITY / 2);
         let mut batch = std::collections::VecDeque::with_capacity(n);
         shared.inject.pop_n(n, &mut batch);
         let first = batch.pop_front();

@@ -30,7 +30,8 @@ fn everything_is_a_no_op_after_shutdown() {
     thread::spawn(move || {
         for (waker, abort, mut join, counts) in held {
             waker.wake_by_ref();
-            waker.clone().wake();
+            let clone = waker.clone();
+            clone.wake();
             abort.abort();
             join.abort();
             assert!(abort.is_finished() && join.is_finished());
