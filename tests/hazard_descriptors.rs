@@ -30,7 +30,7 @@ fn watch(socket: StdUnix) -> AsyncFd<StdUnix> {
 #[test]
 fn h01_drop_sends_fin_at_once() {
     let _alone = alone();
-    on_each_flavour(|| async {
+    on_one_thread(|| async {
         // The whole stream.
         let (mut stream, mut peer) = connection().await;
         wait_in_read(&mut stream).await;
@@ -68,6 +68,38 @@ fn h01_drop_sends_fin_at_once() {
         assert_eq!(read_now(&mut peer).unwrap(), 0);
 
         assert_eq!(armed_polls(), 0);
+    });
+}
+
+/// The kernel does a limited amount of a ring's deferred work in one go, events first.
+#[test]
+fn h01_drop_sends_fin_at_once_behind_many_events() {
+    const OTHERS: usize = 200;
+    let _alone = alone();
+    on_one_thread(|| async {
+        let mut others = Vec::new();
+        for _ in 0..OTHERS {
+            let (mut other, peer) = connection().await;
+            wait_in_read(&mut other).await;
+            others.push((other, peer));
+        }
+        let listener = TcpListener::bind(own_address()).await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        start_waiting(listener.accept()).await;
+        let (mut stream, mut peer) = connection().await;
+        wait_in_read(&mut stream).await;
+        armed(OTHERS + 2).await;
+        for (_, other_peer) in &mut others {
+            other_peer.write_all(b"x").unwrap();
+        }
+        drop(stream);
+        assert_eq!(read_now(&mut peer).unwrap(), 0);
+        drop(listener);
+        drop(rebind(addr).unwrap());
+        // And nothing of the others' was lost.
+        for (mut other, _peer) in others {
+            assert_eq!(other.read_u8().await.unwrap(), b'x');
+        }
     });
 }
 

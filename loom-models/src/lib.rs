@@ -4,9 +4,7 @@
 //! The files are included as they are. What they use and what is not to be checked (the kernel,
 //! the ring's slots, tasks) is replaced by a few lines here, at the same paths.
 #![cfg(test)]
-#![allow(dead_code, missing_docs)]
-// The stand-ins need no destructors.
-#![allow(clippy::drop_non_drop)]
+#![allow(dead_code, missing_docs, clippy::drop_non_drop)]
 
 #[path = "../../src/runtime/scheduler/sharded/idle.rs"]
 mod idle;

@@ -41,7 +41,24 @@ where
     S: Fn() -> F,
     F: Future<Output = ()> + Send + 'static,
 {
-    for rt in [current_thread(), multi_thread(1), multi_thread(2)] {
+    on([current_thread(), multi_thread(1), multi_thread(2)], scene);
+}
+
+/// The same where all is on one thread: the one that drops a socket also watches it.
+pub fn on_one_thread<F, S>(scene: S)
+where
+    S: Fn() -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    on([current_thread(), multi_thread(1)], scene);
+}
+
+fn on<F, S>(runtimes: impl IntoIterator<Item = Runtime>, scene: S)
+where
+    S: Fn() -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    for rt in runtimes {
         rt.block_on(async { tokio::spawn(tokio::time::timeout(LONG, scene())).await.unwrap().expect("the scene hangs") });
     }
 }

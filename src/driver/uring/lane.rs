@@ -43,6 +43,8 @@ pub(crate) struct Lane {
     completions: Vec<Cqe>,
     /// Scratch space of a turn.
     messages: Vec<Message>,
+    /// Cancelled polls whose files the kernel may still hold.
+    settling: Vec<Token>,
     /// Completions nobody knows, counted and ignored.
     stale: u64,
     /// Times the completion queue was full or the kernel short of memory.
@@ -196,6 +198,7 @@ impl Lane {
             remote,
             completions: Vec::new(),
             messages: Vec::new(),
+            settling: Vec::new(),
             stale: 0,
             backpressure: 0,
             watches_doorbell: false,
@@ -278,7 +281,7 @@ impl Lane {
     }
 
     /// Submits what was pushed. A kernel that takes a part of it only, or nothing for now, is
-    /// asked again: a cancel that did not get through leaves its file pinned.
+    /// asked again.
     fn flush(&mut self) {
         for _ in 0..FLUSH_ATTEMPTS {
             self.enter(Wait::No);
@@ -302,6 +305,25 @@ impl Lane {
         }
     }
 
+    /// Waits until the kernel let go of the files whose polls are settling: until their terminal
+    /// completions are there.
+    ///
+    /// One `enter` may not be enough: the kernel (since Linux 6.14) does 20 pieces of a ring's
+    /// deferred work in one go, and the end of a poll comes after the events before it.
+    fn settle(&mut self) {
+        let mut attempts = 0;
+        while !self.settling.is_empty() && attempts < FLUSH_ATTEMPTS {
+            self.enter(Wait::No);
+            let known = self.completions.len();
+            self.ring.reap(&mut self.completions);
+            for cqe in self.completions[known..].iter().filter(|cqe| !cqe.more) {
+                self.settling.retain(|&token| token != cqe.token);
+            }
+            attempts = if self.completions.len() > known { 0 } else { attempts + 1 };
+        }
+        self.settling.clear();
+    }
+
     fn take_mail(&mut self, aftermath: &mut Aftermath) {
         if !self.remote.has_mail() {
             return;
@@ -319,16 +341,17 @@ impl Lane {
                     aftermath.released.push(io);
                 }
                 Message::Unwatch(token, due) => {
-                    aftermath.released.extend(self.cancel(token));
+                    if let Some(io) = self.cancel(token) {
+                        aftermath.released.push(io);
+                        self.settling.push(token);
+                    }
                     aftermath.due.push(due);
                 }
             }
         }
         self.messages = messages;
-        if !aftermath.due.is_empty() {
-            // The cancels must be through before the descriptors are closed.
-            self.flush();
-        }
+        // Before any descriptor is closed.
+        self.settle();
     }
 
     /// Arms a poll for `io`, whose watch the caller holds and sets.
@@ -358,7 +381,10 @@ impl Lane {
             _ => None,
         });
         if let Some(token) = token {
-            aftermath.released.extend(self.cancel(token));
+            if let Some(io) = self.cancel(token) {
+                aftermath.released.push(io);
+                self.settling.push(token);
+            }
             poll_ended(io, &mut aftermath.wakers);
         }
     }
@@ -373,7 +399,8 @@ impl Lane {
     /// Cancels the poll `token` and waits until the kernel let go of the file.
     pub(super) fn cancel_now(&mut self, token: Token) -> Option<Arc<ScheduledIo>> {
         let io = self.cancel(token)?;
-        self.flush();
+        self.settling.push(token);
+        self.settle();
         Some(io)
     }
 

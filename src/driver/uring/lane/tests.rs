@@ -10,7 +10,9 @@ use crate::driver::uring::remote::Message;
 use crate::sys::fault;
 
 fn lane() -> Box<Lane> {
-    Lane::new(Ring::for_this_thread().unwrap(), Arc::new(Remote::new(1, 0).unwrap()))
+    let mut lane = Lane::new(Ring::for_this_thread().unwrap(), Arc::new(Remote::new(1, 0).unwrap()));
+    lane.open();
+    lane
 }
 
 /// Has the lane receive `cqe`, as if the kernel had sent it.
