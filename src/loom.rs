@@ -74,6 +74,7 @@ mod imp {
 }
 
 #[cfg(spargio_loom)]
+#[allow(unused_imports)]
 mod imp {
     pub(crate) mod sync {
         pub(crate) use loom::sync::{Arc, Condvar, MutexGuard, atomic};

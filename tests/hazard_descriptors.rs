@@ -174,6 +174,8 @@ fn h02_10000_deregistrations_under_a_flood() {
 
 /// Drops a watched stream by `drop_it`; the peer learns of it, and nothing stays behind.
 fn dropped_elsewhere(rt: &tokio::runtime::Runtime, drop_it: impl FnOnce(TcpStream)) -> Duration {
+    // The first task starts what all runtimes share.
+    rt.block_on(async { tokio::spawn(async {}).await.unwrap() });
     let before = open_fds();
     let (stream, mut peer) = rt.block_on(async {
         tokio::spawn(async {
@@ -217,6 +219,7 @@ fn h03_drop_on_a_foreign_thread_closes() {
 fn h03_a_drop_that_races_the_end_of_block_on_closes() {
     let _alone = alone();
     let rt = current_thread();
+    rt.block_on(async {});
     let before = open_fds();
     let (give, take) = mpsc::channel::<TcpStream>();
     let (begin, begun) = mpsc::channel();

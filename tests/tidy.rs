@@ -147,7 +147,7 @@ fn every_exception_is_needed() {
 
 #[test]
 fn every_hazard_has_a_living_test() {
-    let tests: HashSet<String> = ["src", "tests", "compat-tests"]
+    let tests: HashSet<String> = ["src", "tests", "compat-tests", "loom-models"]
         .iter()
         .flat_map(|dir| sources(dir))
         .flat_map(|s| s.functions())

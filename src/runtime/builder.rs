@@ -163,7 +163,7 @@ impl Builder {
     /// use tokio::time::{Duration, sleep};
     ///
     /// let rt = Builder::new_current_thread().enable_all().build().unwrap();
-    /// rt.block_on(sleep(Duration::from_millis(1)));
+    /// rt.block_on(async { sleep(Duration::from_millis(1)).await });
     /// ```
     pub fn enable_all(&mut self) -> &mut Self {
         #[cfg(any(feature = "net", feature = "process", feature = "signal"))]

@@ -222,7 +222,8 @@ pub fn rows(markdown: &str) -> Vec<Row> {
     let mut rows = Vec::new();
     for (i, text) in markdown.lines().enumerate() {
         let cells: Vec<_> = text.trim().trim_matches('|').split('|').map(str::trim).collect();
-        let hazard = cells[0].trim_matches(['*', '`', ' ']);
+        // The number, then what it is about.
+        let hazard = cells[0].split_whitespace().next().unwrap_or_default().trim_matches(['*', '`']);
         let digits = hazard.strip_prefix('H').map(|d| d.trim_end_matches(|c: char| c.is_ascii_lowercase()));
         let is_hazard = digits.is_some_and(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()));
         if !text.trim_start().starts_with('|') || !is_hazard {

@@ -194,6 +194,7 @@ impl Shards {
             Some(fd) if !sys::io::holds_address(fd.as_raw_fd()) => (None, None),
             _ => Some(mpsc::channel()).unzip(),
         };
+        let patience = if remote.is_parked() { PATIENCE_WITH_SLEEPER } else { PATIENCE };
         match remote.send(Message::Unwatch(token, Due { fd, told })) {
             Err(Message::Unwatch(_, due)) => {
                 // A drained ring has no polls left; that of a blocked thread has.
@@ -204,20 +205,26 @@ impl Shards {
             Err(Message::Watch(_) | Message::GiveUp(_)) => unreachable!("not what was sent"),
             Ok(()) => {
                 if let Some(done) = done {
-                    wait_for_owner(&done);
+                    wait_for_owner(&done, patience);
                 }
             }
         }
     }
 }
 
+/// How long a drop waits for the owner of a poll that is in the middle of a task: it may be stuck
+/// there, or just not have a processor.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How long it waits for one that sleeps: that can only be short of a processor.
+const PATIENCE_WITH_SLEEPER: Duration = Duration::from_secs(1);
+
 /// Waits until the owner of a poll let go of it, and serves this thread's own mail meanwhile:
 /// two owners may wait for each other. One that is stuck in a task is not waited for.
-fn wait_for_owner(done: &mpsc::Receiver<()>) {
+fn wait_for_owner(done: &mpsc::Receiver<()>, patience: Duration) {
     const STEP: Duration = Duration::from_micros(100);
-    const PATIENCE: Duration = Duration::from_millis(20);
 
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience;
     // The owner sends nothing, it hangs up.
     while done.recv_timeout(STEP) == Err(RecvTimeoutError::Timeout) && Instant::now() < deadline {
         lane::serve_mail();

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use super::*;
 use crate::driver::Interest;
 use crate::driver::uring::remote::Message;
+use crate::sys::fault;
 
 fn lane() -> Box<Lane> {
     Lane::new(Ring::for_this_thread().unwrap(), Arc::new(Remote::new(1, 0).unwrap()))
@@ -85,6 +86,28 @@ fn h02_a_cancel_that_came_too_early_is_sent_again() {
         assert!(start.elapsed() < Duration::from_secs(5), "the poll is still armed");
         lane.turn(Wait::For(Duration::from_millis(1)), &mut Aftermath::default());
     }
+}
+
+/// Before Linux 6.13 a poll of an eventfd is the doorbell for threads without a ring.
+#[test]
+fn h05_the_doorbells_poll_is_armed_again() {
+    let script = fault::Script::default().before_6_13();
+    let _installed = script.install();
+    let mut lane = lane();
+    for _ in 0..3 {
+        // It ends, as by an overflow.
+        lane.ring.push(Sqe::cancel(DOORBELL_WATCH));
+        lane.flush();
+        lane.turn(Wait::No, &mut Aftermath::default());
+        lane.flush();
+
+        lane.remote.doorbell.ring();
+        let start = Instant::now();
+        lane.turn(Wait::For(Duration::from_secs(5)), &mut Aftermath::default());
+        assert!(start.elapsed() < Duration::from_secs(5), "nobody heard the bell");
+    }
+    drop(lane.drain());
+    assert_eq!(lane.in_flight(), 0);
 }
 
 #[test]

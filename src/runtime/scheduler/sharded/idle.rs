@@ -120,7 +120,7 @@ impl Idle {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(spargio_loom)))]
 mod tests {
     use super::*;
 

@@ -1,0 +1,4 @@
+mod idle;
+mod queue;
+mod readiness;
+mod remote;
