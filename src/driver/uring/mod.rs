@@ -123,6 +123,8 @@ impl Shards {
         // First what may fail: without a ring nothing is taken over.
         let ring = Ring::for_this_thread()?;
         let old = std::mem::replace(&mut *self.remotes[shard].lock(), remote.clone());
+        // Who unparked the old one may have meant more than its thread, a shutdown for one.
+        remote.notify();
         let mut driver = Driver::new(remote.clone(), Some(Lane::new(ring, remote)));
         driver.take_over(&old);
         Ok(driver)
