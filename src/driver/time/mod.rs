@@ -97,6 +97,15 @@ impl Handle {
         self.did_wake.store(true, Ordering::SeqCst);
     }
 
+    /// The same on the thread that would advance the clock, where most wake-ups happen: no
+    /// other thread takes the note away, so one is enough.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn unpark_self(&self) {
+        if !self.did_wake.load(Ordering::Relaxed) {
+            self.did_wake.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// When [`process`](Handle::process) may next have something to do for `shard`; never later than
     /// its earliest timer. Takes no lock.
     pub(crate) fn next_expiration(&self, shard: usize) -> Option<Instant> {

@@ -129,18 +129,13 @@ pub(super) fn with<R>(f: impl FnOnce(&mut Lane) -> R) -> Option<R> {
     .flatten()
 }
 
-/// Rings the doorbell of `target`: through this thread's ring if it has one.
+/// Rings the doorbell of `target`.
 pub(super) fn ring_doorbell(target: &Remote) {
     if is_current(target) {
         // The owner itself: it will look before it parks.
         return;
     }
-    let sent = with(|lane| {
-        target.doorbell.ring_with(|fd| {
-            lane.ring.push(Sqe::message(fd, Token::new(Kind::Doorbell, 0, 0)));
-            lane.flush();
-        })
-    });
+    let sent = if target.doorbell.needs_ring() { with(|lane| lane.send_message(target)) } else { None };
     if sent.is_none() {
         target.doorbell.ring();
     }
@@ -268,6 +263,13 @@ impl Lane {
             self.remote.stop_parking();
         }
         fds.pop();
+    }
+
+    fn send_message(&mut self, target: &Remote) {
+        target.doorbell.ring_with(|fd| {
+            self.ring.push(Sqe::message(fd, Token::new(Kind::Doorbell, 0, 0)));
+            self.flush();
+        });
     }
 
     /// Is there nothing to do but wait?
