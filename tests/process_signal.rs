@@ -284,27 +284,6 @@ fn every_runtime_hears_of_it() {
 }
 
 #[test]
-fn a_listener_may_leave_its_runtime() {
-    let (standing, dead) = (current_thread(), multi_thread());
-    let listen = async { signal(SignalKind::alarm()).unwrap() };
-    let mut first = standing.block_on(listen);
-    let mut second = dead.block_on(async { signal(SignalKind::alarm()).unwrap() });
-    drop(dead);
-    for rt in [current_thread(), multi_thread()] {
-        rt.block_on(async {
-            for listener in [&mut first, &mut second] {
-                let late = tokio::spawn(async {
-                    sleep(Duration::from_millis(20)).await;
-                    send(Raise::ALARM);
-                });
-                timeout(SOON, listener.recv()).await.expect("nobody delivers it");
-                late.await.unwrap();
-            }
-        });
-    }
-}
-
-#[test]
 fn what_cannot_be_listened_for() {
     let rt = current_thread();
     rt.block_on(async {

@@ -134,17 +134,14 @@ impl Work for Receiver {
 }
 
 impl Signals {
-    #[cfg_attr(not(feature = "process"), allow(unused_variables))]
     fn broadcast(&self) {
-        // Before the listeners, so that a look at the mark does not take it away.
-        #[cfg(feature = "process")]
-        if self.kinds[libc::SIGCHLD as usize - 1].pending.load(SeqCst) {
-            super::process::reap();
-        }
         for kind in self.kinds.iter().filter(|kind| kind.pending.swap(false, SeqCst)) {
             // An error: nobody listens.
             let _ = kind.listeners.send(());
         }
+        // Whatever the signal was: hardly ever is there anybody to look at.
+        #[cfg(feature = "process")]
+        super::process::reap();
     }
 }
 
