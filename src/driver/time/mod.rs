@@ -68,11 +68,7 @@ pub(crate) struct Handle {
 impl Handle {
     /// Timers for `shards` shards. `unpark` must wake the thread of a shard, or keep it from
     /// falling asleep if it is about to.
-    pub(crate) fn new(
-        clock: Clock,
-        shards: usize,
-        unpark: Box<dyn Fn(usize) + Send + Sync>,
-    ) -> Handle {
+    pub(crate) fn new(clock: Clock, shards: usize, unpark: Box<dyn Fn(usize) + Send + Sync>) -> Handle {
         Handle {
             start: clock.now(),
             clock,
@@ -153,21 +149,13 @@ impl Handle {
     fn now(&self) -> u64 {
         let (now, paused) = self.clock.read();
         let now = self.nanos_at(now);
-        if paused {
-            now - now % NANOS_PER_MILLI
-        } else {
-            now
-        }
+        if paused { now - now % NANOS_PER_MILLI } else { now }
     }
 
     /// When a timer for `deadline` fires, in nanoseconds since the start.
     fn deadline(&self, deadline: Instant) -> u64 {
         let when = self.nanos_at(deadline);
-        if self.clock.is_paused() {
-            ceil_to_ms(when)
-        } else {
-            when
-        }
+        if self.clock.is_paused() { ceil_to_ms(when) } else { when }
     }
 
     /// Nanoseconds since the start, at most [`MAX`].

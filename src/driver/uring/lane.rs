@@ -149,7 +149,8 @@ pub(super) fn turn(wait: Wait) {
         static SPARE: RefCell<Aftermath> = RefCell::default();
     }
     // Reused, since a turn happens for every few events; a nested turn takes a new one.
-    let mut aftermath = SPARE.with(|spare| spare.try_borrow_mut().map(|mut s| std::mem::take(&mut *s)).unwrap_or_default());
+    let mut aftermath =
+        SPARE.with(|spare| spare.try_borrow_mut().map(|mut s| std::mem::take(&mut *s)).unwrap_or_default());
     with(|lane| lane.turn(wait, &mut aftermath));
     aftermath.finish();
     SPARE.with(|spare| spare.replace(aftermath));
@@ -173,7 +174,8 @@ pub(super) fn turn_for(other: &Remote, limit: Duration) {
         slots.resources().filter_map(|io| Some((io.clone(), io.wanted()?))).collect()
     };
     if !wanted.is_empty() {
-        let mut fds: Vec<_> = wanted.iter().map(|(io, wanted)| PollFd::new(io.fd(), wanted.poll_events())).collect();
+        let mut fds: Vec<_> =
+            wanted.iter().map(|(io, wanted)| PollFd::new(io.fd(), wanted.poll_events())).collect();
         let mut aftermath = Aftermath::default();
         with(|lane| lane.wait_for(&mut fds, limit, &mut aftermath));
         for ((io, _), fd) in wanted.iter().zip(&fds) {
@@ -512,7 +514,9 @@ impl Lane {
     /// The poll `token` of this ring is being cancelled; `true` if it was what watched `io`.
     fn release(&self, io: &ScheduledIo, token: Token) -> bool {
         io.with_watch(|watch| match &watch.current {
-            Watch::Armed { remote, token: current } if Arc::ptr_eq(remote, &self.remote) && *current == token => {
+            Watch::Armed { remote, token: current }
+                if Arc::ptr_eq(remote, &self.remote) && *current == token =>
+            {
                 watch.current = Watch::Idle;
                 true
             }

@@ -104,7 +104,8 @@ struct MessageSqe {
 const _: () = assert!(size_of::<MessageSqe>() == 64);
 
 fn send_msg_ring(target: RawFd, token: Token) -> io::Result<()> {
-    let sqe = MessageSqe { opcode: IORING_OP_MSG_RING, fd: target, off: token.into_raw(), ..MessageSqe::default() };
+    let sqe =
+        MessageSqe { opcode: IORING_OP_MSG_RING, fd: target, off: token.into_raw(), ..MessageSqe::default() };
     // SAFETY: the entry is fully initialised and outlives the call; the kernel reads 64 bytes.
     let result = unsafe {
         libc::syscall(libc::SYS_io_uring_register, -1, IORING_REGISTER_SEND_MSG_RING, &raw const sqe, 1)
