@@ -39,19 +39,14 @@ impl Echo {
     ) -> io::Result<Echo> {
         let server = Server::start(process::command(side, workers, cpu)?)?;
         let load = Load::connect(server.address(), connections, size)?;
-        Ok(Echo {
-            server,
-            load,
-            latencies: Vec::new(),
-        })
+        Ok(Echo { server, load, latencies: Vec::new() })
     }
 
     /// The server's CPU time for so many requests.
     fn measure(&mut self, requests: u64) -> io::Result<Duration> {
         let before = self.server.cpu_time()?;
         self.latencies.clear();
-        self.load
-            .run(|so_far| so_far < requests, &mut self.latencies)?;
+        self.load.run(|so_far| so_far < requests, &mut self.latencies)?;
         Ok(self.server.cpu_time()? - before)
     }
 }
@@ -69,14 +64,7 @@ fn main() -> io::Result<()> {
         }
     }
     cpu::pin(&all)?;
-    row(
-        &mut bench,
-        "64 connections x 128 B, 2 workers",
-        2,
-        None,
-        64,
-        128,
-    )?;
+    row(&mut bench, "64 connections x 128 B, 2 workers", 2, None, 64, 128)?;
     bench.finish();
     Ok(())
 }
@@ -102,8 +90,6 @@ fn row(
         Ok(time) => time,
         Err(error) => panic!("{name}: {error}"),
     };
-    bench.row(name, 1, &mut |n| measure(&mut tokio, n), &mut |n| {
-        measure(&mut spargio, n)
-    });
+    bench.row(name, 1, &mut |n| measure(&mut tokio, n), &mut |n| measure(&mut spargio, n));
     Ok(())
 }

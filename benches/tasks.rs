@@ -49,82 +49,24 @@ macro_rules! row {
 fn main() -> std::io::Result<()> {
     let mut bench = Bench::new("tasks");
 
-    row!(
-        bench,
-        "spawn and join, current_thread",
-        0,
-        THREAD,
-        1,
-        spawn_and_join
-    );
-    row!(
-        bench,
-        "spawn 1000, join all, current_thread",
-        0,
-        THREAD,
-        1000,
-        spawn_many,
-        1000
-    );
+    row!(bench, "spawn and join, current_thread", 0, THREAD, 1, spawn_and_join);
+    row!(bench, "spawn 1000, join all, current_thread", 0, THREAD, 1000, spawn_many, 1000);
     row!(bench, "yield_now, current_thread", 0, THREAD, 1, yields);
     row!(bench, "ping-pong, current_thread", 0, THREAD, 1, ping_pong);
-    row!(
-        bench,
-        "spawn and join, 2 workers",
-        2,
-        PROCESS,
-        1,
-        spawn_and_join
-    );
-    row!(
-        bench,
-        "spawn 1000, join all, 2 workers",
-        2,
-        PROCESS,
-        1000,
-        spawn_many,
-        1000
-    );
+    row!(bench, "spawn and join, 2 workers", 2, PROCESS, 1, spawn_and_join);
+    row!(bench, "spawn 1000, join all, 2 workers", 2, PROCESS, 1000, spawn_many, 1000);
     row!(bench, "yield_now, 2 workers", 2, PROCESS, 1, yields);
     row!(bench, "ping-pong, 2 workers", 2, PROCESS, 1, ping_pong);
 
     let all = cpu::allowed()?;
     let one = &all[all.len() - 1..];
-    for (cpus, clock, how) in [
-        (one, PROCESS, "one CPU"),
-        (&all[..], WALL, "all CPUs, wall"),
-    ] {
+    for (cpus, clock, how) in [(one, PROCESS, "one CPU"), (&all[..], WALL, "all CPUs, wall")] {
         cpu::pin(cpus)?;
-        ping_pong_apart(
-            &mut bench,
-            &format!("ping-pong across two shards, {how}"),
-            clock,
-        );
+        ping_pong_apart(&mut bench, &format!("ping-pong across two shards, {how}"), clock);
         let named = |what: &str| format!("{what}, {how}");
-        row!(
-            bench,
-            &named("ping-pong with main, 2 workers"),
-            2,
-            clock,
-            1,
-            ping_pong_with_main
-        );
-        row!(
-            bench,
-            &named("wake by a foreign thread, current_thread"),
-            0,
-            clock,
-            1,
-            woken_by_thread
-        );
-        row!(
-            bench,
-            &named("wake by a foreign thread, 2 workers"),
-            2,
-            clock,
-            1,
-            woken_by_thread
-        );
+        row!(bench, &named("ping-pong with main, 2 workers"), 2, clock, 1, ping_pong_with_main);
+        row!(bench, &named("wake by a foreign thread, current_thread"), 0, clock, 1, woken_by_thread);
+        row!(bench, &named("wake by a foreign thread, 2 workers"), 2, clock, 1, woken_by_thread);
     }
     bench.finish();
     Ok(())
@@ -136,10 +78,7 @@ fn ping_pong_apart(bench: &mut Bench, name: &str, clock: ClockId) {
     }
     let tokio = [on_tokio::Subject::new(0), on_tokio::Subject::new(0)];
     let spargio = [on_spargio::Subject::new(0), on_spargio::Subject::new(0)];
-    bench.row(
-        name,
-        1,
-        &mut |n| time_of(clock, || tokio[0].ping_pong_apart(&tokio[1], n)),
-        &mut |n| time_of(clock, || spargio[0].ping_pong_apart(&spargio[1], n)),
-    );
+    bench.row(name, 1, &mut |n| time_of(clock, || tokio[0].ping_pong_apart(&tokio[1], n)), &mut |n| {
+        time_of(clock, || spargio[0].ping_pong_apart(&spargio[1], n))
+    });
 }

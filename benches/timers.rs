@@ -47,19 +47,13 @@ fn main() {
         &mut |n| time_of(cpu, || spargio.insert_and_fire(n, TIMERS, SPREAD)),
     );
     let millisecond = Duration::from_millis(1);
-    lateness(
-        &mut bench,
-        "sleep(1 ms)",
-        &mut |n| tokio.lateness(n, millisecond),
-        &mut |n| spargio.lateness(n, millisecond),
-    );
+    lateness(&mut bench, "sleep(1 ms)", &mut |n| tokio.lateness(n, millisecond), &mut |n| {
+        spargio.lateness(n, millisecond)
+    });
     let tenth = Duration::from_micros(100);
-    lateness(
-        &mut bench,
-        "sleep(100 µs)",
-        &mut |n| tokio.lateness(n, tenth),
-        &mut |n| spargio.lateness(n, tenth),
-    );
+    lateness(&mut bench, "sleep(100 µs)", &mut |n| tokio.lateness(n, tenth), &mut |n| {
+        spargio.lateness(n, tenth)
+    });
     bench.finish();
 }
 
@@ -76,16 +70,11 @@ fn lateness(bench: &mut Bench, what: &str, tokio: Sample<'_>, spargio: Sample<'_
     }
     let percentiles = |mut late: Vec<Duration>| {
         late.sort_unstable();
-        vec![
-            nanos(late[late.len() / 2]),
-            nanos(late[late.len() * 99 / 100]),
-        ]
+        vec![nanos(late[late.len() / 2]), nanos(late[late.len() * 99 / 100])]
     };
-    bench.in_turns(
-        &[&rows[0], &rows[1]],
-        &mut || percentiles(tokio(SAMPLES)),
-        &mut || percentiles(spargio(SAMPLES)),
-    );
+    bench.in_turns(&[&rows[0], &rows[1]], &mut || percentiles(tokio(SAMPLES)), &mut || {
+        percentiles(spargio(SAMPLES))
+    });
     let total = |late: Vec<Duration>| late.into_iter().sum();
     bench.criterion(what, &mut |n| total(tokio(n)), &mut |n| total(spargio(n)));
 }

@@ -28,9 +28,7 @@ struct Line {
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
-    let address = std::env::args()
-        .nth(1)
-        .unwrap_or_else(|| "127.0.0.1:7778".into());
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7778".into());
     let listener = TcpListener::bind(&address).await?;
     println!("listening on {}", listener.local_addr()?);
 
@@ -67,9 +65,7 @@ async fn chat(client: u64, stream: TcpStream, room: broadcast::Sender<Line>) -> 
     let (reader, mut writer) = stream.into_split();
     let mut lines = BufReader::new(reader).lines();
 
-    writer
-        .write_all(format!("* you are client {client}\n").as_bytes())
-        .await?;
+    writer.write_all(format!("* you are client {client}\n").as_bytes()).await?;
     say("* has joined".into());
 
     let result = loop {

@@ -17,9 +17,7 @@ use tokio::time::sleep;
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
-    let address = std::env::args()
-        .nth(1)
-        .unwrap_or_else(|| "127.0.0.1:7777".into());
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7777".into());
     let listener = TcpListener::bind(&address).await?;
     println!("listening on {}", listener.local_addr()?);
 

@@ -15,10 +15,7 @@ async fn main() {
         let greetings = greetings.clone();
         task::spawn(async move {
             let worker = tokio::runtime::worker_index();
-            greetings
-                .send((name, worker))
-                .await
-                .expect("main is listening");
+            greetings.send((name, worker)).await.expect("main is listening");
         });
     }
     // The channel ends when the last of the tasks is done.
@@ -32,8 +29,5 @@ async fn main() {
     }
 
     let sum = task::spawn_blocking(|| (1..=1_000_000u64).sum::<u64>()).await;
-    println!(
-        "meanwhile a blocking thread counted to {}",
-        sum.expect("it does not panic")
-    );
+    println!("meanwhile a blocking thread counted to {}", sum.expect("it does not panic"));
 }

@@ -41,10 +41,8 @@ async fn main() -> io::Result<()> {
     let listener = TcpListener::bind(&options.address).await?;
     println!("listening on http://{}", listener.local_addr()?);
 
-    let server = Arc::new(Server {
-        stop: watch::Sender::new(false),
-        answers_left: AtomicU64::new(options.requests),
-    });
+    let server =
+        Arc::new(Server { stop: watch::Sender::new(false), answers_left: AtomicU64::new(options.requests) });
     stop_on_quit(server.clone());
     serve(listener, server).await
 }
@@ -56,10 +54,7 @@ struct Options {
 
 impl Options {
     fn parse(mut args: impl Iterator<Item = String>) -> Option<Options> {
-        let mut options = Options {
-            address: "127.0.0.1:8080".into(),
-            requests: u64::MAX,
-        };
+        let mut options = Options { address: "127.0.0.1:8080".into(), requests: u64::MAX };
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--requests" => options.requests = args.next()?.parse().ok().filter(|&n| n > 0)?,
@@ -131,10 +126,7 @@ async fn serve(listener: TcpListener, server: Arc<Server>) -> io::Result<()> {
 
 /// One connection from its first byte to its last.
 async fn converse(stream: TcpStream, server: Arc<Server>, mut stop: watch::Receiver<bool>) {
-    let mut connection = Connection {
-        stream,
-        received: Vec::new(),
-    };
+    let mut connection = Connection { stream, received: Vec::new() };
     // Latency matters more than full packets; if it cannot be set, so be it.
     let _ = connection.stream.set_nodelay(true);
 
@@ -171,16 +163,10 @@ async fn converse(stream: TcpStream, server: Arc<Server>, mut stop: watch::Recei
 
 fn answer(request: &Request) -> Response {
     match (request.method.as_str(), request.path.as_str()) {
-        ("GET" | "HEAD", "/") => Response {
-            status: "200 OK",
-            body: b"hello\n".to_vec(),
-            without_body: request.method == "HEAD",
-        },
-        ("POST", "/echo") => Response {
-            status: "200 OK",
-            body: request.body.clone(),
-            without_body: false,
-        },
+        ("GET" | "HEAD", "/") => {
+            Response { status: "200 OK", body: b"hello\n".to_vec(), without_body: request.method == "HEAD" }
+        }
+        ("POST", "/echo") => Response { status: "200 OK", body: request.body.clone(), without_body: false },
         (_, "/" | "/echo") => Response::of("405 Method Not Allowed"),
         _ => Response::of("404 Not Found"),
     }
@@ -202,11 +188,7 @@ struct Response {
 
 impl Response {
     fn of(status: &'static str) -> Response {
-        Response {
-            status,
-            body: format!("{status}\n").into_bytes(),
-            without_body: false,
-        }
+        Response { status, body: format!("{status}\n").into_bytes(), without_body: false }
     }
 }
 
@@ -244,11 +226,7 @@ impl Connection {
             "HTTP/1.1 {}\r\ncontent-type: text/plain\r\ncontent-length: {}\r\n{}\r\n",
             response.status,
             response.body.len(),
-            if keep_alive {
-                ""
-            } else {
-                "connection: close\r\n"
-            },
+            if keep_alive { "" } else { "connection: close\r\n" },
         )
         .into_bytes();
         if !response.without_body {
@@ -331,11 +309,6 @@ fn parse(input: &[u8]) -> Result<Option<(Request, usize)>, &'static str> {
     let Some(body) = input.get(start..start + length) else {
         return Ok(None);
     };
-    let request = Request {
-        method: method.into(),
-        path: path.into(),
-        keep_alive,
-        body: body.into(),
-    };
+    let request = Request { method: method.into(), path: path.into(), keep_alive, body: body.into() };
     Ok(Some((request, start + length)))
 }

@@ -40,10 +40,7 @@ async fn ticks_until_a_deadline() {
 async fn gives_up() {
     let limit = Duration::from_millis(10);
     let never = time::timeout(limit, pending::<()>()).await;
-    println!(
-        "waiting for nothing: {}",
-        never.expect_err("nothing happens")
-    );
+    println!("waiting for nothing: {}", never.expect_err("nothing happens"));
 
     let (answer, question) = oneshot::channel();
     tokio::spawn(async move {

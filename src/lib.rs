@@ -130,10 +130,7 @@
 // What a smaller selection of features leaves unused inside is not worth a gate of its own.
 #![cfg_attr(not(feature = "full"), allow(dead_code, unreachable_pub, unused_imports))]
 // Neither is what it lacks worth a second wording of a link.
-#![cfg_attr(
-    not(feature = "full"),
-    allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)
-)]
+#![cfg_attr(not(feature = "full"), allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg(target_os = "linux")]
 

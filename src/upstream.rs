@@ -52,14 +52,14 @@ pub(crate) mod task {
 
     // Where these three were before `coop` became a module of its own.
     #[doc(hidden)]
+    #[deprecated = "Moved to tokio::task::coop::Unconstrained"]
+    pub use ::upstream::task::coop::Unconstrained;
+    #[doc(hidden)]
     #[deprecated = "Moved to tokio::task::coop::consume_budget"]
     pub use ::upstream::task::coop::consume_budget;
     #[doc(hidden)]
     #[deprecated = "Moved to tokio::task::coop::unconstrained"]
     pub use ::upstream::task::coop::unconstrained;
-    #[doc(hidden)]
-    #[deprecated = "Moved to tokio::task::coop::Unconstrained"]
-    pub use ::upstream::task::coop::Unconstrained;
 
     /// Futures that functions of `task` return.
     pub mod futures {

@@ -127,10 +127,7 @@ fn only_the_matching_part_of_the_readiness_is_cleared() {
         b.write_all(b"x").unwrap();
         let a = register(a).unwrap();
         a.readable().await.unwrap().retain_ready();
-        let mut guard = a
-            .ready(Interest::READABLE | Interest::WRITABLE)
-            .await
-            .unwrap();
+        let mut guard = a.ready(Interest::READABLE | Interest::WRITABLE).await.unwrap();
         assert!(guard.ready().is_readable() && guard.ready().is_writable());
         guard.clear_ready_matching(tokio::io::Ready::READABLE);
         assert!(!guard.ready().is_readable() && guard.ready().is_writable());

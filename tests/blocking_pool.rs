@@ -88,11 +88,7 @@ fn threads_start_as_needed_and_end_when_idle() {
 /// Spawning races with the end of the keep-alive time.
 #[test]
 fn no_task_is_lost_at_the_end_of_the_keep_alive_time() {
-    let rt = builder()
-        .max_blocking_threads(2)
-        .thread_keep_alive(Duration::from_micros(200))
-        .build()
-        .unwrap();
+    let rt = builder().max_blocking_threads(2).thread_keep_alive(Duration::from_micros(200)).build().unwrap();
     rt.block_on(async {
         for round in 0..500u64 {
             thread::sleep(Duration::from_micros(100 + round % 200));
@@ -169,10 +165,7 @@ fn a_paused_clock_waits_for_blocking_tasks() {
             thread::sleep(Duration::from_millis(20));
             tx.send(()).unwrap();
         });
-        tokio::time::timeout(Duration::from_secs(1), rx)
-            .await
-            .expect("the clock went on")
-            .unwrap();
+        tokio::time::timeout(Duration::from_secs(1), rx).await.expect("the clock went on").unwrap();
         task.await.unwrap();
         assert_eq!(start.elapsed(), Duration::ZERO);
     });
@@ -233,10 +226,7 @@ fn no_further_thread() {
 fn forbid_further_memory() {
     let used = std::fs::read_to_string("/proc/self/statm").unwrap();
     let pages: u64 = used.split(' ').next().unwrap().parse().unwrap();
-    let limit = libc::rlimit {
-        rlim_cur: pages * 4096 + (1 << 20),
-        rlim_max: libc::RLIM_INFINITY,
-    };
+    let limit = libc::rlimit { rlim_cur: pages * 4096 + (1 << 20), rlim_max: libc::RLIM_INFINITY };
     // SAFETY: `limit` is valid for the call.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &limit) }, 0);
 }

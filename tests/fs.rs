@@ -49,11 +49,7 @@ fn poll_once<F: Future>(f: F) -> Poll<F::Output> {
 /// Runs a test with a single thread for blocking calls.
 fn run(test: impl Future<Output = ()>) {
     let mut builder = Builder::new_current_thread();
-    let rt = builder
-        .enable_all()
-        .max_blocking_threads(1)
-        .build()
-        .unwrap();
+    let rt = builder.enable_all().max_blocking_threads(1).build().unwrap();
     rt.block_on(test);
 }
 
@@ -70,10 +66,7 @@ fn abandoned_read(file: &mut File, n: usize) {
 async fn a_failed_write_is_reported_by_the_next_flush_once() {
     let mut file = full().await;
     assert_eq!(file.write(b"lost").await.unwrap(), 4);
-    assert_eq!(
-        file.flush().await.unwrap_err().kind(),
-        ErrorKind::StorageFull
-    );
+    assert_eq!(file.flush().await.unwrap_err().kind(), ErrorKind::StorageFull);
     file.flush().await.unwrap();
 }
 
@@ -81,10 +74,7 @@ async fn a_failed_write_is_reported_by_the_next_flush_once() {
 async fn a_failed_write_is_reported_by_the_next_write() {
     let mut file = full().await;
     assert_eq!(file.write(b"lost").await.unwrap(), 4);
-    assert_eq!(
-        file.write(b"not written").await.unwrap_err().kind(),
-        ErrorKind::StorageFull
-    );
+    assert_eq!(file.write(b"not written").await.unwrap_err().kind(), ErrorKind::StorageFull);
     assert_eq!(file.write(b"lost").await.unwrap(), 4);
 }
 
@@ -97,10 +87,7 @@ async fn reading_and_syncing_do_not_swallow_the_error_of_a_write() {
     assert_eq!(buf, [0; 4]);
     let _ = file.sync_all().await;
     file.seek(SeekFrom::Start(0)).await.unwrap();
-    assert_eq!(
-        file.flush().await.unwrap_err().kind(),
-        ErrorKind::StorageFull
-    );
+    assert_eq!(file.flush().await.unwrap_err().kind(), ErrorKind::StorageFull);
 }
 
 /// With the error of a write kept *and* a read on its way, waiting must wait for the read.
@@ -120,10 +107,7 @@ fn settling_waits_for_a_read_behind_a_failed_write() {
                     continue;
                 }
             }
-            assert_eq!(
-                file.flush().await.unwrap_err().kind(),
-                ErrorKind::StorageFull
-            );
+            assert_eq!(file.flush().await.unwrap_err().kind(), ErrorKind::StorageFull);
         }
     });
 }
@@ -184,10 +168,7 @@ fn a_write_that_could_not_go_back_leaves_nothing_to_read() {
         file.flush().await.unwrap();
         abandoned_read(&mut file, 4);
         file.write_all(b"never read").await.unwrap(); // ESPIPE
-        assert_eq!(
-            file.flush().await.unwrap_err().kind(),
-            ErrorKind::NotSeekable
-        );
+        assert_eq!(file.flush().await.unwrap_err().kind(), ErrorKind::NotSeekable);
         file.write_all(b"4567").await.unwrap();
         let mut buf = [0; 4];
         file.read_exact(&mut buf).await.unwrap();
@@ -208,29 +189,17 @@ fn set_len_drops_what_was_read_ahead() {
         assert_eq!(rest, b"2");
         assert_eq!(std::fs::read(temp.path()).unwrap(), b"012");
         let read_only = File::open(temp.path()).await.unwrap();
-        assert_eq!(
-            read_only.set_len(0).await.unwrap_err().kind(),
-            ErrorKind::InvalidInput
-        );
+        assert_eq!(read_only.set_len(0).await.unwrap_err().kind(), ErrorKind::InvalidInput);
     });
 }
 
 #[tokio::test]
 async fn a_seek_may_not_begin_while_something_is_on_its_way() {
     let (_temp, mut file) = file_with(b"0123456789").await;
-    poll_fn(|cx| Pin::new(&mut file).poll_write(cx, b"ab"))
-        .await
-        .unwrap();
-    let e = Pin::new(&mut file)
-        .start_seek(SeekFrom::Start(0))
-        .unwrap_err();
-    assert_eq!(
-        e.to_string(),
-        "other file operation is pending, call poll_complete before start_seek"
-    );
-    poll_fn(|cx| Pin::new(&mut file).poll_complete(cx))
-        .await
-        .unwrap();
+    poll_fn(|cx| Pin::new(&mut file).poll_write(cx, b"ab")).await.unwrap();
+    let e = Pin::new(&mut file).start_seek(SeekFrom::Start(0)).unwrap_err();
+    assert_eq!(e.to_string(), "other file operation is pending, call poll_complete before start_seek");
+    poll_fn(|cx| Pin::new(&mut file).poll_complete(cx)).await.unwrap();
     Pin::new(&mut file).start_seek(SeekFrom::Start(7)).unwrap();
     let pos = poll_fn(|cx| Pin::new(&mut file).poll_complete(cx)).await;
     assert_eq!(pos.unwrap(), 7);
@@ -260,9 +229,7 @@ async fn reads_pipes_as_they_come() {
     writer.write_all(b"a little").unwrap();
     let mut storage = [0; 64];
     let mut buf = ReadBuf::new(&mut storage);
-    poll_fn(|cx| tokio::io::AsyncRead::poll_read(Pin::new(&mut file), cx, &mut buf))
-        .await
-        .unwrap();
+    poll_fn(|cx| tokio::io::AsyncRead::poll_read(Pin::new(&mut file), cx, &mut buf)).await.unwrap();
     assert_eq!(buf.filled(), b"a little");
 }
 
@@ -270,10 +237,7 @@ async fn reads_pipes_as_they_come() {
 fn writes_that_were_begun_outlive_the_runtime() {
     for _ in 0..50 {
         let temp = NamedTempFile::new().unwrap();
-        let rt = Builder::new_current_thread()
-            .max_blocking_threads(1)
-            .build()
-            .unwrap();
+        let rt = Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
         let path = temp.path().to_owned();
         rt.block_on(async move {
             let mut file = File::create(path).await.unwrap();
@@ -316,14 +280,7 @@ async fn directories_of_any_size_are_read_whole() {
         let mut entries = fs::read_dir(dir.path()).await.unwrap();
         while let Some(entry) = entries.next_entry().await.unwrap() {
             assert!(entry.file_type().await.unwrap().is_file());
-            names.push(
-                entry
-                    .file_name()
-                    .into_string()
-                    .unwrap()
-                    .parse::<usize>()
-                    .unwrap(),
-            );
+            names.push(entry.file_name().into_string().unwrap().parse::<usize>().unwrap());
         }
         assert!(entries.next_entry().await.unwrap().is_none());
         names.sort();
@@ -342,10 +299,7 @@ async fn links_are_followed_or_not() {
     assert!(fs::metadata(&link).await.unwrap().is_file());
     assert!(fs::symlink_metadata(&link).await.unwrap().is_symlink());
     assert_eq!(fs::read_link(&link).await.unwrap(), target);
-    assert_eq!(
-        fs::canonicalize(&link).await.unwrap(),
-        fs::canonicalize(&target).await.unwrap()
-    );
+    assert_eq!(fs::canonicalize(&link).await.unwrap(), fs::canonicalize(&target).await.unwrap());
 
     fs::remove_file(&target).await.unwrap();
     assert!(!fs::try_exists(&link).await.unwrap());
@@ -358,18 +312,12 @@ async fn links_are_followed_or_not() {
 async fn recursive_builders_accept_what_exists() {
     let dir = tempdir().unwrap();
     let path = dir.path().join("a/b");
-    assert_eq!(
-        fs::create_dir(&path).await.unwrap_err().kind(),
-        ErrorKind::NotFound
-    );
+    assert_eq!(fs::create_dir(&path).await.unwrap_err().kind(), ErrorKind::NotFound);
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     builder.create(&path).await.unwrap();
     builder.create(&path).await.unwrap();
-    assert_eq!(
-        fs::create_dir(&path).await.unwrap_err().kind(),
-        ErrorKind::AlreadyExists
-    );
+    assert_eq!(fs::create_dir(&path).await.unwrap_err().kind(), ErrorKind::AlreadyExists);
     fs::remove_dir_all(dir.path().join("a")).await.unwrap();
     fs::remove_dir(dir.path()).await.unwrap();
 }

@@ -81,14 +81,18 @@ fn h06_a_connection_survives_emfile_in_accept() {
                 let addr = listener.local_addr().unwrap();
                 start_waiting(listener.accept()).await;
                 // The client's descriptor is there already.
-                let client = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+                let client =
+                    socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
                 let files = take_all_descriptors();
                 client.connect(&addr.into()).unwrap();
 
                 // An error each time, and no spinning in between: the next call is the user's.
                 let mut errors = 0;
                 for _ in 0..5 {
-                    let error = tokio::time::timeout(LONG, listener.accept()).await.expect("an edge was lost").unwrap_err();
+                    let error = tokio::time::timeout(LONG, listener.accept())
+                        .await
+                        .expect("an edge was lost")
+                        .unwrap_err();
                     assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
                     errors += 1;
                     tokio::time::sleep(Duration::from_millis(1)).await;
@@ -146,9 +150,10 @@ fn h07_the_errors_that_tokio_gives() {
                 let registered = unsafe { AsyncFd::register(Number(fd)) };
                 registered.map(drop).map_err(|e| std::io::Error::from(e).raw_os_error())
             };
-            let files: Vec<_> = ["/", "/dev/null", "/dev/zero", "/proc/self/exe", "/proc/self/mounts", "/dev/random"]
-                .map(|path| File::open(path).unwrap())
-                .into();
+            let files: Vec<_> =
+                ["/", "/dev/null", "/dev/zero", "/proc/self/exe", "/proc/self/mounts", "/dev/random"]
+                    .map(|path| File::open(path).unwrap())
+                    .into();
             let temp = tempfile::tempfile().unwrap();
             let (a, _b) = UnixPair::new();
             // SAFETY: it is dropped before the socket.
@@ -249,7 +254,8 @@ fn h08_refused_connections_are_tokios() {
         ($tokio:ident) => {{
             let addr = StdListener::bind(own_address()).unwrap().local_addr().unwrap();
             let tcp = $tokio::net::TcpStream::connect(addr).await.map(drop).map_err(|e| e.kind());
-            let unix = $tokio::net::UnixStream::connect("/nowhere/at/all").await.map(drop).map_err(|e| e.kind());
+            let unix =
+                $tokio::net::UnixStream::connect("/nowhere/at/all").await.map(drop).map_err(|e| e.kind());
 
             let udp_addr = StdUdp::bind(own_address()).unwrap().local_addr().unwrap();
             let udp = $tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();

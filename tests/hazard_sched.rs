@@ -93,7 +93,8 @@ mod lost_wake_ups {
                 let rounds = Arc::new(AtomicUsize::new(0));
                 let (there, back) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
                 let ping = {
-                    let (there, back, stop, rounds) = (there.clone(), back.clone(), stop.clone(), rounds.clone());
+                    let (there, back, stop, rounds) =
+                        (there.clone(), back.clone(), stop.clone(), rounds.clone());
                     a.spawn(async move {
                         while !stop.load(SeqCst) {
                             there.notify_one();
@@ -469,10 +470,8 @@ mod starvation {
                 }
             };
             // Without a budget, which would send the pair to the back of the queue by itself.
-            let pair = [
-                rt.spawn(tokio::task::unconstrained(first)),
-                rt.spawn(tokio::task::unconstrained(second)),
-            ];
+            let pair =
+                [rt.spawn(tokio::task::unconstrained(first)), rt.spawn(tokio::task::unconstrained(second))];
             let came = rt.block_on(async { timeout(FAIR, rx).await });
             stop.store(true, SeqCst);
             rt.block_on(async {

@@ -47,7 +47,8 @@ fn h31_emfile_is_an_error_and_leaves_nothing_behind() {
     in_a_child("h31_emfile_is_an_error_and_leaves_nothing_behind", || {
         // A ring of its own for each worker.
         let workers = 4;
-        let too_few = with_few_descriptors(|| Builder::new_multi_thread().worker_threads(workers).enable_all().build());
+        let too_few =
+            with_few_descriptors(|| Builder::new_multi_thread().worker_threads(workers).enable_all().build());
         assert_eq!(too_few, workers);
     });
 }

@@ -391,6 +391,9 @@ mod nesting {
     #[test]
     fn spawning_outside_of_a_runtime() {
         let message = panic_of(|| tokio::spawn(async {}));
-        assert_eq!(message, "there is no reactor running, must be called from the context of a Tokio 1.x runtime");
+        assert_eq!(
+            message,
+            "there is no reactor running, must be called from the context of a Tokio 1.x runtime"
+        );
     }
 }

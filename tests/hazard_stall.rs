@@ -159,7 +159,8 @@ fn h22_block_in_place_of_the_only_worker() {
         tokio::spawn(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let addr = listener.local_addr().unwrap();
-            let (mut sleeper, mut ours) = (StdStream::connect(addr).unwrap(), listener.accept().await.unwrap().0);
+            let (mut sleeper, mut ours) =
+                (StdStream::connect(addr).unwrap(), listener.accept().await.unwrap().0);
             // Armed on this worker's ring, and waited for by a task that is not blocked.
             let waiter = tokio::spawn(async move {
                 let start = Instant::now();

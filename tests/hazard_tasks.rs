@@ -216,7 +216,8 @@ mod wakers_under_the_driver {
                 let mut bad = Box::pin(sleep(Duration::from_millis(5)));
                 assert!(poll_once(bad.as_mut(), &waker).is_pending());
                 drop(guard);
-                let good: Vec<_> = (0..10).map(|_| rt.spawn(async { sleep(Duration::from_millis(5)).await })).collect();
+                let good: Vec<_> =
+                    (0..10).map(|_| rt.spawn(async { sleep(Duration::from_millis(5)).await })).collect();
                 for task in good {
                     rt.block_on(async { timeout(LIMIT, task).await.unwrap().unwrap() });
                 }
@@ -257,11 +258,8 @@ mod wakers_under_the_driver {
 #[test]
 fn a_worker_that_unwinds_ends_the_process() {
     if is_child() {
-        let rt = Builder::new_multi_thread()
-            .worker_threads(1)
-            .on_thread_park(|| panic!("hook"))
-            .build()
-            .unwrap();
+        let rt =
+            Builder::new_multi_thread().worker_threads(1).on_thread_park(|| panic!("hook")).build().unwrap();
         thread::sleep(Duration::from_secs(5));
         drop(rt);
         return;
@@ -403,7 +401,10 @@ mod after_shutdown {
                 let error = other.block_on(stream.read(&mut [0])).unwrap_err();
                 assert!(tokio::runtime::is_rt_shutdown_err(&error), "{error:?}");
                 let message = panic_of(|| poll_once(idle.as_mut(), Waker::noop()));
-                assert!(message.contains("A Tokio 1.x context was found, but it is being shutdown."), "{message}");
+                assert!(
+                    message.contains("A Tokio 1.x context was found, but it is being shutdown."),
+                    "{message}"
+                );
             }
         });
     }

@@ -69,9 +69,7 @@ fn a_set_within_a_set() {
     let inner = LocalSet::new();
     rt.block_on(outer.run_until(async {
         let one = spawn_local(async { Rc::new(1) });
-        let two = inner
-            .run_until(async { spawn_local(async { Rc::new(2) }).await.unwrap() })
-            .await;
+        let two = inner.run_until(async { spawn_local(async { Rc::new(2) }).await.unwrap() }).await;
         // The inner set is not current any more.
         let three = spawn_local(async { Rc::new(3) });
         assert_eq!(*one.await.unwrap() + *two + *three.await.unwrap(), 6);
@@ -225,21 +223,15 @@ fn blocking_in_place_is_refused() {
     let rt = Runtime::new().unwrap();
     let local = LocalSet::new();
     let text = local.block_on(&rt, async {
-        spawn_local(async { panic_text(|| task::block_in_place(|| ())) })
-            .await
-            .unwrap()
+        spawn_local(async { panic_text(|| task::block_in_place(|| ())) }).await.unwrap()
     });
-    assert!(
-        text.contains("can call blocking only when running on the multi-threaded runtime"),
-        "{text}"
-    );
+    assert!(text.contains("can call blocking only when running on the multi-threaded runtime"), "{text}");
 }
 
 #[test]
 fn texts() {
     let rt = current_thread();
-    let outside =
-        "`spawn_local` called from outside of a `task::LocalSet` or `runtime::LocalRuntime`";
+    let outside = "`spawn_local` called from outside of a `task::LocalSet` or `runtime::LocalRuntime`";
     let spawn = || drop(spawn_local(async {}));
     assert_eq!(panic_text(spawn), outside);
     assert_eq!(rt.block_on(async { panic_text(spawn) }), outside);
@@ -256,10 +248,7 @@ fn texts() {
     );
 
     let local = LocalSet::new();
-    assert_eq!(
-        format!("{local:?} {:?}", local.enter()),
-        "LocalSet LocalEnterGuard"
-    );
+    assert_eq!(format!("{local:?} {:?}", local.enter()), "LocalSet LocalEnterGuard");
 }
 
 #[test]
@@ -284,9 +273,7 @@ fn a_local_runtime_runs_what_is_not_send() {
 
     // From another thread: only what is `Send`.
     let handle = rt.handle().clone();
-    let sent = thread::spawn(move || handle.spawn(async { 9 }))
-        .join()
-        .unwrap();
+    let sent = thread::spawn(move || handle.spawn(async { 9 })).join().unwrap();
     assert_eq!(rt.block_on(sent).unwrap(), 9);
 
     let count = Count(drops.clone());

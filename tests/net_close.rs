@@ -24,11 +24,7 @@ const SOON: Duration = Duration::from_millis(500);
 fn flavours() -> [Runtime; 2] {
     [
         Builder::new_current_thread().enable_all().build().unwrap(),
-        Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap(),
+        Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
     ]
 }
 
@@ -55,10 +51,7 @@ fn poll_once<F: Future>(f: std::pin::Pin<&mut F>) -> Poll<F::Output> {
 async fn watch(stream: &TcpStream) {
     let mut byte = [0];
     // An accepted stream believes it is readable until an attempt says otherwise.
-    assert_eq!(
-        stream.try_read(&mut byte).unwrap_err().kind(),
-        ErrorKind::WouldBlock
-    );
+    assert_eq!(stream.try_read(&mut byte).unwrap_err().kind(), ErrorKind::WouldBlock);
     assert!(poll_once(pin!(stream.readable())).is_pending());
     armed().await;
 }
@@ -70,10 +63,7 @@ async fn armed() {
 
 async fn ends(peer: &mut TcpStream) {
     let mut byte = [0];
-    let n = timeout(SOON, peer.read(&mut byte))
-        .await
-        .expect("the peer heard nothing")
-        .unwrap();
+    let n = timeout(SOON, peer.read(&mut byte)).await.expect("the peer heard nothing").unwrap();
     assert_eq!(n, 0);
 }
 
@@ -102,9 +92,7 @@ fn a_stream_dropped_on_a_foreign_thread_ends_its_peer() {
 
         let (mut client, server) = pair().await;
         watch(&server).await;
-        tokio::task::spawn_blocking(move || drop(server))
-            .await
-            .unwrap();
+        tokio::task::spawn_blocking(move || drop(server)).await.unwrap();
         ends(&mut client).await;
     });
 }
@@ -158,10 +146,7 @@ fn reunited_halves_are_the_stream_again() {
         let (stranger, _keep) = pair().await.0.into_split();
 
         let err = stranger.reunite(write).unwrap_err();
-        assert_eq!(
-            err.to_string(),
-            "tried to reunite halves that are not from the same socket"
-        );
+        assert_eq!(err.to_string(), "tried to reunite halves that are not from the same socket");
         let mut server = read.reunite(err.1).unwrap();
 
         server.write_all(b"x").await.unwrap();
@@ -276,20 +261,10 @@ async fn settled_fds() -> usize {
 /// Runs `name`, an ignored test of this file, in a process of its own.
 fn alone(name: &str) {
     let output = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            name,
-            "--ignored",
-            "--nocapture",
-            "--test-threads=1",
-        ])
+        .args(["--exact", name, "--ignored", "--nocapture", "--test-threads=1"])
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]
@@ -353,19 +328,14 @@ fn child_accept_without_descriptors() {
     for rt in flavours() {
         rt.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let client = TcpStream::connect(listener.local_addr().unwrap())
-                .await
-                .unwrap();
+            let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
             let mut hoard = Vec::new();
             while let Ok(file) = std::fs::File::open("/dev/null") {
                 hoard.push(file);
             }
 
             for _ in 0..3 {
-                let err = timeout(SOON, listener.accept())
-                    .await
-                    .expect("accept waits")
-                    .unwrap_err();
+                let err = timeout(SOON, listener.accept()).await.expect("accept waits").unwrap_err();
                 assert_eq!(err.raw_os_error(), Some(EMFILE));
             }
 

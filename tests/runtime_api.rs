@@ -31,11 +31,7 @@ fn current_thread() -> Runtime {
 }
 
 fn multi_thread() -> Runtime {
-    Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap()
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
 fn both() -> [Runtime; 2] {
@@ -55,9 +51,7 @@ fn panic_of(f: impl FnOnce()) -> (String, String) {
         move |info| {
             if thread::current().id() == this {
                 let location = info.location().unwrap();
-                file.lock()
-                    .unwrap()
-                    .get_or_insert(location.file().to_owned());
+                file.lock().unwrap().get_or_insert(location.file().to_owned());
             } else {
                 previous(info);
             }
@@ -126,10 +120,7 @@ mod builder {
     fn a_paused_clock_is_current_thread() {
         let mut b = Builder::new_multi_thread();
         let (text, _) = panic_of(|| drop(b.enable_time().start_paused(true).build()));
-        assert!(
-            text.contains("requires the `current_thread` Tokio runtime"),
-            "{text}"
-        );
+        assert!(text.contains("requires the `current_thread` Tokio runtime"), "{text}");
     }
 
     #[test]
@@ -170,21 +161,10 @@ mod builder {
 
     #[test]
     fn names_its_threads() {
-        let rt = Builder::new_multi_thread()
-            .worker_threads(1)
-            .build()
-            .unwrap();
+        let rt = Builder::new_multi_thread().worker_threads(1).build().unwrap();
         let name = || thread::current().name().map(str::to_owned);
-        assert_eq!(
-            rt.block_on(rt.spawn(async move { name() }))
-                .unwrap()
-                .unwrap(),
-            "tokio-rt-worker"
-        );
-        assert_eq!(
-            rt.block_on(rt.spawn_blocking(name)).unwrap().unwrap(),
-            "tokio-rt-worker"
-        );
+        assert_eq!(rt.block_on(rt.spawn(async move { name() })).unwrap().unwrap(), "tokio-rt-worker");
+        assert_eq!(rt.block_on(rt.spawn_blocking(name)).unwrap().unwrap(), "tokio-rt-worker");
 
         let count = AtomicUsize::new(0);
         let rt = Builder::new_multi_thread()
@@ -193,16 +173,8 @@ mod builder {
             .thread_name_fn(move || format!("crew-{}", count.fetch_add(1, SeqCst)))
             .build()
             .unwrap();
-        assert_eq!(
-            rt.block_on(rt.spawn(async move { name() }))
-                .unwrap()
-                .unwrap(),
-            "crew-0"
-        );
-        assert_eq!(
-            rt.block_on(rt.spawn_blocking(name)).unwrap().unwrap(),
-            "crew-1"
-        );
+        assert_eq!(rt.block_on(rt.spawn(async move { name() })).unwrap().unwrap(), "crew-0");
+        assert_eq!(rt.block_on(rt.spawn_blocking(name)).unwrap().unwrap(), "crew-1");
     }
 
     #[test]
@@ -295,10 +267,7 @@ mod worker_threads_variable {
         if std::env::var_os(CHILD).is_some() {
             let rt = Builder::new_multi_thread().build().unwrap();
             println!("workers={}", rt.metrics().num_workers());
-            let rt = Builder::new_multi_thread()
-                .worker_threads(5)
-                .build()
-                .unwrap();
+            let rt = Builder::new_multi_thread().worker_threads(5).build().unwrap();
             println!("explicit={}", rt.metrics().num_workers());
         }
     }
@@ -322,10 +291,7 @@ mod worker_threads_variable {
                 "\"TOKIO_WORKER_THREADS\" must be usize, error: invalid digit found in string, \
                  value: many",
             ),
-            (
-                not_unicode.as_os_str(),
-                "\"TOKIO_WORKER_THREADS\" must be valid unicode, error: \"\\xFF\"",
-            ),
+            (not_unicode.as_os_str(), "\"TOKIO_WORKER_THREADS\" must be valid unicode, error: \"\\xFF\""),
         ] {
             let output = in_child(value);
             let stderr = String::from_utf8_lossy(&output.stderr);
@@ -372,14 +338,8 @@ mod handle {
         let error = rx.recv().unwrap();
         assert!(error.is_thread_local_destroyed());
         assert!(!error.is_missing_context());
-        assert_eq!(
-            error.to_string(),
-            "The Tokio context thread-local variable has been destroyed."
-        );
-        assert_eq!(
-            format!("{error:?}"),
-            "TryCurrentError { kind: ThreadLocalDestroyed }"
-        );
+        assert_eq!(error.to_string(), "The Tokio context thread-local variable has been destroyed.");
+        assert_eq!(format!("{error:?}"), "TryCurrentError { kind: ThreadLocalDestroyed }");
     }
 
     #[test]
@@ -387,16 +347,8 @@ mod handle {
         for rt in both() {
             let id = rt.handle().id();
             assert_eq!(rt.block_on(async { Handle::current().id() }), id);
-            assert_eq!(
-                rt.block_on(rt.spawn(async { Handle::current().id() }))
-                    .unwrap(),
-                id
-            );
-            assert_eq!(
-                rt.block_on(rt.spawn_blocking(|| Handle::current().id()))
-                    .unwrap(),
-                id
-            );
+            assert_eq!(rt.block_on(rt.spawn(async { Handle::current().id() })).unwrap(), id);
+            assert_eq!(rt.block_on(rt.spawn_blocking(|| Handle::current().id())).unwrap(), id);
             assert_eq!(rt.handle().block_on(async { Handle::current().id() }), id);
             assert!(Handle::try_current().is_err());
         }
@@ -445,16 +397,9 @@ mod handle {
         let number: u64 = text.parse().unwrap();
         assert_eq!(format!("{:?}", a.handle().id()), format!("Id({number})"));
 
-        let named = Builder::new_multi_thread()
-            .name(" billing ")
-            .worker_threads(1)
-            .build()
-            .unwrap();
+        let named = Builder::new_multi_thread().name(" billing ").worker_threads(1).build().unwrap();
         assert_eq!(named.handle().name(), Some(" billing "));
-        assert_eq!(
-            named.block_on(async { Handle::current().name().map(str::len) }),
-            Some(9)
-        );
+        assert_eq!(named.block_on(async { Handle::current().name().map(str::len) }), Some(9));
     }
 
     #[test]
@@ -467,9 +412,9 @@ mod handle {
     #[test]
     fn block_on_may_follow_block_in_place() {
         let rt = multi_thread();
-        let answer = rt.block_on(rt.spawn(async {
-            tokio::task::block_in_place(|| Handle::current().block_on(async { 6 }))
-        }));
+        let answer = rt.block_on(
+            rt.spawn(async { tokio::task::block_in_place(|| Handle::current().block_on(async { 6 })) }),
+        );
         assert_eq!(answer.unwrap(), 6);
     }
 
@@ -503,14 +448,10 @@ mod runtime_itself {
             let (text, _) = panic_of(|| rt.block_on(async { rt.block_on(async {}) }));
             assert_eq!(text, NESTED);
             assert_panics_here(NESTED, || rt.block_on(async { handle.block_on(async {}) }));
-            assert_panics_here(NESTED, || {
-                handle.block_on(async { handle.block_on(async {}) })
-            });
+            assert_panics_here(NESTED, || handle.block_on(async { handle.block_on(async {}) }));
 
             let inner = handle.clone();
-            let error = rt
-                .block_on(rt.spawn(async move { inner.block_on(async {}) }))
-                .unwrap_err();
+            let error = rt.block_on(rt.spawn(async move { inner.block_on(async {}) })).unwrap_err();
             let text = error.into_panic();
             assert_eq!(*text.downcast::<&str>().unwrap(), NESTED);
             // It still works.
@@ -589,10 +530,7 @@ mod runtime_itself {
             "RuntimeMetrics { handle: Handle { inner: \
              CurrentThread(current_thread::Handle { ... }) } }"
         );
-        assert_eq!(
-            format!("{:?}", a.handle().runtime_flavor()),
-            "CurrentThread"
-        );
+        assert_eq!(format!("{:?}", a.handle().runtime_flavor()), "CurrentThread");
     }
 
     #[test]
@@ -601,22 +539,12 @@ mod runtime_itself {
 
         let rt = current_thread();
         assert_eq!(rt.block_on(async { runtime::worker_index() }), Some(0));
-        assert_eq!(
-            rt.block_on(rt.spawn(async { runtime::worker_index() }))
-                .unwrap(),
-            Some(0)
-        );
-        assert_eq!(
-            rt.block_on(rt.spawn_blocking(runtime::worker_index))
-                .unwrap(),
-            None
-        );
+        assert_eq!(rt.block_on(rt.spawn(async { runtime::worker_index() })).unwrap(), Some(0));
+        assert_eq!(rt.block_on(rt.spawn_blocking(runtime::worker_index)).unwrap(), None);
 
         let rt = multi_thread();
         assert_eq!(rt.block_on(async { runtime::worker_index() }), None);
-        let index = rt
-            .block_on(rt.spawn(async { runtime::worker_index() }))
-            .unwrap();
+        let index = rt.block_on(rt.spawn(async { runtime::worker_index() })).unwrap();
         assert!(index.unwrap() < 2);
     }
 
@@ -628,16 +556,13 @@ mod runtime_itself {
             assert_eq!(metrics.num_alive_tasks(), 0);
             let task = rt.spawn(std::future::pending::<()>());
             assert_eq!(metrics.num_alive_tasks(), 1);
-            rt.block_on(rt.spawn(async { tokio::time::sleep(Duration::from_millis(2)).await }))
-                .unwrap();
+            rt.block_on(rt.spawn(async { tokio::time::sleep(Duration::from_millis(2)).await })).unwrap();
             task.abort();
             assert!(rt.block_on(task).unwrap_err().is_cancelled());
             drop(rt);
             for worker in 0..workers {
                 assert!(metrics.worker_park_count(worker) > 0);
-                assert!(
-                    metrics.worker_park_unpark_count(worker) >= metrics.worker_park_count(worker)
-                );
+                assert!(metrics.worker_park_unpark_count(worker) >= metrics.worker_park_count(worker));
                 assert!(metrics.worker_total_busy_duration(worker) > Duration::ZERO);
             }
         }
@@ -730,9 +655,7 @@ mod shutdown {
                     });
                     victim.shutdown_background();
                 });
-                dropped
-                    .recv_timeout(Duration::from_secs(5))
-                    .expect("dropped sooner or later");
+                dropped.recv_timeout(Duration::from_secs(5)).expect("dropped sooner or later");
             }
         }
     }
@@ -789,17 +712,12 @@ mod shutdown {
     #[test]
     fn io_types_say_that_it_happened() {
         for rt in both() {
-            let listener = rt
-                .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
-                .unwrap();
+            let listener = rt.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
             drop(rt);
             let error = current_thread().block_on(listener.accept()).unwrap_err();
             assert_eq!(error.kind(), std::io::ErrorKind::Other);
             assert!(runtime::is_rt_shutdown_err(&error), "{error}");
-            assert_eq!(
-                error.to_string(),
-                "A Tokio 1.x context was found, but it is being shutdown."
-            );
+            assert_eq!(error.to_string(), "A Tokio 1.x context was found, but it is being shutdown.");
         }
     }
 }

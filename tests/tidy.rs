@@ -177,7 +177,9 @@ fn the_documents_name_files_that_exist() {
 #[test]
 fn files_stay_readable() {
     let mut found = Vec::new();
-    for source in ["src", "tests", "examples", "benches", "compat-tests/src"].iter().flat_map(|dir| sources(dir)) {
+    for source in
+        ["src", "tests", "examples", "benches", "compat-tests/src"].iter().flat_map(|dir| sources(dir))
+    {
         if source.lines > TOO_LONG {
             found.push(format!("{} has {} lines, more than {TOO_LONG}", source.path, source.lines));
         } else if source.lines > LONG {
@@ -207,10 +209,22 @@ mod samples {
         assert_eq!(check("src/net/udp.rs", "use crate::{gadgets::x, nobody_knows};"), 2);
         assert_eq!(check("src/gadgets/mod.rs", ""), 1);
 
-        assert_eq!(check("src/runtime/task/mod.rs", "use crate::{driver, sys::io, loom, upstream::sync};"), 0);
+        assert_eq!(
+            check("src/runtime/task/mod.rs", "use crate::{driver, sys::io, loom, upstream::sync};"),
+            0
+        );
         assert_eq!(check("src/net/udp.rs", "use crate::{io::Ready, runtime::Handle}; crate::select! {}"), 0);
-        assert_eq!(check("src/driver/ready.rs", "/// [`x`](crate::io::x)\nfn f() { g(\"crate::io\") } // crate::io"), 0);
-        assert_eq!(check("src/driver/mod.rs", "pub(crate) mod x { pub(in crate::driver) fn f() {} use super::Ready; }"), 0);
+        assert_eq!(
+            check("src/driver/ready.rs", "/// [`x`](crate::io::x)\nfn f() { g(\"crate::io\") } // crate::io"),
+            0
+        );
+        assert_eq!(
+            check(
+                "src/driver/mod.rs",
+                "pub(crate) mod x { pub(in crate::driver) fn f() {} use super::Ready; }"
+            ),
+            0
+        );
 
         let source = Source::new("src/util/trace.rs", "use crate::runtime::task::X;");
         assert_eq!(number(rules::layers(&source, LAYERING)), 0);
@@ -220,7 +234,8 @@ mod samples {
 
     #[test]
     fn unsafe_code() {
-        let check = |listed, text: &str| number(rules::unsafe_code(&Source::new("src/sys/x.rs", text), listed));
+        let check =
+            |listed, text: &str| number(rules::unsafe_code(&Source::new("src/sys/x.rs", text), listed));
         let listed = |text: &str| check(true, &format!("{HEAD}{text}"));
         assert_eq!(check(false, "unsafe { f() }"), 1);
         assert_eq!(check(false, "#[allow(unsafe_code)] mod x;"), 1);
@@ -230,7 +245,10 @@ mod samples {
         // Nothing unsafe; no lint attribute of its own; no paragraph.
         assert_eq!(listed("fn f() {}"), 1);
         assert_eq!(check(true, "//! # Safety\n// SAFETY: x\nunsafe { f() }"), 1);
-        assert_eq!(check(true, "//! # Safety\n#[allow(unsafe_code)]\nmod m;\n// SAFETY: x\nunsafe { f() }"), 1);
+        assert_eq!(
+            check(true, "//! # Safety\n#[allow(unsafe_code)]\nmod m;\n// SAFETY: x\nunsafe { f() }"),
+            1
+        );
         assert_eq!(check(true, "#![allow(unsafe_code)]\n// SAFETY: x\nunsafe { f() }"), 1);
 
         assert_eq!(listed("// SAFETY: x\nunsafe { f() }\nlet y = unsafe { g() };"), 1);
@@ -240,7 +258,10 @@ mod samples {
         assert_eq!(listed("// SAFETY: x\n#[allow(y)]\nunsafe impl Send for X {}"), 0);
 
         assert_eq!(listed("/// Docs\npub(crate) unsafe fn f() {}"), 1);
-        assert_eq!(listed("/// Docs\n///\n/// # Safety\n///\n/// None.\n#[inline]\npub(crate) unsafe fn f() {}"), 0);
+        assert_eq!(
+            listed("/// Docs\n///\n/// # Safety\n///\n/// None.\n#[inline]\npub(crate) unsafe fn f() {}"),
+            0
+        );
         assert_eq!(listed("struct V { pub f: unsafe fn(*const ()) } unsafe fn g() {}"), 0);
     }
 
@@ -253,7 +274,13 @@ mod samples {
         assert_eq!(check("src/io/mod.rs", "pub(crate) use upstream::io::{AsyncRead, AsyncWrite};"), 2);
         assert_eq!(check("src/task/mod.rs", "pub use crate::upstream::task::*;"), 1);
         assert_eq!(check("src/io/stdin.rs", "pub use crate::upstream::io::AsyncRead;"), 1);
-        assert_eq!(check("src/net/udp.rs", "use upstream::net::UdpSocket; upstream::spawn(x); upstream::task::spawn(y);"), 3);
+        assert_eq!(
+            check(
+                "src/net/udp.rs",
+                "use upstream::net::UdpSocket; upstream::spawn(x); upstream::task::spawn(y);"
+            ),
+            3
+        );
         assert_eq!(check("src/runtime/mod.rs", "use upstream::runtime::Runtime;"), 1);
 
         assert_eq!(check("src/upstream.rs", "pub use ::upstream::sync;"), 0);
@@ -268,7 +295,10 @@ mod samples {
         assert_eq!(check("todo!(); unimplemented!(\"x\"); dbg!(x)"), 3);
         assert_eq!(check("tokio::spawn(x); use ::tokio::net;"), 2);
         assert_eq!(check("use crate::*; use super::super::*;"), 2);
-        assert_eq!(check("/// tokio::spawn(todo!())\nfn f() { tokio_macros::x!(); g(\"tokio::spawn\") } // dbg!(x)"), 0);
+        assert_eq!(
+            check("/// tokio::spawn(todo!())\nfn f() { tokio_macros::x!(); g(\"tokio::spawn\") } // dbg!(x)"),
+            0
+        );
         assert_eq!(check("use crate::net::*; use super::*; let todo = a != b;"), 0);
     }
 
@@ -295,7 +325,8 @@ mod samples {
 
     #[test]
     fn paths() {
-        let named = rules::paths_named("`src/net/tcp.rs`, `cargo test`, `src/x/{a,b}.rs`, src/y.rs, `tests/tidy.rs`");
+        let named =
+            rules::paths_named("`src/net/tcp.rs`, `cargo test`, `src/x/{a,b}.rs`, src/y.rs, `tests/tidy.rs`");
         assert_eq!(named, ["src/net/tcp.rs", "tests/tidy.rs"]);
     }
 }

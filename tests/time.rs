@@ -17,18 +17,12 @@ const MS: Duration = Duration::from_millis(1);
 fn runtimes() -> [Runtime; 2] {
     [
         Builder::new_current_thread().enable_all().build().unwrap(),
-        Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap(),
+        Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
     ]
 }
 
 fn poll(sleep: Pin<&mut Sleep>) -> bool {
-    sleep
-        .poll(&mut Context::from_waker(Waker::noop()))
-        .is_ready()
+    sleep.poll(&mut Context::from_waker(Waker::noop())).is_ready()
 }
 
 #[test]
@@ -58,11 +52,7 @@ fn short_sleeps_are_not_rounded_up_to_milliseconds() {
 // H22
 #[test]
 fn a_busy_worker_does_not_hold_up_the_timers_of_its_shard() {
-    let rt = Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let rt = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let late = rt.block_on(async {
         let (tx, rx) = tokio::sync::oneshot::channel();
         tokio::spawn(async move {
@@ -161,8 +151,7 @@ fn a_hundred_thousand_timers() {
                     tokio::spawn(async move {
                         let wait = Duration::from_micros(i * 7919 % 200_000);
                         let deadline = Instant::now() + wait;
-                        let pending =
-                            time::timeout_at(deadline, std::future::pending::<()>()).await;
+                        let pending = time::timeout_at(deadline, std::future::pending::<()>()).await;
                         assert!(pending.is_err() && Instant::now() >= deadline);
                     })
                 })

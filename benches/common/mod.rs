@@ -65,10 +65,7 @@ impl Bench {
     /// Is the row asked for? Those that take long to set up are not set up otherwise.
     pub fn wants(&self, row: &str) -> bool {
         let id = format!("{}/{row}", self.name);
-        let filter = self
-            .arguments
-            .iter()
-            .find(|argument| !argument.starts_with('-'));
+        let filter = self.arguments.iter().find(|argument| !argument.starts_with('-'));
         filter.is_none_or(|filter| id.contains(&filter[..]))
     }
 
@@ -80,9 +77,8 @@ impl Bench {
         if self.table.is_some() {
             let iterations = calibrate(tokio).max(calibrate(spargio));
             let things = (iterations * elements) as f64;
-            let measure = |measure: &mut dyn FnMut(u64) -> Duration| {
-                vec![nanos(measure(iterations)) / things]
-            };
+            let measure =
+                |measure: &mut dyn FnMut(u64) -> Duration| vec![nanos(measure(iterations)) / things];
             self.in_turns(&[row], &mut || measure(tokio), &mut || measure(spargio));
         }
         self.criterion(row, tokio, spargio);
@@ -108,10 +104,7 @@ impl Bench {
             });
         }
         for (index, row) in rows.iter().enumerate() {
-            let rounds = rounds
-                .iter()
-                .map(|[tokio, spargio]| [tokio[index], spargio[index]])
-                .collect();
+            let rounds = rounds.iter().map(|[tokio, spargio]| [tokio[index], spargio[index]]).collect();
             table.add(Line::new(row, rounds));
         }
     }
@@ -136,8 +129,7 @@ impl Bench {
         println!("\n{table}");
         if let Some(folder) = env::var_os("SPARGIO_FIGURES") {
             let path = std::path::Path::new(&folder).join(format!("{}.json", self.name));
-            let written =
-                fs::create_dir_all(&folder).and_then(|()| fs::write(&path, table.to_json()));
+            let written = fs::create_dir_all(&folder).and_then(|()| fs::write(&path, table.to_json()));
             match written {
                 Ok(()) => println!("written to {}", path.display()),
                 Err(error) => eprintln!("error: cannot write {}: {error}", path.display()),

@@ -25,10 +25,7 @@ impl Line {
         Line {
             name: name.to_string(),
             medians: [median(side(0)), median(side(1))],
-            minima: [
-                side(0).fold(f64::INFINITY, f64::min),
-                side(1).fold(f64::INFINITY, f64::min),
-            ],
+            minima: [side(0).fold(f64::INFINITY, f64::min), side(1).fold(f64::INFINITY, f64::min)],
             ratio: median(rounds.iter().map(|[tokio, spargio]| spargio / tokio)),
         }
     }
@@ -39,20 +36,12 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
-    if values.len() % 2 == 1 {
-        values[middle]
-    } else {
-        (values[middle - 1] + values[middle]) / 2.0
-    }
+    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
 }
 
 impl Table {
     pub fn new(bench: &'static str, rounds: usize) -> Table {
-        Table {
-            bench,
-            rounds,
-            lines: Vec::new(),
-        }
+        Table { bench, rounds, lines: Vec::new() }
     }
 
     pub fn add(&mut self, line: Line) {
@@ -77,18 +66,9 @@ impl Table {
 
 impl Line {
     fn to_json(&self) -> String {
-        let Line {
-            name,
-            medians,
-            minima,
-            ratio,
-        } = self;
-        let side = |side: usize| {
-            format!(
-                "{{ \"median\": {:.1}, \"min\": {:.1} }}",
-                medians[side], minima[side]
-            )
-        };
+        let Line { name, medians, minima, ratio } = self;
+        let side =
+            |side: usize| format!("{{ \"median\": {:.1}, \"min\": {:.1} }}", medians[side], minima[side]);
         let name = quoted(name);
         format!(
             "{{ \"name\": {name}, \"tokio\": {}, \"spargio\": {}, \"ratio\": {ratio:.3} }}",
@@ -102,44 +82,25 @@ fn quoted(text: &str) -> String {
     let escaped: String = text
         .chars()
         .filter(|c| !c.is_control())
-        .flat_map(|c| {
-            if c == '"' || c == '\\' {
-                vec!['\\', c]
-            } else {
-                vec![c]
-            }
-        })
+        .flat_map(|c| if c == '"' || c == '\\' { vec!['\\', c] } else { vec![c] })
         .collect();
     format!("\"{escaped}\"")
 }
 
 fn kernel() -> String {
-    fs::read_to_string("/proc/sys/kernel/osrelease")
-        .unwrap_or_default()
-        .trim()
-        .to_string()
+    fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_string()
 }
 
 fn cpu() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let models: Vec<_> = info
-        .lines()
-        .filter(|line| line.starts_with("model name"))
-        .collect();
-    let model = models
-        .first()
-        .and_then(|line| line.split_once(": "))
-        .map_or("unknown", |(_, model)| model);
+    let models: Vec<_> = info.lines().filter(|line| line.starts_with("model name")).collect();
+    let model = models.first().and_then(|line| line.split_once(": ")).map_or("unknown", |(_, model)| model);
     format!("{} x {model}", models.len())
 }
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Table {
-            bench,
-            rounds,
-            lines,
-        } = self;
+        let Table { bench, rounds, lines } = self;
         writeln!(
             f,
             "{:<64} | {:>10} | {:>10} | ratio",
@@ -147,31 +108,15 @@ impl fmt::Display for Table {
             "tokio",
             "spargio"
         )?;
-        writeln!(
-            f,
-            "{}|{}|{}|------",
-            "-".repeat(65),
-            "-".repeat(12),
-            "-".repeat(12)
-        )?;
+        writeln!(f, "{}|{}|{}|------", "-".repeat(65), "-".repeat(12), "-".repeat(12))?;
         lines.iter().try_for_each(|line| writeln!(f, "{line}"))
     }
 }
 
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Line {
-            name,
-            medians: [tokio, spargio],
-            ratio,
-            ..
-        } = self;
-        write!(
-            f,
-            "{name:<64} | {:>10} | {:>10} | {ratio:.2}",
-            time(*tokio),
-            time(*spargio)
-        )
+        let Line { name, medians: [tokio, spargio], ratio, .. } = self;
+        write!(f, "{name:<64} | {:>10} | {:>10} | {ratio:.2}", time(*tokio), time(*spargio))
     }
 }
 

@@ -4,8 +4,8 @@ use crate::suite::Suite;
 
 /// The areas in the order of the report.
 pub const AREAS: [&str; 17] = [
-    "rt", "task", "time", "net", "tcp", "udp", "uds", "io", "fs", "sync", "process", "signal",
-    "macros", "tracing", "types", "util", "stream",
+    "rt", "task", "time", "net", "tcp", "udp", "uds", "io", "fs", "sync", "process", "signal", "macros",
+    "tracing", "types", "util", "stream",
 ];
 
 /// Files whose name does not start with their area.
@@ -35,10 +35,7 @@ pub fn area(suite: Suite, file: &str) -> &'static str {
         return area;
     }
     let prefix = file.split('_').next().unwrap_or(file);
-    AREAS
-        .into_iter()
-        .find(|area| *area == prefix)
-        .unwrap_or("types")
+    AREAS.into_iter().find(|area| *area == prefix).unwrap_or("types")
 }
 
 #[cfg(test)]

@@ -54,9 +54,7 @@ pub fn build(
     let started = Instant::now();
     let mut build = Build::default();
     let mut progress = Progress::new(&format!("building {suite}"), files.len());
-    let mut child = command(generated, suite, files, complete, jobs)
-        .spawn()
-        .context("starting cargo")?;
+    let mut child = command(generated, suite, files, complete, jobs).spawn().context("starting cargo")?;
     let stdout = child.stdout.take().context("cargo's stdout is a pipe")?;
     let mut stderr = child.stderr.take().context("cargo's stderr is a pipe")?;
     let said = std::thread::spawn(move || {
@@ -66,32 +64,21 @@ pub fn build(
     });
     for message in Message::parse_stream(BufReader::new(stdout)) {
         match message.context("reading cargo's messages")? {
-            Message::CompilerArtifact(artifact)
-                if artifact.target.kind.contains(&TargetKind::Test) =>
-            {
+            Message::CompilerArtifact(artifact) if artifact.target.kind.contains(&TargetKind::Test) => {
                 let Some(path) = artifact.executable else {
                     continue;
                 };
-                let Some((package, file)) =
-                    files.iter().find(|(_, file)| *file == artifact.target.name)
+                let Some((package, file)) = files.iter().find(|(_, file)| *file == artifact.target.name)
                 else {
                     continue;
                 };
                 let path = path.into_std_path_buf();
-                build
-                    .binaries
-                    .insert(file.clone(), Binary { package, path });
+                build.binaries.insert(file.clone(), Binary { package, path });
                 progress.step(file);
             }
-            Message::CompilerMessage(message)
-                if message.message.level == DiagnosticLevel::Error =>
-            {
+            Message::CompilerMessage(message) if message.message.level == DiagnosticLevel::Error => {
                 let is_test = message.target.kind.contains(&TargetKind::Test);
-                let errors = if is_test {
-                    &mut build.errors
-                } else {
-                    &mut build.broken_libraries
-                };
+                let errors = if is_test { &mut build.errors } else { &mut build.broken_libraries };
                 let error = errors.entry(message.target.name).or_default();
                 if error.count == 0 {
                     error.first = headline(&message.message);
@@ -161,21 +148,12 @@ fn command(
 }
 
 fn headline(diagnostic: &cargo_metadata::diagnostic::Diagnostic) -> String {
-    let code = diagnostic
-        .code
-        .as_ref()
-        .map(|code| format!("[{}]", code.code))
-        .unwrap_or_default();
+    let code = diagnostic.code.as_ref().map(|code| format!("[{}]", code.code)).unwrap_or_default();
     let place = diagnostic
         .spans
         .iter()
         .find(|span| span.is_primary)
-        .map(|span| {
-            format!(
-                " ({}:{}:{})",
-                span.file_name, span.line_start, span.column_start
-            )
-        })
+        .map(|span| format!(" ({}:{}:{})", span.file_name, span.line_start, span.column_start))
         .unwrap_or_default();
     let message = diagnostic.message.lines().next().unwrap_or_default();
     format!("error{code}: {message}{place}")

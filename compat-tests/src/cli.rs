@@ -109,10 +109,7 @@ impl Options {
     }
 
     pub fn jobs(&self) -> usize {
-        self.jobs
-            .or_else(|| std::thread::available_parallelism().ok().map(Into::into))
-            .unwrap_or(1)
-            .max(1)
+        self.jobs.or_else(|| std::thread::available_parallelism().ok().map(Into::into)).unwrap_or(1).max(1)
     }
 
     /// Whether the whole of each chosen suite runs.
@@ -124,10 +121,7 @@ impl Options {
     pub fn selects(&self, name: &str) -> bool {
         let file = name.split("::").next().unwrap_or(name);
         self.files.as_ref().is_none_or(|files| files.is_match(file))
-            && self
-                .filter
-                .as_ref()
-                .is_none_or(|filter| filter.is_match(name))
+            && self.filter.as_ref().is_none_or(|filter| filter.is_match(name))
     }
 }
 

@@ -21,11 +21,7 @@ pub fn verify(workspace: &Workspace, generated: &Generated) -> Result<String> {
     match generated.subject {
         Subject::Tokio => {
             for (user, name, package) in &users {
-                ensure!(
-                    is_published_tokio(package),
-                    "{user}: `{name}` is {}",
-                    package.id
-                );
+                ensure!(is_published_tokio(package), "{user}: `{name}` is {}", package.id);
             }
             Ok(format!(
                 "dependency graph: `tokio` of {} packages is the published tokio {}",
@@ -37,11 +33,7 @@ pub fn verify(workspace: &Workspace, generated: &Generated) -> Result<String> {
     }
 }
 
-fn verify_spargio(
-    root: &Path,
-    metadata: &Metadata,
-    users: &[(String, String, &Package)],
-) -> Result<String> {
+fn verify_spargio(root: &Path, metadata: &Metadata, users: &[(String, String, &Package)]) -> Result<String> {
     let mut over_spargio = BTreeSet::new();
     let mut upstream = None;
     for (user, name, package) in users {
@@ -52,15 +44,8 @@ fn verify_spargio(
             );
             upstream = Some(&package.version);
         } else {
-            let ours = package
-                .manifest_path
-                .parent()
-                .is_some_and(|folder| folder == root);
-            ensure!(
-                ours,
-                "{user}: `{name}` is {}, which is not this workspace's spargio",
-                package.id
-            );
+            let ours = package.manifest_path.parent().is_some_and(|folder| folder == root);
+            ensure!(ours, "{user}: `{name}` is {}, which is not this workspace's spargio", package.id);
             over_spargio.insert(user.as_str());
         }
     }
@@ -78,20 +63,14 @@ fn verify_spargio(
         None => "the published tokio is not in it".to_owned(),
     };
     let users: Vec<_> = over_spargio.into_iter().collect();
-    Ok(format!(
-        "dependency graph: `tokio` is spargio in {}; {upstream}",
-        users.join(", ")
-    ))
+    Ok(format!("dependency graph: `tokio` is spargio in {}; {upstream}", users.join(", ")))
 }
 
 /// Every edge of the graph that leads to a crate called `tokio`, or to a package named tokio or
 /// spargio under another name: who, under which name, which package.
 fn users_of_tokio(metadata: &Metadata) -> Result<Vec<(String, String, &Package)>> {
     let package = |id: &PackageId| metadata.packages.iter().find(|package| package.id == *id);
-    let resolve = metadata
-        .resolve
-        .as_ref()
-        .context("cargo metadata resolved nothing")?;
+    let resolve = metadata.resolve.as_ref().context("cargo metadata resolved nothing")?;
     let mut users = Vec::new();
     for node in &resolve.nodes {
         for dependency in &node.deps {
@@ -164,10 +143,7 @@ mod tests {
     fn spargio_over_upstream_is_accepted() {
         let line = verdict(&[("tokio", "spargio")]).unwrap();
         assert!(line.contains("`tokio` is spargio in suite"), "{line}");
-        assert!(
-            line.contains("only in it as spargio's `upstream`"),
-            "{line}"
-        );
+        assert!(line.contains("only in it as spargio's `upstream`"), "{line}");
     }
 
     #[test]

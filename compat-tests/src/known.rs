@@ -73,8 +73,7 @@ impl KnownFailures {
         passed: &BTreeSet<String>,
         covered: impl Fn(&str) -> bool,
     ) -> Difference {
-        let unknown =
-            |test: &&String| covered(test) && !failed.contains(*test) && !passed.contains(*test);
+        let unknown = |test: &&String| covered(test) && !failed.contains(*test) && !passed.contains(*test);
         Difference {
             new_failures: failed.difference(&self.tests).cloned().collect(),
             unexpected_passes: self.tests.intersection(passed).cloned().collect(),
@@ -86,10 +85,7 @@ impl KnownFailures {
     /// The list after a run: what failed, and what the run did not cover.
     fn updated(&self, failed: &BTreeSet<String>, covered: impl Fn(&str) -> bool) -> Self {
         let kept = self.tests.iter().filter(|test| !covered(test));
-        Self {
-            tests: kept.chain(failed).cloned().collect(),
-            head: self.head.clone(),
-        }
+        Self { tests: kept.chain(failed).cloned().collect(), head: self.head.clone() }
     }
 
     /// Writes the list after a run. Refuses to add to a list that exists, unless allowed to.
@@ -120,14 +116,10 @@ impl KnownFailures {
         let mut head = self.head.clone();
         if head.is_empty() {
             head.push(
-                "# Published tests that spargio does not pass yet. This list may only shrink."
-                    .to_owned(),
+                "# Published tests that spargio does not pass yet. This list may only shrink.".to_owned(),
             );
         }
-        head.iter()
-            .chain(&self.tests)
-            .map(|line| format!("{line}\n"))
-            .collect()
+        head.iter().chain(&self.tests).map(|line| format!("{line}\n")).collect()
     }
 }
 
@@ -161,11 +153,7 @@ mod tests {
     fn what_was_not_run_is_no_difference() {
         let known = KnownFailures::parse(LIST);
         let only_tcp = |test: &str| test.starts_with("tcp");
-        assert!(
-            known
-                .compare(&set(&["tcp::a"]), &set(&[]), only_tcp)
-                .is_empty()
-        );
+        assert!(known.compare(&set(&["tcp::a"]), &set(&[]), only_tcp).is_empty());
     }
 
     #[test]
@@ -181,12 +169,7 @@ mod tests {
         fs::create_dir_all(&folder).unwrap();
         let path = folder.join("list.txt");
         let write = |failed: &[&str], covered: &str, growth| {
-            KnownFailures::write(
-                &path,
-                &set(failed),
-                |test: &str| test.starts_with(covered),
-                growth,
-            )
+            KnownFailures::write(&path, &set(failed), |test: &str| test.starts_with(covered), growth)
         };
         // The first list may hold anything.
         assert_eq!(write(&["a::a", "b::b"], "", false).unwrap().len(), 2);
@@ -194,15 +177,9 @@ mod tests {
         assert_eq!(write(&[], "a::", false).unwrap().tests, set(&["b::b"]));
         // It does not grow …
         assert!(write(&["c::c"], "c::", false).is_err());
-        assert_eq!(
-            KnownFailures::load(&path).unwrap().unwrap().tests,
-            set(&["b::b"])
-        );
+        assert_eq!(KnownFailures::load(&path).unwrap().unwrap().tests, set(&["b::b"]));
         // … unless told to.
-        assert_eq!(
-            write(&["c::c"], "c::", true).unwrap().tests,
-            set(&["b::b", "c::c"])
-        );
+        assert_eq!(write(&["c::c"], "c::", true).unwrap().tests, set(&["b::b", "c::c"]));
         fs::remove_dir_all(&folder).unwrap();
     }
 

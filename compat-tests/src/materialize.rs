@@ -73,12 +73,7 @@ impl Generated {
         let mut files = Vec::new();
         for package in suite.packages() {
             let manifest: Table = read_manifest(&self.package(package).join("Cargo.toml"))?;
-            for target in manifest
-                .get("test")
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten()
-            {
+            for target in manifest.get("test").and_then(Value::as_array).into_iter().flatten() {
                 if let Some(name) = target.get("name").and_then(Value::as_str) {
                     files.push((*package, name.to_owned()));
                 }
@@ -104,18 +99,12 @@ pub fn materialize(workspace: &Workspace, subject: Subject, unstable: bool) -> R
         write_helper(workspace, &generated, helper)?;
     }
     write_tokio_suite(workspace, &generated)?;
-    seed_lock(
-        &workspace.root.join("Cargo.lock"),
-        &generated.root.join("Cargo.lock"),
-    )?;
+    seed_lock(&workspace.root.join("Cargo.lock"), &generated.root.join("Cargo.lock"))?;
     Ok(generated)
 }
 
 fn write_root(generated: &Generated) -> Result<()> {
-    let members: Vec<&str> = HELPERS
-        .into_iter()
-        .chain([TOKIO_PLAIN, TOKIO_HELPERS])
-        .collect();
+    let members: Vec<&str> = HELPERS.into_iter().chain([TOKIO_PLAIN, TOKIO_HELPERS]).collect();
     // Two hundred binaries are linked and nobody debugs them: no incremental state, and debug
     // information only where it is tested, by the task dumps.
     let debug = if generated.unstable { 1 } else { 0 };
@@ -168,10 +157,7 @@ fn write_tokio_suite(workspace: &Workspace, generated: &Generated) -> Result<()>
         }
         if let Some(targets) = manifest.get_mut("test").and_then(Value::as_array_mut) {
             targets.retain(|target| {
-                let file = target
-                    .get("name")
-                    .and_then(Value::as_str)
-                    .unwrap_or_default();
+                let file = target.get("name").and_then(Value::as_str).unwrap_or_default();
                 with_helpers.contains(file) == helpers
             });
         }
@@ -202,10 +188,7 @@ fn forward_features(manifest: &mut Table, unstable: bool) -> Result<()> {
     if unstable {
         default.extend(UNSTABLE_FEATURES);
         // An optional dependency's name is a feature too.
-        features.insert(
-            "tracing".to_owned(),
-            vec!["dep:tracing", "tokio/tracing"].into(),
-        );
+        features.insert("tracing".to_owned(), vec!["dep:tracing", "tokio/tracing"].into());
     }
     features.insert("default".to_owned(), default.into());
     Ok(())
@@ -220,10 +203,7 @@ fn subject_dependency(workspace: &Workspace, generated: &Generated) -> Value {
             dependency.insert("path".to_owned(), path_value(&workspace.root));
         }
         Subject::Tokio => {
-            dependency.insert(
-                "version".to_owned(),
-                format!("={}", workspace.version("tokio")).into(),
-            );
+            dependency.insert("version".to_owned(), format!("={}", workspace.version("tokio")).into());
         }
     }
     Value::Table(dependency)
@@ -239,10 +219,9 @@ fn redirect(workspace: &Workspace, generated: &Generated, manifest: &mut Table) 
             for (name, dependency) in dependencies.iter_mut() {
                 let replacement = match name.as_str() {
                     "tokio" => subject_dependency(workspace, generated),
-                    helper if HELPERS.contains(&helper) => Value::Table(Table::from_iter([(
-                        "path".to_owned(),
-                        format!("../{helper}").into(),
-                    )])),
+                    helper if HELPERS.contains(&helper) => {
+                        Value::Table(Table::from_iter([("path".to_owned(), format!("../{helper}").into())]))
+                    }
                     _ => continue,
                 };
                 replace_source(dependency, replacement).with_context(|| name.clone())?;
@@ -286,9 +265,7 @@ fn files_with_helpers(tests: &Path) -> Result<BTreeSet<String>> {
         .collect();
     Ok(rust_files(tests)?
         .into_iter()
-        .filter(|(_, text)| {
-            names_helper(text) || support.iter().any(|module| text.contains(module.as_str()))
-        })
+        .filter(|(_, text)| names_helper(text) || support.iter().any(|module| text.contains(module.as_str())))
         .map(|(name, _)| name)
         .collect())
 }
@@ -299,11 +276,7 @@ fn rust_files(folder: &Path) -> Result<Vec<(String, String)>> {
     for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "rs") {
-            let name = path
-                .file_stem()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
             files.push((name, text));
         }
@@ -332,23 +305,13 @@ fn merge_locks(root: &str, old: &str) -> Result<String> {
     let mut root: Table = toml::from_str(root)?;
     let old: Table = toml::from_str(old)?;
     let packages = |lock: &Table| -> Vec<Value> {
-        lock.get("package")
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default()
+        lock.get("package").and_then(Value::as_array).cloned().unwrap_or_default()
     };
-    let name = |package: &Value| {
-        package
-            .get("name")
-            .and_then(Value::as_str)
-            .map(str::to_owned)
-    };
+    let name = |package: &Value| package.get("name").and_then(Value::as_str).map(str::to_owned);
     let mut merged = packages(&root);
     let known: BTreeSet<_> = merged.iter().filter_map(name).collect();
     merged.extend(
-        packages(&old)
-            .into_iter()
-            .filter(|package| name(package).is_some_and(|name| !known.contains(&name))),
+        packages(&old).into_iter().filter(|package| name(package).is_some_and(|name| !known.contains(&name))),
     );
     root.insert("package".to_owned(), merged.into());
     root.entry("version").or_insert(4.into());
@@ -412,12 +375,7 @@ mod tests {
         let packages = merged["package"].as_array().unwrap();
         let versions: Vec<_> = packages
             .iter()
-            .map(|package| {
-                (
-                    package["name"].as_str().unwrap(),
-                    package["version"].as_str().unwrap(),
-                )
-            })
+            .map(|package| (package["name"].as_str().unwrap(), package["version"].as_str().unwrap()))
             .collect();
         assert_eq!(versions, [("a", "2.0.0"), ("b", "1.0.0")]);
     }
@@ -448,10 +406,7 @@ mod tests {
         let list = |name: &str| -> Vec<String> {
             let features = manifest["features"].as_table().unwrap();
             let values = features[name].as_array().unwrap();
-            values
-                .iter()
-                .map(|value| value.as_str().unwrap().to_owned())
-                .collect()
+            values.iter().map(|value| value.as_str().unwrap().to_owned()).collect()
         };
         assert_eq!(list("full"), ["rt", "tokio/full"]);
         assert_eq!(list("rt"), ["tokio/rt"]);

@@ -36,17 +36,9 @@ impl Workspace {
                 .packages
                 .iter()
                 .filter(|package| package.name.as_str() == name && package.source.is_some());
-            let package = found
-                .next()
-                .with_context(|| format!("cargo resolves no {name}"))?;
-            ensure!(
-                found.next().is_none(),
-                "cargo resolves more than one {name}"
-            );
-            let folder = package
-                .manifest_path
-                .parent()
-                .context("a manifest has a folder")?;
+            let package = found.next().with_context(|| format!("cargo resolves no {name}"))?;
+            ensure!(found.next().is_none(), "cargo resolves more than one {name}");
+            let folder = package.manifest_path.parent().context("a manifest has a folder")?;
             published.push((name.to_owned(), package.version.to_string(), folder.into()));
         }
         Ok(Self {
@@ -67,10 +59,7 @@ impl Workspace {
     }
 
     fn find(&self, package: &str) -> &(String, String, PathBuf) {
-        self.published
-            .iter()
-            .find(|(name, ..)| name == package)
-            .expect("one of PUBLISHED")
+        self.published.iter().find(|(name, ..)| name == package).expect("one of PUBLISHED")
     }
 
     pub fn baseline(&self, suite: Suite, unstable: bool) -> PathBuf {
@@ -104,9 +93,7 @@ const FOREIGN: [&str; 12] = [
 /// Removes from a command's environment what was meant for us.
 pub fn clean_environment(command: &mut Command) {
     for (key, _) in std::env::vars_os() {
-        let foreign = key
-            .to_str()
-            .is_some_and(|key| FOREIGN.iter().any(|prefix| key.starts_with(prefix)));
+        let foreign = key.to_str().is_some_and(|key| FOREIGN.iter().any(|prefix| key.starts_with(prefix)));
         if foreign {
             command.env_remove(key);
         }

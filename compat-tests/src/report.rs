@@ -45,11 +45,7 @@ impl Progress {
     pub fn step(&mut self, what: &str) {
         self.done += 1;
         // A terminal is told often; a log file every ten seconds.
-        let pause = if self.terminal {
-            Duration::from_millis(50)
-        } else {
-            Duration::from_secs(10)
-        };
+        let pause = if self.terminal { Duration::from_millis(50) } else { Duration::from_secs(10) };
         if self.printed.elapsed() >= pause {
             self.print(what);
             self.printed = Instant::now();
@@ -64,11 +60,7 @@ impl Progress {
     }
 
     fn print(&self, what: &str) {
-        let failed = if self.failed > 0 {
-            format!(", {} failed", self.failed)
-        } else {
-            String::new()
-        };
+        let failed = if self.failed > 0 { format!(", {} failed", self.failed) } else { String::new() };
         let line = format!("{}: {}/{}{failed}", self.title, self.done, self.total);
         if self.terminal {
             eprint!("\r\x1b[K{line} {what}");
@@ -110,10 +102,7 @@ pub fn count(runs: &[SuiteRun]) -> (Count, BTreeMap<&'static str, Count>) {
         for test in run.tests.iter().filter(|test| test.expected) {
             let passed = test.status == Status::Passed;
             all.add(passed);
-            areas
-                .entry(area(run.suite, &test.file))
-                .or_default()
-                .add(passed);
+            areas.entry(area(run.suite, &test.file)).or_default().add(passed);
         }
     }
     (all, areas)
@@ -130,21 +119,9 @@ pub fn summary(runs: &[SuiteRun]) -> String {
     let (all, areas) = count(runs);
     text += "\narea      passed      of    share\n";
     for (area, count) in AREAS.iter().filter_map(|area| areas.get_key_value(area)) {
-        let _ = writeln!(
-            text,
-            "{area:<9} {:>6}  {:>6}  {:>7}",
-            count.passed,
-            count.total,
-            count.percent()
-        );
+        let _ = writeln!(text, "{area:<9} {:>6}  {:>6}  {:>7}", count.passed, count.total, count.percent());
     }
-    let _ = writeln!(
-        text,
-        "\npassed {} of {} ({})",
-        all.passed,
-        all.total,
-        all.percent()
-    );
+    let _ = writeln!(text, "\npassed {} of {} ({})", all.passed, all.total, all.percent());
     text
 }
 
@@ -158,22 +135,14 @@ fn broken_libraries(text: &mut String, run: &SuiteRun) {
         let _ = writeln!(text, "{}", error.rendered.trim_end());
     }
     if let Some(error) = &run.cargo_error {
-        let _ = writeln!(
-            text,
-            "\ncargo could not build {}:\n{}",
-            run.suite,
-            error.trim_end()
-        );
+        let _ = writeln!(text, "\ncargo could not build {}:\n{}", run.suite, error.trim_end());
     }
 }
 
 /// Every failure by name; the files that do not compile one line each.
 fn failures(text: &mut String, run: &SuiteRun) {
-    let failed: Vec<_> = run
-        .tests
-        .iter()
-        .filter(|test| test.expected && test.status == Status::Failed)
-        .collect();
+    let failed: Vec<_> =
+        run.tests.iter().filter(|test| test.expected && test.status == Status::Failed).collect();
     if failed.is_empty() {
         return;
     }
@@ -216,20 +185,12 @@ fn failures(text: &mut String, run: &SuiteRun) {
 /// Tests that are not part of the measure.
 fn extras(text: &mut String, run: &SuiteRun) {
     let names = |status: Status| -> Vec<&str> {
-        let extra = run
-            .tests
-            .iter()
-            .filter(|test| !test.expected && test.status == status);
+        let extra = run.tests.iter().filter(|test| !test.expected && test.status == status);
         extra.map(|test| test.name.as_str()).collect()
     };
     let passed = names(Status::Passed);
     if run.has_baseline && !passed.is_empty() {
-        let _ = writeln!(
-            text,
-            "\n{}: pass, though not in the baseline: {}",
-            run.suite,
-            passed.join(", ")
-        );
+        let _ = writeln!(text, "\n{}: pass, though not in the baseline: {}", run.suite, passed.join(", "));
     }
     let failed = names(Status::Failed);
     if run.has_baseline && !failed.is_empty() {
@@ -249,16 +210,10 @@ pub fn compared(difference: &Difference, known: &KnownFailures) -> String {
         let _ = writeln!(text, "not a known failure: {test}");
     }
     for test in &difference.unexpected_passes {
-        let _ = writeln!(
-            text,
-            "passes, take it off the list of known failures: {test}"
-        );
+        let _ = writeln!(text, "passes, take it off the list of known failures: {test}");
     }
     for test in &difference.stale {
-        let _ = writeln!(
-            text,
-            "no such test, take it off the list of known failures: {test}"
-        );
+        let _ = writeln!(text, "no such test, take it off the list of known failures: {test}");
     }
     let _ = writeln!(
         text,
@@ -330,10 +285,7 @@ pub fn write_json(path: &Path, heading: &Heading<'_>, runs: &[SuiteRun]) -> Resu
 }
 
 fn firsts(errors: &BTreeMap<String, crate::build::CompileError>) -> BTreeMap<&str, &str> {
-    errors
-        .iter()
-        .map(|(name, error)| (name.as_str(), error.first.as_str()))
-        .collect()
+    errors.iter().map(|(name, error)| (name.as_str(), error.first.as_str())).collect()
 }
 
 #[cfg(test)]
@@ -342,19 +294,9 @@ mod tests {
 
     #[test]
     fn almost_all_is_not_all() {
-        let count = Count {
-            passed: 1412,
-            total: 1413,
-        };
+        let count = Count { passed: 1412, total: 1413 };
         assert_eq!(count.percent(), "99.9%");
-        assert_eq!(
-            Count {
-                passed: 5,
-                total: 5
-            }
-            .percent(),
-            "100.0%"
-        );
+        assert_eq!(Count { passed: 5, total: 5 }.percent(), "100.0%");
         assert_eq!(Count::default().percent(), "-");
     }
 }

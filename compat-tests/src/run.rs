@@ -69,10 +69,7 @@ pub struct Listing {
 pub fn list(binary: &Path, folder: &Path) -> Result<Listing> {
     let all = list_with(binary, folder, &[])?;
     let ignored = list_with(binary, folder, &["--ignored"])?;
-    let tests = all
-        .into_iter()
-        .filter(|test| !ignored.contains(test))
-        .collect();
+    let tests = all.into_iter().filter(|test| !ignored.contains(test)).collect();
     Ok(Listing { tests, ignored })
 }
 
@@ -86,20 +83,12 @@ fn list_with(binary: &Path, folder: &Path, arguments: &[&str]) -> Result<Vec<Str
         .stdin(Stdio::null())
         .output()
         .with_context(|| binary.display().to_string())?;
-    ensure!(
-        output.status.success(),
-        "{} --list: {}",
-        binary.display(),
-        output.status
-    );
+    ensure!(output.status.success(), "{} --list: {}", binary.display(), output.status);
     Ok(parse_list(&String::from_utf8_lossy(&output.stdout)))
 }
 
 fn parse_list(text: &str) -> Vec<String> {
-    text.lines()
-        .filter_map(|line| line.strip_suffix(": test"))
-        .map(str::to_owned)
-        .collect()
+    text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect()
 }
 
 /// Runs all jobs, several at once, and returns the results in the order of the jobs.
@@ -140,17 +129,12 @@ pub fn run_all(jobs: &[Job], conditions: &Conditions, title: &str) -> Result<Vec
 
 fn run_one(job: &Job, conditions: &Conditions) -> Result<Run> {
     let started = Instant::now();
-    let mut child = command(job, conditions)
-        .spawn()
-        .context("starting the test")?;
+    let mut child = command(job, conditions).spawn().context("starting the test")?;
     let ended = attend(&mut child, started + conditions.timeout);
     let took = started.elapsed();
     let (status, stdout, stderr) = ended?;
     let failure = match status {
-        None => Some(format!(
-            "timeout: still running after {} s",
-            conditions.timeout.as_secs()
-        )),
+        None => Some(format!("timeout: still running after {} s", conditions.timeout.as_secs())),
         Some(status) => failure(status, &stdout, &stderr, &job.test),
     };
     let by_hand = format!(
@@ -161,12 +145,7 @@ fn run_one(job: &Job, conditions: &Conditions) -> Result<Run> {
         job.test
     );
     let output = format!("{by_hand}\n--- stdout\n{stdout}\n--- stderr\n{stderr}\n");
-    Ok(Run {
-        name: job.name.clone(),
-        failure,
-        took,
-        output,
-    })
+    Ok(Run { name: job.name.clone(), failure, took, output })
 }
 
 fn command(job: &Job, conditions: &Conditions) -> Command {
@@ -209,9 +188,8 @@ fn attend(child: &mut Child, deadline: Instant) -> Result<(Option<ExitStatus>, S
     let mut stderr = Capture::new(child.stderr.take().context("a piped stderr")?)?;
     let group = Pid::from_child(child);
     let pidfd = pidfd_open(group, PidfdFlags::empty());
-    let ended = pidfd
-        .map_err(anyhow::Error::from)
-        .and_then(|pidfd| wait(&pidfd, &mut stdout, &mut stderr, deadline));
+    let ended =
+        pidfd.map_err(anyhow::Error::from).and_then(|pidfd| wait(&pidfd, &mut stdout, &mut stderr, deadline));
     // `ESRCH` if the child could not even become a group's leader: nothing to kill.
     let _ = kill_process_group(group, Signal::KILL);
     let status = child.wait().context("waiting for the test")?;
@@ -221,12 +199,7 @@ fn attend(child: &mut Child, deadline: Instant) -> Result<(Option<ExitStatus>, S
 }
 
 /// Whether the process ended before the deadline.
-fn wait(
-    pidfd: &OwnedFd,
-    stdout: &mut Capture,
-    stderr: &mut Capture,
-    deadline: Instant,
-) -> Result<bool> {
+fn wait(pidfd: &OwnedFd, stdout: &mut Capture, stderr: &mut Capture, deadline: Instant) -> Result<bool> {
     loop {
         let now = Instant::now();
         if now >= deadline {
@@ -267,10 +240,7 @@ impl Capture {
         let pipe = pipe.into();
         // Our end only: the flag belongs to the open file description, and a pipe has two.
         fcntl_setfl(&pipe, fcntl_getfl(&pipe)? | OFlags::NONBLOCK)?;
-        Ok(Self {
-            pipe: Some(pipe),
-            bytes: Vec::new(),
-        })
+        Ok(Self { pipe: Some(pipe), bytes: Vec::new() })
     }
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {
@@ -313,13 +283,8 @@ fn failure(status: ExitStatus, stdout: &str, stderr: &str, test: &str) -> Option
         return (!passed).then(|| "the process exited with 0 before the test was over".to_owned());
     }
     if let Some(signal) = status.signal() {
-        let last = panic_message(stderr, test).or_else(|| {
-            stderr
-                .lines()
-                .rev()
-                .find(|l| !l.trim().is_empty())
-                .map(str::to_owned)
-        });
+        let last = panic_message(stderr, test)
+            .or_else(|| stderr.lines().rev().find(|l| !l.trim().is_empty()).map(str::to_owned));
         return Some(match last {
             Some(last) => format!("{}: {last}", signal_name(signal)),
             None => signal_name(signal),
@@ -329,12 +294,7 @@ fn failure(status: ExitStatus, stdout: &str, stderr: &str, test: &str) -> Option
         let start = stdout.find("note: ")?;
         stdout[start..].lines().next().map(str::to_owned)
     };
-    let error = |stderr: &str| {
-        stderr
-            .lines()
-            .find(|line| line.starts_with("Error: "))
-            .map(str::to_owned)
-    };
+    let error = |stderr: &str| stderr.lines().find(|line| line.starts_with("Error: ")).map(str::to_owned);
     Some(
         error(stderr)
             .or_else(|| libtest_note(stdout))
@@ -406,8 +366,7 @@ mod tests {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let (status, stdout, stderr) =
-            attend(&mut child, started + Duration::from_secs(seconds)).unwrap();
+        let (status, stdout, stderr) = attend(&mut child, started + Duration::from_secs(seconds)).unwrap();
         (status, stdout, stderr, started.elapsed())
     }
 
@@ -443,30 +402,21 @@ mod tests {
 
     #[test]
     fn lists_hold_tests_only() {
-        assert_eq!(
-            parse_list("a::b: test\nbench_it: benchmark\n\nc: test\n"),
-            ["a::b", "c"]
-        );
+        assert_eq!(parse_list("a::b: test\nbench_it: benchmark\n\nc: test\n"), ["a::b", "c"]);
     }
 
     #[test]
     fn an_early_exit_is_a_failure() {
         let status = ExitStatus::from_raw(0);
         assert!(failure(status, "running 1 test\n", "", "t").is_some());
-        assert_eq!(
-            failure(status, "test result: ok. 1 passed; 0 failed", "", "t"),
-            None
-        );
+        assert_eq!(failure(status, "test result: ok. 1 passed; 0 failed", "", "t"), None);
     }
 
     #[test]
     fn the_tests_own_panic_counts() {
         let stderr = "\nthread 'main' (7) panicked at tests/a.rs:3:5:\nboom\nnote: run with\n\
                       thread 'tokio-rt-worker' panicked at tests/a.rs:9:9:\nother\n";
-        assert_eq!(
-            panic_message(stderr, "t").as_deref(),
-            Some("boom (tests/a.rs:3:5)")
-        );
+        assert_eq!(panic_message(stderr, "t").as_deref(), Some("boom (tests/a.rs:3:5)"));
         assert_eq!(
             failure(ExitStatus::from_raw(11), "", stderr, "t").as_deref(),
             Some("SIGSEGV: boom (tests/a.rs:3:5)")
@@ -477,19 +427,13 @@ mod tests {
     fn operands_belong_to_the_message() {
         let stderr = "thread 'main' panicked at a.rs:1:2:\nassertion `left == right` failed\n  left: 1\n right: 2\nnote: x\n";
         let message = panic_message(stderr, "t").unwrap();
-        assert_eq!(
-            message,
-            "assertion `left == right` failed, left: 1, right: 2 (a.rs:1:2)"
-        );
+        assert_eq!(message, "assertion `left == right` failed, left: 1, right: 2 (a.rs:1:2)");
     }
 
     #[test]
     fn should_panic_speaks_through_libtest() {
         let stdout = "---- t stdout ----\nnote: test did not panic as expected at tests/x.rs:1:2\n";
         let reason = failure(ExitStatus::from_raw(101 << 8), stdout, "", "t").unwrap();
-        assert_eq!(
-            reason,
-            "note: test did not panic as expected at tests/x.rs:1:2"
-        );
+        assert_eq!(reason, "note: test did not panic as expected at tests/x.rs:1:2");
     }
 }

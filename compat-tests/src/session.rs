@@ -95,18 +95,10 @@ struct Session<'a> {
 pub fn run_suites(options: &Options) -> Result<Outcome> {
     let workspace = Workspace::load()?;
     let _lock = RunLock::acquire(&folder(&workspace))?;
-    let subject = if options.record_baseline {
-        Subject::Tokio
-    } else {
-        Subject::Spargio
-    };
+    let subject = if options.record_baseline { Subject::Tokio } else { Subject::Spargio };
     let generated = materialize(&workspace, subject, options.cfg_unstable)?;
     let proof = graph::verify(&workspace, &generated)?;
-    let session = Session {
-        options,
-        workspace,
-        generated,
-    };
+    let session = Session { options, workspace, generated };
 
     let mut runs = Vec::new();
     for &suite in options.suite.suites() {
@@ -151,32 +143,16 @@ fn print_effort(run: &SuiteRun) {
 impl Session<'_> {
     fn run_suite(&self, suite: Suite) -> Result<SuiteRun> {
         let path = self.workspace.baseline(suite, self.options.cfg_unstable);
-        let stored = if self.options.record_baseline {
-            None
-        } else {
-            Baseline::load(&path)?
-        };
+        let stored = if self.options.record_baseline { None } else { Baseline::load(&path)? };
         if stored.is_none() && !self.options.record_baseline {
-            eprintln!(
-                "{} does not exist: record it with --record-baseline",
-                path.display()
-            );
+            eprintln!("{} does not exist: record it with --record-baseline", path.display());
         }
         let all = self.generated.files(suite)?;
-        let files: Vec<_> = all
-            .into_iter()
-            .filter(|(_, file)| self.wants(file, stored.as_ref()))
-            .collect();
+        let files: Vec<_> = all.into_iter().filter(|(_, file)| self.wants(file, stored.as_ref())).collect();
         let built = if files.is_empty() {
             Build::default()
         } else {
-            build(
-                &self.generated,
-                suite,
-                &files,
-                self.options.is_complete(),
-                self.options.jobs(),
-            )?
+            build(&self.generated, suite, &files, self.options.is_complete(), self.options.jobs())?
         };
         let started = Instant::now();
         let (jobs, ignored) = self.jobs(&built)?;
@@ -219,12 +195,7 @@ impl Session<'_> {
 
     /// Whether a file has to be built: with a filter, only if one of its tests can match.
     fn wants(&self, file: &str, baseline: Option<&Baseline>) -> bool {
-        if self
-            .options
-            .files
-            .as_ref()
-            .is_some_and(|files| !files.is_match(file))
-        {
+        if self.options.files.as_ref().is_some_and(|files| !files.is_match(file)) {
             return false;
         }
         let Some(baseline) = baseline.filter(|_| self.options.filter.is_some()) else {
@@ -250,15 +221,8 @@ impl Session<'_> {
             for test in listing.tests {
                 let name = format!("{file}::{test}");
                 if self.options.selects(&name) {
-                    let (binary, package, folder) =
-                        (binary.path.clone(), binary.package, folder.clone());
-                    jobs.push(Job {
-                        name,
-                        test,
-                        binary,
-                        package,
-                        folder,
-                    });
+                    let (binary, package, folder) = (binary.path.clone(), binary.package, folder.clone());
+                    jobs.push(Job { name, test, binary, package, folder });
                 }
             }
             let names = listing.ignored.iter().map(|test| format!("{file}::{test}"));
@@ -281,11 +245,7 @@ impl Session<'_> {
             .into_iter()
             .map(|run| TestResult {
                 file: file(&run.name),
-                status: if run.failure.is_some() {
-                    Status::Failed
-                } else {
-                    Status::Passed
-                },
+                status: if run.failure.is_some() { Status::Failed } else { Status::Passed },
                 reason: run.failure.unwrap_or_default(),
                 seconds: run.took.as_secs_f64().max(0.001),
                 expected: expected(&run.name),
@@ -293,33 +253,28 @@ impl Session<'_> {
             })
             .collect();
         // Ignored here but not over real tokio would be a gap; then it counts as a failure below.
-        tests.extend(
-            ignored
-                .into_iter()
-                .filter(|name| baseline.is_none() || !expected(name))
-                .map(|name| TestResult {
-                    file: file(&name),
-                    name,
-                    status: Status::Ignored,
-                    reason: String::new(),
-                    seconds: 0.0,
-                    expected: false,
-                }),
-        );
+        tests.extend(ignored.into_iter().filter(|name| baseline.is_none() || !expected(name)).map(|name| {
+            TestResult {
+                file: file(&name),
+                name,
+                status: Status::Ignored,
+                reason: String::new(),
+                seconds: 0.0,
+                expected: false,
+            }
+        }));
         let seen: BTreeSet<String> = tests.iter().map(|test| test.name.clone()).collect();
         let missing = baseline.into_iter().flat_map(|baseline| &baseline.passes);
-        tests.extend(
-            missing
-                .filter(|name| !seen.contains(*name) && self.options.selects(name))
-                .map(|name| TestResult {
-                    file: file(name),
-                    name: name.clone(),
-                    status: Status::Failed,
-                    reason: absence(built, &file(name)),
-                    seconds: 0.0,
-                    expected: true,
-                }),
-        );
+        tests.extend(missing.filter(|name| !seen.contains(*name) && self.options.selects(name)).map(
+            |name| TestResult {
+                file: file(name),
+                name: name.clone(),
+                status: Status::Failed,
+                reason: absence(built, &file(name)),
+                seconds: 0.0,
+                expected: true,
+            },
+        ));
         tests.sort_by(|a, b| a.name.cmp(&b.name));
         tests
     }
@@ -351,10 +306,7 @@ impl Session<'_> {
             print_effort(run);
             let broken = run.broken_libraries.iter().chain(&run.compile_errors);
             for (name, error) in broken {
-                println!(
-                    "{name} does not compile: {}\n{}",
-                    error.first, error.rendered
-                );
+                println!("{name} does not compile: {}\n{}", error.first, error.rendered);
             }
             if run.cargo_error.is_some() || !run.compile_errors.is_empty() {
                 bail!(
@@ -365,30 +317,18 @@ impl Session<'_> {
             }
             let names = |status: Status| {
                 let chosen = run.tests.iter().filter(|test| test.status == status);
-                chosen
-                    .map(|test| test.name.clone())
-                    .collect::<BTreeSet<_>>()
+                chosen.map(|test| test.name.clone()).collect::<BTreeSet<_>>()
             };
             let baseline = Baseline {
                 passes: names(Status::Passed),
                 fails: names(Status::Failed),
                 ignored: names(Status::Ignored),
             };
-            for test in run
-                .tests
-                .iter()
-                .filter(|test| test.status == Status::Failed)
-            {
+            for test in run.tests.iter().filter(|test| test.status == Status::Failed) {
                 println!("  fails: {}: {}", test.name, test.reason);
             }
-            let path = self
-                .workspace
-                .baseline(run.suite, self.options.cfg_unstable);
-            let cfg = if self.options.cfg_unstable {
-                " with --cfg tokio_unstable"
-            } else {
-                ""
-            };
+            let path = self.workspace.baseline(run.suite, self.options.cfg_unstable);
+            let cfg = if self.options.cfg_unstable { " with --cfg tokio_unstable" } else { "" };
             let title = format!(
                 "The {} files of {} {}{cfg}, over tokio {}.",
                 run.files,
@@ -406,10 +346,7 @@ impl Session<'_> {
                 path.display()
             );
         }
-        Ok(Outcome {
-            good: true,
-            ..Outcome::default()
-        })
+        Ok(Outcome { good: true, ..Outcome::default() })
     }
 
     /// Decides whether the run was good.
@@ -426,8 +363,7 @@ impl Session<'_> {
                     Status::Failed | Status::Ignored => outcome.ignored += 1,
                 }
             }
-            outcome.broken |=
-                run.cargo_error.is_some() || run.broken_libraries.contains_key("spargio");
+            outcome.broken |= run.cargo_error.is_some() || run.broken_libraries.contains_key("spargio");
         }
         if !failed.is_empty() {
             println!("output of the failed tests: {}", self.logs().display());
@@ -448,9 +384,8 @@ impl Session<'_> {
             let difference = known.compare(&failed, &passed, covered);
             print!("{}", report::compared(&difference, &known));
             outcome.known = difference.expected.len();
-            outcome.failed = difference.new_failures.len()
-                + difference.unexpected_passes.len()
-                + difference.stale.len();
+            outcome.failed =
+                difference.new_failures.len() + difference.unexpected_passes.len() + difference.stale.len();
             outcome.good = difference.is_empty();
         }
         Ok(outcome)

@@ -77,10 +77,7 @@ impl FromStr for Suite {
     type Err = String;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        Suite::ALL
-            .into_iter()
-            .find(|suite| suite.name() == s)
-            .ok_or_else(|| format!("no suite named {s}"))
+        Suite::ALL.into_iter().find(|suite| suite.name() == s).ok_or_else(|| format!("no suite named {s}"))
     }
 }
 

@@ -24,15 +24,8 @@ struct Arguments {
 }
 
 /// Options of libtest that are followed by a value.
-const WITH_VALUE: [&str; 7] = [
-    "--skip",
-    "--format",
-    "--color",
-    "--logfile",
-    "--report-time",
-    "--shuffle-seed",
-    "-Z",
-];
+const WITH_VALUE: [&str; 7] =
+    ["--skip", "--format", "--color", "--logfile", "--report-time", "--shuffle-seed", "-Z"];
 
 fn arguments(words: impl Iterator<Item = String>) -> Arguments {
     let mut arguments = Arguments::default();
@@ -60,9 +53,7 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
-            println!(
-                "\ntest result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out\n"
-            );
+            println!("\ntest result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out\n");
             ExitCode::from(101)
         }
     }
@@ -79,11 +70,7 @@ fn compat(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         known_failures: Some(workspace.known_failures()),
         ..Options::defaults()
     };
-    let chosen: Vec<_> = baseline
-        .passes
-        .iter()
-        .filter(|name| options.selects(name))
-        .collect();
+    let chosen: Vec<_> = baseline.passes.iter().filter(|name| options.selects(name)).collect();
     if arguments.list {
         // Libtest's ignored tests are the only ones `--ignored` asks for; ours run always.
         for name in chosen.iter().filter(|_| !arguments.ignored) {
@@ -94,9 +81,7 @@ fn compat(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let filtered_out = baseline.passes.len() - chosen.len();
     if chosen.is_empty() || arguments.ignored {
         println!("\nrunning 0 tests\n");
-        println!(
-            "test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; {filtered_out} filtered out\n"
-        );
+        println!("test result: ok. 0 passed; 0 failed; 0 ignored; 0 measured; {filtered_out} filtered out\n");
         return Ok(ExitCode::SUCCESS);
     }
     println!("\nrunning {} tests", chosen.len());
@@ -110,11 +95,7 @@ fn compat(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         outcome.ignored + outcome.known,
         started.elapsed().as_secs_f64()
     );
-    Ok(if good {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(101)
-    })
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(101) })
 }
 
 /// Libtest's filters are substrings, or whole names with `--exact`; any of them may match.
@@ -122,16 +103,8 @@ fn filter(arguments: &Arguments) -> anyhow::Result<Option<Regex>> {
     if arguments.filters.is_empty() {
         return Ok(None);
     }
-    let names: Vec<_> = arguments
-        .filters
-        .iter()
-        .map(|name| regex::escape(name))
-        .collect();
+    let names: Vec<_> = arguments.filters.iter().map(|name| regex::escape(name)).collect();
     let any = format!("(?:{})", names.join("|"));
-    let pattern = if arguments.exact {
-        format!("^{any}$")
-    } else {
-        any
-    };
+    let pattern = if arguments.exact { format!("^{any}$") } else { any };
     Ok(Some(Regex::new(&pattern)?))
 }

@@ -40,17 +40,8 @@ impl Load {
             stream.set_nodelay(true)?;
             stream.set_nonblocking(true)?;
             let mut stream = TcpStream::from_std(stream);
-            poll.registry().register(
-                &mut stream,
-                Token(index),
-                Interest::READABLE | Interest::WRITABLE,
-            )?;
-            open.push(Connection {
-                stream,
-                sent_at: Instant::now(),
-                sent: size,
-                received: size,
-            });
+            poll.registry().register(&mut stream, Token(index), Interest::READABLE | Interest::WRITABLE)?;
+            open.push(Connection { stream, sent_at: Instant::now(), sent: size, received: size });
         }
         Ok(Load {
             poll,
@@ -64,11 +55,7 @@ impl Load {
     /// Sends requests while `go_on`, which is told how many there were, says so; returns when
     /// all are answered, and how many there were. Adds the time of each, in nanoseconds, to
     /// `latencies`.
-    pub fn run(
-        &mut self,
-        mut go_on: impl FnMut(u64) -> bool,
-        latencies: &mut Vec<u32>,
-    ) -> io::Result<u64> {
+    pub fn run(&mut self, mut go_on: impl FnMut(u64) -> bool, latencies: &mut Vec<u32>) -> io::Result<u64> {
         let mut requests = 0;
         let mut under_way = 0usize;
         for connection in &mut self.connections {
@@ -85,21 +72,14 @@ impl Load {
                 result => result?,
             }
             if self.events.is_empty() {
-                return Err(io::Error::new(
-                    io::ErrorKind::TimedOut,
-                    format!("no answer for {PATIENCE:?}"),
-                ));
+                return Err(io::Error::new(io::ErrorKind::TimedOut, format!("no answer for {PATIENCE:?}")));
             }
             for event in &self.events {
                 let connection = &mut self.connections[event.token().0];
-                if connection.is_answered()
-                    || !connection.advance(&self.message, &mut self.buffer)?
-                {
+                if connection.is_answered() || !connection.advance(&self.message, &mut self.buffer)? {
                     continue;
                 }
-                latencies.push(
-                    u32::try_from(connection.sent_at.elapsed().as_nanos()).unwrap_or(u32::MAX),
-                );
+                latencies.push(u32::try_from(connection.sent_at.elapsed().as_nanos()).unwrap_or(u32::MAX));
                 under_way -= 1;
                 if go_on(requests) {
                     requests += 1;

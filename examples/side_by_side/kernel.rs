@@ -27,18 +27,11 @@ pub fn waiting(pid: u32) -> io::Result<Waiting> {
     for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
         let entry = entry?;
         let target = fs::read_link(entry.path())?;
-        let info = || {
-            fs::read_to_string(format!(
-                "/proc/{pid}/fdinfo/{}",
-                entry.file_name().to_string_lossy()
-            ))
-        };
+        let info =
+            || fs::read_to_string(format!("/proc/{pid}/fdinfo/{}", entry.file_name().to_string_lossy()));
         match target.to_str() {
             Some("anon_inode:[eventpoll]") => {
-                let watches = info()?
-                    .lines()
-                    .filter(|line| line.starts_with("tfd:"))
-                    .count();
+                let watches = info()?.lines().filter(|line| line.starts_with("tfd:")).count();
                 waiting.epoll = true;
                 waiting.epoll_watches = waiting.epoll_watches.max(watches);
             }
@@ -72,34 +65,22 @@ pub fn sleeps(pid: u32) -> io::Result<u64> {
     let mut sleeps = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
         let status = fs::read_to_string(task?.path().join("status"))?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-        sleeps += line
-            .and_then(|count| count.trim().parse::<u64>().ok())
-            .unwrap_or(0);
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        sleeps += line.and_then(|count| count.trim().parse::<u64>().ok()).unwrap_or(0);
     }
     Ok(sleeps)
 }
 
 /// Is `strace` installed?
 pub fn has_strace() -> bool {
-    let version = Command::new("strace")
-        .arg("-V")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
+    let version = Command::new("strace").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
     version.is_ok_and(|status| status.success())
 }
 
 /// `command`, with its system calls counted into `summary` when it ends.
 pub fn counted(command: &Command, summary: &Path) -> Command {
     let mut strace = Command::new("strace");
-    strace
-        .args(["-f", "-q", "-c", "-o"])
-        .arg(summary)
-        .arg(command.get_program())
-        .args(command.get_args());
+    strace.args(["-f", "-q", "-c", "-o"]).arg(summary).arg(command.get_program()).args(command.get_args());
     strace
 }
 

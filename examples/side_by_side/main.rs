@@ -62,10 +62,7 @@ fn run(options: &Options) -> io::Result<()> {
     if let Some(cpu) = options.placement.client() {
         cpu::pin(&[cpu])?;
     }
-    let mut contestants = [
-        Contestant::new(Side::Tokio, options)?,
-        Contestant::new(Side::Spargio, options)?,
-    ];
+    let mut contestants = [Contestant::new(Side::Tokio, options)?, Contestant::new(Side::Spargio, options)?];
     for round in 0..options.rounds {
         // Who goes first takes turns, too.
         let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
@@ -80,14 +77,7 @@ fn run(options: &Options) -> io::Result<()> {
 }
 
 fn introduce(options: &Options) {
-    let Options {
-        connections,
-        size,
-        rounds,
-        turn,
-        workers,
-        placement,
-    } = options;
+    let Options { connections, size, rounds, turn, workers, placement } = options;
     let server = match workers {
         0 => "a current_thread server".to_string(),
         workers => format!("a multi-thread server with {workers} worker(s)"),
@@ -125,33 +115,17 @@ impl Contestant {
         let mut load = Load::connect(server.address(), options.connections, options.size)?;
         let mut latencies = Vec::new();
         let warm = Instant::now() + options.turn / 4;
-        load.run(|_| Instant::now() < warm, &mut latencies)
-            .map_err(|error| of(side, error))?;
+        load.run(|_| Instant::now() < warm, &mut latencies).map_err(|error| of(side, error))?;
         let waiting = kernel::waiting(server.child.id())?;
         let ring_traffic = (waiting.submitted, waiting.completed);
-        Ok(Contestant {
-            side,
-            server,
-            load,
-            latencies,
-            turns: Vec::new(),
-            requests: 0,
-            ring_traffic,
-        })
+        Ok(Contestant { side, server, load, latencies, turns: Vec::new(), requests: 0, ring_traffic })
     }
 
     fn take_turn(&mut self, round: usize, options: &Options) -> io::Result<()> {
-        print!(
-            "round {:>2} of {}   {:<9}",
-            round + 1,
-            options.rounds,
-            self.side
-        );
+        print!("round {:>2} of {}   {:<9}", round + 1, options.rounds, self.side);
         io::stdout().flush()?;
         self.latencies.clear();
-        let turn = self
-            .measure(options.turn)
-            .map_err(|error| of(self.side, error))?;
+        let turn = self.measure(options.turn).map_err(|error| of(self.side, error))?;
         println!(
             "{:>9.0} requests/s   p99 {:>7.0} µs   server CPU {:>6.2} µs a request",
             turn.requests_per_second, turn.p99, turn.cpu
@@ -165,9 +139,7 @@ impl Contestant {
         let cpu = self.server.cpu_time()?;
         let start = Instant::now();
         let end = start + duration;
-        self.requests += self
-            .load
-            .run(|_| Instant::now() < end, &mut self.latencies)?;
+        self.requests += self.load.run(|_| Instant::now() < end, &mut self.latencies)?;
         let elapsed = start.elapsed();
         let cpu = self.server.cpu_time()? - cpu;
         let sleeps = kernel::sleeps(self.server.child.id())? - sleeps;
@@ -178,21 +150,10 @@ impl Contestant {
         let waiting = kernel::waiting(self.server.child.id())?;
         let per_request = |count: u64| count as f64 / self.requests.max(1) as f64;
         let (submitted, completed) = self.ring_traffic;
-        let ring_traffic = (
-            per_request(waiting.submitted - submitted),
-            per_request(waiting.completed - completed),
-        );
-        let calls = if kernel::has_strace() {
-            Some(count_calls(self.side, options)?)
-        } else {
-            None
-        };
-        Ok(Measured {
-            turns: self.turns,
-            waiting,
-            ring_traffic,
-            calls,
-        })
+        let ring_traffic =
+            (per_request(waiting.submitted - submitted), per_request(waiting.completed - completed));
+        let calls = if kernel::has_strace() { Some(count_calls(self.side, options)?) } else { None };
+        Ok(Measured { turns: self.turns, waiting, ring_traffic, calls })
     }
 }
 
@@ -214,8 +175,7 @@ fn count_calls(side: Side, options: &Options) -> io::Result<BTreeMap<String, f64
 fn run_counted(side: Side, options: &Options, requests: u64) -> io::Result<BTreeMap<String, u64>> {
     let summary = std::env::temp_dir().join(format!("side_by_side.{}.strace", std::process::id()));
     let command = process::command(side, options.workers, options.placement.server())?;
-    let server =
-        Server::start(kernel::counted(&command, &summary)).map_err(|error| of(side, error))?;
+    let server = Server::start(kernel::counted(&command, &summary)).map_err(|error| of(side, error))?;
     let mut load = Load::connect(server.address(), options.connections, options.size)?;
     let mut answer = |requests| load.run(|so_far| so_far < requests, &mut Vec::new());
     // First one request on each connection, and a pause in which the server begins to wait for the

@@ -67,12 +67,8 @@ pub fn read(mut arguments: impl Iterator<Item = String>) -> Result<Option<Option
             Some((name, value)) => (name, Some(value.to_string())),
             None => (&argument[..], None),
         };
-        let mut value = || {
-            value
-                .clone()
-                .or_else(|| arguments.next())
-                .ok_or_else(|| format!("{name} needs a value"))
-        };
+        let mut value =
+            || value.clone().or_else(|| arguments.next()).ok_or_else(|| format!("{name} needs a value"));
         match name {
             "--connections" => connections = number(name, &value()?, 1, 20_000)?,
             "--size" => size = number(name, &value()?, 1, 1 << 24)?,
@@ -87,27 +83,13 @@ pub fn read(mut arguments: impl Iterator<Item = String>) -> Result<Option<Option
     enough_descriptors(connections)?;
     let turn = Duration::from_secs_f64(seconds);
     let placement = place(workers, apart)?;
-    Ok(Some(Options {
-        connections,
-        size,
-        rounds,
-        turn,
-        workers,
-        placement,
-    }))
+    Ok(Some(Options { connections, size, rounds, turn, workers, placement }))
 }
 
-fn number<T: FromStr + PartialOrd + Display>(
-    name: &str,
-    value: &str,
-    min: T,
-    max: T,
-) -> Result<T, String> {
+fn number<T: FromStr + PartialOrd + Display>(name: &str, value: &str, min: T, max: T) -> Result<T, String> {
     match value.parse() {
         Ok(number) if number >= min && number <= max => Ok(number),
-        _ => Err(format!(
-            "{name} takes a number from {min} to {max}, not `{value}`"
-        )),
+        _ => Err(format!("{name} takes a number from {min} to {max}, not `{value}`")),
     }
 }
 
@@ -130,13 +112,9 @@ fn place(workers: usize, apart: bool) -> Result<Placement, String> {
             false => Ok(Placement::Anywhere),
         };
     }
-    let cpus =
-        cpu::allowed().map_err(|error| format!("cannot tell which CPUs there are: {error}"))?;
+    let cpus = cpu::allowed().map_err(|error| format!("cannot tell which CPUs there are: {error}"))?;
     match (&cpus[..], apart) {
-        ([client, .., server], true) => Ok(Placement::Apart {
-            client: *client,
-            server: *server,
-        }),
+        ([client, .., server], true) => Ok(Placement::Apart { client: *client, server: *server }),
         (_, true) => Err("--apart needs two CPUs, and there is one".into()),
         ([.., cpu], false) => Ok(Placement::Same(*cpu)),
         ([], false) => Ok(Placement::Anywhere),

@@ -38,30 +38,16 @@ pub fn command(side: Side, workers: usize, cpu: Option<usize>) -> io::Result<Com
 impl Server {
     /// Starts what [`command`] made, or something around it.
     pub fn start(mut command: Command) -> io::Result<Server> {
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let input = child.stdin.take();
-        let Some(output) = child.stdout.take() else {
-            unreachable!("it is piped")
-        };
+        let Some(output) = child.stdout.take() else { unreachable!("it is piped") };
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let mut server = Server {
-            child,
-            input,
-            output: BufReader::new(output),
-            address,
-        };
+        let mut server = Server { child, input, output: BufReader::new(output), address };
         let line = server.read_line()?;
         match line.split_once(' ') {
-            Some(("port", port)) => server
-                .address
-                .set_port(port.parse().map_err(io::Error::other)?),
+            Some(("port", port)) => server.address.set_port(port.parse().map_err(io::Error::other)?),
             Some(("failed", why)) => {
-                return Err(io::Error::other(format!(
-                    "the server could not start: {why}"
-                )));
+                return Err(io::Error::other(format!("the server could not start: {why}")));
             }
             _ => return Err(io::Error::other(format!("the server said `{line}`"))),
         }
@@ -85,9 +71,7 @@ impl Server {
         let mut line = String::new();
         if self.output.read_line(&mut line)? == 0 {
             let status = self.child.wait()?;
-            return Err(io::Error::other(format!(
-                "the server process ended: {status}"
-            )));
+            return Err(io::Error::other(format!("the server process ended: {status}")));
         }
         Ok(line.trim_end().to_string())
     }
@@ -119,9 +103,7 @@ pub fn serve_if_asked() {
 
 fn serve(side: &str, workers: &str, cpu: &str) -> Result<(), String> {
     let side: Side = side.parse()?;
-    let workers = workers
-        .parse()
-        .map_err(|_| format!("`{workers}` is no number of workers"))?;
+    let workers = workers.parse().map_err(|_| format!("`{workers}` is no number of workers"))?;
     if let Ok(cpu) = cpu.parse() {
         cpu::pin(&[cpu]).map_err(|error| format!("cannot run on CPU {cpu}: {error}"))?;
     }
@@ -139,10 +121,7 @@ fn answer() {
             break;
         }
         let time = clock_gettime(ClockId::ProcessCPUTime);
-        println!(
-            "{}",
-            time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-        );
+        println!("{}", time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64);
     }
     process::exit(0);
 }

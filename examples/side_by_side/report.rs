@@ -25,10 +25,7 @@ impl Turn {
         let requests = latencies.len().max(1) as f64;
         let quantile = |q: f64| {
             let index = (latencies.len() as f64 * q) as usize;
-            latencies
-                .get(index)
-                .or(latencies.last())
-                .map_or(0.0, |&nanos| f64::from(nanos) / 1e3)
+            latencies.get(index).or(latencies.last()).map_or(0.0, |&nanos| f64::from(nanos) / 1e3)
         };
         Turn {
             requests_per_second: requests / elapsed.as_secs_f64(),
@@ -57,13 +54,7 @@ impl Measured {
     }
 
     fn backend(&self, side: Side) -> String {
-        let Waiting {
-            epoll,
-            epoll_watches,
-            rings,
-            ring_polls,
-            ..
-        } = self.waiting;
+        let Waiting { epoll, epoll_watches, rings, ring_polls, .. } = self.waiting;
         if rings == 0 {
             return format!("epoll: {epoll_watches} descriptors watched");
         }
@@ -83,11 +74,7 @@ impl Measured {
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
-    if values.len() % 2 == 1 {
-        values[middle]
-    } else {
-        (values[middle - 1] + values[middle]) / 2.0
-    }
+    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
 }
 
 /// A row of the table.
@@ -106,12 +93,7 @@ const ROWS: [Row; 5] = [
         digits: 0,
         bars: Some("requests/s (more is better)"),
     },
-    Row {
-        name: "latency p50, µs",
-        value: |turn| turn.p50,
-        digits: 0,
-        bars: None,
-    },
+    Row { name: "latency p50, µs", value: |turn| turn.p50, digits: 0, bars: None },
     Row {
         name: "latency p99, µs",
         value: |turn| turn.p99,
@@ -124,50 +106,21 @@ const ROWS: [Row; 5] = [
         digits: 2,
         bars: Some("server CPU per request, µs (less is better)"),
     },
-    Row {
-        name: "server sleeps per request",
-        value: |turn| turn.sleeps,
-        digits: 3,
-        bars: None,
-    },
+    Row { name: "server sleeps per request", value: |turn| turn.sleeps, digits: 3, bars: None },
 ];
 
 /// Prints everything; the order is that of [`Side::BOTH`].
 pub fn print(measured: &[Measured; 2]) {
     let [tokio, spargio] = measured;
-    println!(
-        "\n{:<30}{:>12}{:>12}{:>18}",
-        "medians of all rounds", "tokio", "spargio", "spargio / tokio"
-    );
-    for Row {
-        name,
-        value,
-        digits,
-        ..
-    } in &ROWS
-    {
+    println!("\n{:<30}{:>12}{:>12}{:>18}", "medians of all rounds", "tokio", "spargio", "spargio / tokio");
+    for Row { name, value, digits, .. } in &ROWS {
         let [a, b] = medians(measured, *value);
-        let ratios = tokio
-            .turns
-            .iter()
-            .zip(&spargio.turns)
-            .map(|(a, b)| value(b) / value(a))
-            .collect();
-        println!(
-            "{name:<30}{a:>12.digits$}{b:>12.digits$}{:>18.2}",
-            median(ratios)
-        );
+        let ratios = tokio.turns.iter().zip(&spargio.turns).map(|(a, b)| value(b) / value(a)).collect();
+        println!("{name:<30}{a:>12.digits$}{b:>12.digits$}{:>18.2}", median(ratios));
     }
     match [tokio.total_calls(), spargio.total_calls()] {
-        [Some(a), Some(b)] => println!(
-            "{:<30}{a:>12.2}{b:>12.2}{:>18.2}",
-            "system calls per request",
-            b / a
-        ),
-        _ => println!(
-            "{:<30}{:>12}{:>12}   (install strace)",
-            "system calls per request", "n/a", "n/a"
-        ),
+        [Some(a), Some(b)] => println!("{:<30}{a:>12.2}{b:>12.2}{:>18.2}", "system calls per request", b / a),
+        _ => println!("{:<30}{:>12}{:>12}   (install strace)", "system calls per request", "n/a", "n/a"),
     }
 
     println!();
@@ -178,13 +131,7 @@ pub fn print(measured: &[Measured; 2]) {
         }
     }
 
-    for Row {
-        value,
-        digits,
-        bars,
-        ..
-    } in &ROWS
-    {
+    for Row { value, digits, bars, .. } in &ROWS {
         let Some(title) = bars else { continue };
         println!("\n{title}");
         let values = medians(measured, *value);
@@ -196,19 +143,14 @@ pub fn print(measured: &[Measured; 2]) {
 }
 
 fn medians(measured: &[Measured; 2], value: fn(&Turn) -> f64) -> [f64; 2] {
-    measured
-        .each_ref()
-        .map(|measured| median(measured.turns.iter().map(value).collect()))
+    measured.each_ref().map(|measured| median(measured.turns.iter().map(value).collect()))
 }
 
 /// The calls that matter, the most frequent first.
 fn calls_by_name(calls: &BTreeMap<String, f64>) -> String {
     let mut calls: Vec<_> = calls.iter().filter(|&(_, &count)| count >= 0.005).collect();
     calls.sort_by(|(_, a), (_, b)| b.total_cmp(a));
-    let calls: Vec<_> = calls
-        .into_iter()
-        .map(|(name, count)| format!("{name} {count:.2}"))
-        .collect();
+    let calls: Vec<_> = calls.into_iter().map(|(name, count)| format!("{name} {count:.2}")).collect();
     format!("system calls for each request: {}", calls.join(", "))
 }
 
@@ -216,10 +158,6 @@ fn calls_by_name(calls: &BTreeMap<String, f64>) -> String {
 fn bar(share: f64) -> String {
     const WIDTH: f64 = 48.0;
     const PARTS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
-    let eighths = if share.is_finite() {
-        (share * WIDTH * 8.0).round() as usize
-    } else {
-        0
-    };
+    let eighths = if share.is_finite() { (share * WIDTH * 8.0).round() as usize } else { 0 };
     "█".repeat(eighths / 8) + PARTS[eighths % 8]
 }

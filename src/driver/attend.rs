@@ -33,6 +33,7 @@ pub(super) enum Next {
     /// More of it, once the descriptor is readable again: it was not, at the end.
     Wait,
     /// Nothing.
+    #[cfg_attr(not(feature = "process"), allow(dead_code))]
     End,
 }
 

@@ -182,7 +182,7 @@ impl Handle {
     /// Notes that a task was woken on the shard's own thread: a paused clock must not advance now.
     #[cfg(feature = "test-util")]
     pub(crate) fn unpark_self(&self) {
-        self.0.time.unpark();
+        self.0.time.unpark_self();
     }
 
     pub(crate) fn unpark_shard(&self, shard: usize) {

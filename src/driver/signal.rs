@@ -134,18 +134,14 @@ impl Work for Receiver {
 }
 
 impl Signals {
-    #[cfg_attr(not(feature = "process"), allow(unused_variables))]
     fn broadcast(&self) {
-        for (signum, kind) in (1..).zip(&self.kinds) {
-            if kind.pending.swap(false, SeqCst) {
-                // An error: nobody listens.
-                let _ = kind.listeners.send(());
-                #[cfg(feature = "process")]
-                if signum == libc::SIGCHLD {
-                    super::process::reap();
-                }
-            }
+        for kind in self.kinds.iter().filter(|kind| kind.pending.swap(false, SeqCst)) {
+            // An error: nobody listens.
+            let _ = kind.listeners.send(());
         }
+        // Whatever the signal was: hardly ever is there anybody to look at.
+        #[cfg(feature = "process")]
+        super::process::reap();
     }
 }
 

@@ -56,10 +56,7 @@ pub(super) fn first_success<T>(
 #[cfg(feature = "net")]
 #[cold]
 pub(super) fn no_address() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidInput,
-        "could not resolve to any address",
-    )
+    io::Error::new(io::ErrorKind::InvalidInput, "could not resolve to any address")
 }
 
 impl<T: ToSocketAddrs + ?Sized> ToSocketAddrs for &T {}
@@ -89,14 +86,7 @@ macro_rules! single_address {
     )+};
 }
 
-single_address!(
-    SocketAddr,
-    SocketAddrV4,
-    SocketAddrV6,
-    (IpAddr, u16),
-    (Ipv4Addr, u16),
-    (Ipv6Addr, u16),
-);
+single_address!(SocketAddr, SocketAddrV4, SocketAddrV6, (IpAddr, u16), (Ipv4Addr, u16), (Ipv6Addr, u16),);
 
 impl ToSocketAddrs for &[SocketAddr] {}
 
@@ -290,10 +280,9 @@ mod tests {
     fn the_last_failure_is_the_one_reported() {
         let addrs = [([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into()];
 
-        let err = first_success(addrs.into_iter(), |addr| {
-            Err::<(), _>(io::Error::other(addr.port().to_string()))
-        })
-        .unwrap_err();
+        let err =
+            first_success(addrs.into_iter(), |addr| Err::<(), _>(io::Error::other(addr.port().to_string())))
+                .unwrap_err();
         assert_eq!(err.to_string(), "2");
 
         let none = first_success(std::iter::empty(), |_| Ok(())).unwrap_err();

@@ -98,3 +98,6 @@ pub use command::Command;
 mod exit;
 mod output;
 mod pipe;
+
+#[cfg(all(test, feature = "rt", feature = "time"))]
+mod tests;

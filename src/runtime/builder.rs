@@ -163,7 +163,7 @@ impl Builder {
     /// use tokio::time::{Duration, sleep};
     ///
     /// let rt = Builder::new_current_thread().enable_all().build().unwrap();
-    /// rt.block_on(sleep(Duration::from_millis(1)));
+    /// rt.block_on(async { sleep(Duration::from_millis(1)).await });
     /// ```
     pub fn enable_all(&mut self) -> &mut Self {
         #[cfg(any(feature = "net", feature = "process", feature = "signal"))]
@@ -435,13 +435,8 @@ impl Builder {
         let (driver, driver_handle) = driver::new_single(&self.driver_cfg())?;
         let pool = blocking::create_blocking_pool(self, self.max_blocking_threads, 0);
         let config = self.config();
-        let (exec, inner) = CurrentThread::new(
-            driver,
-            driver_handle,
-            pool.spawner().clone(),
-            config,
-            local_tid,
-        );
+        let (exec, inner) =
+            CurrentThread::new(driver, driver_handle, pool.spawner().clone(), config, local_tid);
         let inner = scheduler::Handle::CurrentThread(inner);
         Ok((exec, Handle { inner }, pool))
     }
@@ -514,9 +509,7 @@ fn default_worker_threads() -> usize {
             Ok(workers) => workers,
             Err(e) => panic!("\"{VARIABLE}\" must be usize, error: {e}, value: {value}"),
         },
-        Err(VarError::NotPresent) => {
-            std::thread::available_parallelism().map_or(1, |workers| workers.get())
-        }
+        Err(VarError::NotPresent) => std::thread::available_parallelism().map_or(1, |workers| workers.get()),
         Err(VarError::NotUnicode(value)) => {
             panic!("\"{VARIABLE}\" must be valid unicode, error: {value:?}")
         }
@@ -536,19 +529,13 @@ impl fmt::Debug for Builder {
         debug
             .field("worker_threads", &self.worker_threads)
             .field("max_blocking_threads", &self.max_blocking_threads)
-            .field(
-                "thread_name",
-                &"<dyn Fn() -> String + Send + Sync + 'static>",
-            )
+            .field("thread_name", &"<dyn Fn() -> String + Send + Sync + 'static>")
             .field("thread_stack_size", &self.thread_stack_size)
             .field("after_start", &is_set(&self.after_start))
             .field("before_stop", &is_set(&self.before_stop))
             .field("before_park", &is_set(&self.before_park))
             .field("after_unpark", &is_set(&self.after_unpark))
-            .field(
-                "enable_eager_driver_handoff",
-                &self.enable_eager_driver_handoff,
-            );
+            .field("enable_eager_driver_handoff", &self.enable_eager_driver_handoff);
 
         // As Tokio prints it: only a builder without a name admits to having more fields.
         match self.name {

@@ -71,10 +71,7 @@ impl Handle {
         let Some(guard) = context::try_set_current(&self.inner) else {
             panic!("{THREAD_LOCAL_DESTROYED_ERROR}");
         };
-        EnterGuard {
-            _guard: guard,
-            _handle_lifetime: PhantomData,
-        }
+        EnterGuard { _guard: guard, _handle_lifetime: PhantomData }
     }
 
     /// The handle of the runtime this code runs in.
@@ -85,9 +82,7 @@ impl Handle {
     /// has entered one. [`try_current`](Self::try_current) does not.
     #[track_caller]
     pub fn current() -> Handle {
-        Handle {
-            inner: scheduler::Handle::current(),
-        }
+        Handle { inner: scheduler::Handle::current() }
     }
 
     /// The handle of the runtime this code runs in.
@@ -96,9 +91,7 @@ impl Handle {
     ///
     /// Fails outside of a runtime, see [`TryCurrentError`].
     pub fn try_current() -> Result<Handle, TryCurrentError> {
-        context::with_current(|inner| Handle {
-            inner: inner.clone(),
-        })
+        context::with_current(|inner| Handle { inner: inner.clone() })
     }
 
     /// Starts `future` as a task of the runtime. It makes progress whether or not the
@@ -183,20 +176,14 @@ impl Handle {
     ///
     /// The runtime must be a `LocalRuntime`, and this thread must own it.
     #[track_caller]
-    pub(crate) unsafe fn spawn_local_named<F>(
-        &self,
-        future: F,
-        meta: SpawnMeta<'_>,
-    ) -> JoinHandle<F::Output>
+    pub(crate) unsafe fn spawn_local_named<F>(&self, future: F, meta: SpawnMeta<'_>) -> JoinHandle<F::Output>
     where
         F: Future + 'static,
         F::Output: 'static,
     {
         let handle = self.inner.as_current_thread();
         // SAFETY: the caller makes the same promise to us.
-        unsafe {
-            current_thread::Handle::spawn_local(handle, future, TaskId::next(), meta.spawned_at)
-        }
+        unsafe { current_thread::Handle::spawn_local(handle, future, TaskId::next(), meta.spawned_at) }
     }
 
     /// Which kind of scheduler the runtime has.
@@ -262,15 +249,11 @@ enum TryCurrentErrorKind {
 
 impl TryCurrentError {
     pub(crate) fn new_no_context() -> TryCurrentError {
-        TryCurrentError {
-            kind: TryCurrentErrorKind::NoContext,
-        }
+        TryCurrentError { kind: TryCurrentErrorKind::NoContext }
     }
 
     pub(crate) fn new_thread_local_destroyed() -> TryCurrentError {
-        TryCurrentError {
-            kind: TryCurrentErrorKind::ThreadLocalDestroyed,
-        }
+        TryCurrentError { kind: TryCurrentErrorKind::ThreadLocalDestroyed }
     }
 
     /// Whether this thread is outside of any runtime.

@@ -4,9 +4,9 @@
 //! Not `std::thread::park`: its one token is shared with the user's own `park` calls on
 //! the same thread, and one of ours could swallow theirs.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::Arc;
 use std::task::{Wake, Waker};
 
 use crate::loom::sync::{Condvar, Mutex};

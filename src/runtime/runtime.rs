@@ -72,16 +72,8 @@ pub(super) enum Scheduler {
 }
 
 impl Runtime {
-    pub(super) fn from_parts(
-        scheduler: Scheduler,
-        handle: Handle,
-        blocking_pool: BlockingPool,
-    ) -> Runtime {
-        Runtime {
-            scheduler,
-            handle,
-            blocking_pool,
-        }
+    pub(super) fn from_parts(scheduler: Scheduler, handle: Handle, blocking_pool: BlockingPool) -> Runtime {
+        Runtime { scheduler, handle, blocking_pool }
     }
 
     /// Builds a multi-thread runtime with all drivers enabled and default settings.
@@ -92,9 +84,7 @@ impl Runtime {
     #[cfg(feature = "rt-multi-thread")]
     #[cfg_attr(docsrs, doc(cfg(feature = "rt-multi-thread")))]
     pub fn new() -> io::Result<Runtime> {
-        crate::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
+        crate::runtime::Builder::new_multi_thread().enable_all().build()
     }
 
     /// The handle of this runtime; clone it to reach the runtime from elsewhere.
@@ -237,9 +227,9 @@ impl std::panic::RefUnwindSafe for Runtime {}
 /// ```
 pub fn is_rt_shutdown_err(err: &io::Error) -> bool {
     err.kind() == io::ErrorKind::Other
-        && err.get_ref().is_some_and(|inner| {
-            inner.source().is_none() && inner.to_string() == RUNTIME_SHUTTING_DOWN_ERROR
-        })
+        && err
+            .get_ref()
+            .is_some_and(|inner| inner.source().is_none() && inner.to_string() == RUNTIME_SHUTTING_DOWN_ERROR)
 }
 
 #[cfg(test)]
@@ -257,8 +247,6 @@ mod tests {
         let other_kind = io::Error::new(io::ErrorKind::BrokenPipe, RUNTIME_SHUTTING_DOWN_ERROR);
         assert!(!is_rt_shutdown_err(&other_kind));
 
-        assert!(!is_rt_shutdown_err(&io::Error::from_raw_os_error(
-            libc::EIO
-        )));
+        assert!(!is_rt_shutdown_err(&io::Error::from_raw_os_error(libc::EIO)));
     }
 }

@@ -52,21 +52,11 @@ impl ForeignFds {
         // Errors and hang-ups are always reported; ask for nothing beyond that.
         let mut event = libc::epoll_event { events: 0, u64: 0 };
         // SAFETY: `event` is a live `epoll_event`, which the kernel only reads.
-        let ret = unsafe {
-            libc::epoll_ctl(
-                self.epoll()?.as_raw_fd(),
-                libc::EPOLL_CTL_ADD,
-                fd,
-                &mut event,
-            )
-        };
+        let ret = unsafe { libc::epoll_ctl(self.epoll()?.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &mut event) };
         if ret == -1 {
             return Err(io::Error::last_os_error());
         }
-        Ok(Claim {
-            fd,
-            set: Arc::clone(self),
-        })
+        Ok(Claim { fd, set: Arc::clone(self) })
     }
 
     fn epoll(&self) -> io::Result<&OwnedFd> {
@@ -94,14 +84,7 @@ impl Drop for Claim {
         //
         // The error is of no use: `ENOENT` and `EBADF` mean that the file has
         // been closed in the meantime, which ended the membership.
-        unsafe {
-            libc::epoll_ctl(
-                epoll.as_raw_fd(),
-                libc::EPOLL_CTL_DEL,
-                self.fd,
-                ptr::null_mut(),
-            )
-        };
+        unsafe { libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_DEL, self.fd, ptr::null_mut()) };
     }
 }
 
@@ -129,10 +112,7 @@ mod tests {
 
     #[test]
     fn one_claim_at_a_time_in_each_set() {
-        let (a, b) = (
-            Arc::new(ForeignFds::default()),
-            Arc::new(ForeignFds::default()),
-        );
+        let (a, b) = (Arc::new(ForeignFds::default()), Arc::new(ForeignFds::default()));
         let (socket, _peer) = UnixStream::pair().unwrap();
         let fd = socket.as_raw_fd();
 

@@ -33,16 +33,15 @@ pub(crate) fn recv(fd: RawFd, buf: &mut ReadBuf<'_>) -> io::Result<usize> {
 /// # Safety
 ///
 /// `read` must initialise the bytes it counts, at the front of the memory that it is given.
-unsafe fn fill(buf: &mut ReadBuf<'_>, read: impl FnOnce(*mut libc::c_void, usize) -> isize) -> io::Result<usize> {
+unsafe fn fill(
+    buf: &mut ReadBuf<'_>,
+    read: impl FnOnce(*mut libc::c_void, usize) -> isize,
+) -> io::Result<usize> {
     // SAFETY: nothing here de-initialises what is initialised.
     let spare = unsafe { buf.unfilled_mut() };
     let n = read(spare.as_mut_ptr().cast(), spare.len().min(MAX_LEN));
     let n = usize::try_from(n).map_err(|_| io::Error::last_os_error())?;
-    assert!(
-        n <= spare.len(),
-        "read {n} bytes into room for {}",
-        spare.len()
-    );
+    assert!(n <= spare.len(), "read {n} bytes into room for {}", spare.len());
     // SAFETY: the caller vouches for that many bytes at the front of the part.
     unsafe { buf.assume_init(n) };
     buf.advance(n);
@@ -70,9 +69,8 @@ fn socket_option(fd: RawFd, option: libc::c_int) -> Option<libc::c_int> {
     let mut value: libc::c_int = 0;
     let mut len = size_of::<libc::c_int>() as libc::socklen_t;
     // SAFETY: both outlive the call, and the kernel writes no more than `len` bytes to `value`.
-    let result = unsafe {
-        libc::getsockopt(fd, libc::SOL_SOCKET, option, (&raw mut value).cast(), &raw mut len)
-    };
+    let result =
+        unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, option, (&raw mut value).cast(), &raw mut len) };
     (result == 0).then_some(value)
 }
 

@@ -16,7 +16,6 @@ pub(crate) mod fault;
 #[cfg_attr(not(feature = "net"), allow(dead_code))]
 pub(crate) mod foreign;
 pub(crate) mod io;
-pub(crate) mod poll;
 #[cfg(feature = "net")]
 pub(crate) mod peer_cred;
 #[cfg(feature = "process")]
@@ -24,6 +23,7 @@ pub(crate) mod pidfd;
 #[cfg(any(feature = "net", feature = "process"))]
 #[cfg_attr(not(feature = "net"), allow(dead_code))]
 pub(crate) mod pipe;
+pub(crate) mod poll;
 cfg_signal_driver! {
     pub(crate) mod signal;
 }

@@ -21,11 +21,7 @@ pub(crate) struct PeerCred {
 
 /// Reads `SO_PEERCRED` from a Unix socket.
 pub(crate) fn peer_cred(socket: BorrowedFd<'_>) -> io::Result<PeerCred> {
-    let mut cred = libc::ucred {
-        pid: 0,
-        uid: 0,
-        gid: 0,
-    };
+    let mut cred = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let mut len = mem::size_of::<libc::ucred>() as libc::socklen_t;
     // SAFETY: `cred` is a live `ucred` of `len` bytes, and the kernel writes at
     // most `len` bytes to it; `socket` is open while it is borrowed.
@@ -41,11 +37,7 @@ pub(crate) fn peer_cred(socket: BorrowedFd<'_>) -> io::Result<PeerCred> {
     if ret != 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(PeerCred {
-        pid: cred.pid,
-        uid: cred.uid,
-        gid: cred.gid,
-    })
+    Ok(PeerCred { pid: cred.pid, uid: cred.uid, gid: cred.gid })
 }
 
 #[cfg(test)]

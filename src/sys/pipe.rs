@@ -44,11 +44,7 @@ impl StatusFlags {
     /// Sets or clears `O_NONBLOCK` on `fd`, whose flags these are. No system
     /// call if the flag already has that value.
     pub(crate) fn set_nonblocking(self, fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
-        let wanted = if on {
-            self.0 | libc::O_NONBLOCK
-        } else {
-            self.0 & !libc::O_NONBLOCK
-        };
+        let wanted = if on { self.0 | libc::O_NONBLOCK } else { self.0 & !libc::O_NONBLOCK };
         if wanted == self.0 {
             return Ok(());
         }
@@ -112,10 +108,8 @@ mod tests {
     #[test]
     fn access_modes_and_nonblocking() {
         let (tx, rx) = mio::unix::pipe::new().unwrap();
-        let (tx_flags, rx_flags) = (
-            StatusFlags::of(tx.as_fd()).unwrap(),
-            StatusFlags::of(rx.as_fd()).unwrap(),
-        );
+        let (tx_flags, rx_flags) =
+            (StatusFlags::of(tx.as_fd()).unwrap(), StatusFlags::of(rx.as_fd()).unwrap());
         assert!(tx_flags.can_write() && !tx_flags.can_read());
         assert!(rx_flags.can_read() && !rx_flags.can_write());
 

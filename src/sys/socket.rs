@@ -45,19 +45,13 @@ pub(crate) fn peek(socket: &impl AsFd, buf: &mut ReadBuf<'_>) -> io::Result<usiz
 }
 
 /// `recvfrom(2)`: like [`recv`], with the sender's address.
-pub(crate) fn recv_from(
-    socket: &impl AsFd,
-    buf: &mut ReadBuf<'_>,
-) -> io::Result<(usize, SockAddr)> {
+pub(crate) fn recv_from(socket: &impl AsFd, buf: &mut ReadBuf<'_>) -> io::Result<(usize, SockAddr)> {
     // SAFETY: `Socket::recv_from` initialises the bytes it counts.
     unsafe { fill(buf, |spare| SockRef::from(socket).recv_from(spare)) }
 }
 
 /// `recvfrom(2)` with `MSG_PEEK`: like [`recv_from`], but the datagram stays in the socket.
-pub(crate) fn peek_from(
-    socket: &impl AsFd,
-    buf: &mut ReadBuf<'_>,
-) -> io::Result<(usize, SockAddr)> {
+pub(crate) fn peek_from(socket: &impl AsFd, buf: &mut ReadBuf<'_>) -> io::Result<(usize, SockAddr)> {
     // SAFETY: `Socket::peek_from` initialises the bytes it counts.
     unsafe { fill(buf, |spare| SockRef::from(socket).peek_from(spare)) }
 }
@@ -97,10 +91,7 @@ pub(crate) fn recv_buf<B: BufMut>(socket: &impl AsFd, buf: &mut B) -> io::Result
 
 /// [`recv_from`] into the next chunk of a `BufMut`.
 #[cfg(feature = "io-util")]
-pub(crate) fn recv_buf_from<B: BufMut>(
-    socket: &impl AsFd,
-    buf: &mut B,
-) -> io::Result<(usize, SockAddr)> {
+pub(crate) fn recv_buf_from<B: BufMut>(socket: &impl AsFd, buf: &mut B) -> io::Result<(usize, SockAddr)> {
     // SAFETY: `Socket::recv_from` initialises the bytes it counts.
     unsafe { fill_buf_mut(buf, |spare| SockRef::from(socket).recv_from(spare)) }
 }
@@ -138,10 +129,7 @@ unsafe fn fill_buf_mut<B: BufMut, T>(
 /// `InvalidInput` if `addr` belongs to another family than IPv4 and IPv6.
 pub(crate) fn inet_addr(addr: &SockAddr) -> io::Result<std::net::SocketAddr> {
     addr.as_socket().ok_or_else(|| {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "invalid address family (not IPv4 or IPv6)",
-        )
+        io::Error::new(io::ErrorKind::InvalidInput, "invalid address family (not IPv4 or IPv6)")
     })
 }
 

@@ -99,11 +99,7 @@ impl<'a> Builder<'a> {
     ///
     /// None at present.
     #[track_caller]
-    pub fn spawn_local_on<F>(
-        self,
-        future: F,
-        local_set: &LocalSet,
-    ) -> io::Result<JoinHandle<F::Output>>
+    pub fn spawn_local_on<F>(self, future: F, local_set: &LocalSet) -> io::Result<JoinHandle<F::Output>>
     where
         F: Future + 'static,
         F::Output: 'static,

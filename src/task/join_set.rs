@@ -131,14 +131,8 @@ impl Shared {
 impl<T> JoinSet<T> {
     /// An empty set.
     pub fn new() -> JoinSet<T> {
-        let ready = Ready {
-            queue: VecDeque::new(),
-            waker: None,
-        };
-        JoinSet {
-            tasks: Slab::new(),
-            shared: Arc::new(Shared(Mutex::new(ready))),
-        }
+        let ready = Ready { queue: VecDeque::new(), waker: None };
+        JoinSet { tasks: Slab::new(), shared: Arc::new(Shared(Mutex::new(ready))) }
     }
 
     /// How many tasks are in the set, those that have ended but were not taken out included.
@@ -173,10 +167,7 @@ impl<T: 'static> JoinSet<T> {
     #[cfg(all(tokio_unstable, feature = "tracing"))]
     #[cfg_attr(docsrs, doc(cfg(all(tokio_unstable, feature = "tracing"))))]
     pub fn build_task(&mut self) -> Builder<'_, T> {
-        Builder {
-            joinset: self,
-            builder: super::Builder::new(),
-        }
+        Builder { joinset: self, builder: super::Builder::new() }
     }
 
     /// Spawns a task on the current runtime, like [`spawn`](crate::task::spawn), and puts it

@@ -40,10 +40,7 @@
 //!
 //! [`yield_now`] lets other tasks run. A task that always finds its resources ready gives way
 //! by itself from time to time: see [`coop`].
-#![cfg_attr(
-    not(feature = "rt-multi-thread"),
-    allow(rustdoc::broken_intra_doc_links)
-)]
+#![cfg_attr(not(feature = "rt-multi-thread"), allow(rustdoc::broken_intra_doc_links))]
 
 cfg_rt! {
     #[doc(inline)]

@@ -27,10 +27,6 @@ impl<'a> SpawnMeta<'a> {
     /// Describes a task without a name, spawned by the caller.
     #[track_caller]
     pub(crate) fn new_unnamed(original_size: usize) -> Self {
-        SpawnMeta {
-            spawned_at: SpawnLocation::capture(),
-            original_size,
-            name: PhantomData,
-        }
+        SpawnMeta { spawned_at: SpawnLocation::capture(), original_size, name: PhantomData }
     }
 }

@@ -59,7 +59,9 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     for rt in runtimes {
-        rt.block_on(async { tokio::spawn(tokio::time::timeout(LONG, scene())).await.unwrap().expect("the scene hangs") });
+        rt.block_on(async {
+            tokio::spawn(tokio::time::timeout(LONG, scene())).await.unwrap().expect("the scene hangs")
+        });
     }
 }
 
@@ -75,9 +77,14 @@ pub fn armed_polls() -> usize {
     for entry in fs::read_dir("/proc/self/fd").unwrap().flatten() {
         let is_ring = fs::read_link(entry.path()).is_ok_and(|to| to.to_string_lossy().contains("[io_uring]"));
         if is_ring {
-            let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", entry.file_name().to_string_lossy()));
+            let info =
+                fs::read_to_string(format!("/proc/self/fdinfo/{}", entry.file_name().to_string_lossy()));
             let info = info.unwrap_or_default();
-            polls += info.lines().skip_while(|l| !l.starts_with("PollList")).filter(|l| l.contains("op=6,")).count();
+            polls += info
+                .lines()
+                .skip_while(|l| !l.starts_with("PollList"))
+                .filter(|l| l.contains("op=6,"))
+                .count();
         }
     }
     polls
@@ -115,7 +122,10 @@ pub async fn wait_in_read<R: AsyncRead>(reader: R) {
     let mut reader = pin!(reader);
     poll_fn(|cx| {
         let mut bytes = [0];
-        assert!(reader.as_mut().poll_read(cx, &mut ReadBuf::new(&mut bytes)).is_pending(), "nothing was sent");
+        assert!(
+            reader.as_mut().poll_read(cx, &mut ReadBuf::new(&mut bytes)).is_pending(),
+            "nothing was sent"
+        );
         Poll::Ready(())
     })
     .await

@@ -24,11 +24,7 @@ pub fn current_thread() -> Runtime {
 }
 
 pub fn multi_thread(workers: usize) -> Runtime {
-    Builder::new_multi_thread()
-        .worker_threads(workers)
-        .enable_all()
-        .build()
-        .unwrap()
+    Builder::new_multi_thread().worker_threads(workers).enable_all().build().unwrap()
 }
 
 pub fn flavours() -> [Runtime; 3] {

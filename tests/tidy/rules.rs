@@ -18,8 +18,8 @@ fn height(module: &str) -> Option<u8> {
         "sys" => 1,
         "driver" => 2,
         "runtime" => 3,
-        "fs" | "interop" | "io" | "native" | "net" | "process" | "shard" | "signal" | "stream" | "sync" | "task"
-        | "time" => 4,
+        "fs" | "interop" | "io" | "native" | "net" | "process" | "shard" | "signal" | "stream" | "sync"
+        | "task" | "time" => 4,
         "lib" => 5,
         _ => return None,
     })
@@ -33,7 +33,11 @@ pub fn layers(source: &Source, exceptions: Exceptions<'_>) -> Findings {
     let module = source.module();
     let own = module.first().copied().unwrap_or("lib");
     let Some(own_height) = height(own) else {
-        return vec![finding(source, 1, format_args!("module `{own}` has no layer: give it one in tests/tidy"))];
+        return vec![finding(
+            source,
+            1,
+            format_args!("module `{own}` has no layer: give it one in tests/tidy"),
+        )];
     };
     let mut found = Vec::new();
     let paths = source.paths_from("crate").into_iter().chain(source.paths_from_root_by_super());
@@ -47,7 +51,11 @@ pub fn layers(source: &Source, exceptions: Exceptions<'_>) -> Findings {
         match height(used) {
             None => found.push(finding(source, line, format_args!("`crate::{used}` has no layer"))),
             Some(height) if height > own_height => {
-                found.push(finding(source, line, format_args!("`{own}` uses `crate::{used}`, a layer above it")));
+                found.push(finding(
+                    source,
+                    line,
+                    format_args!("`{own}` uses `crate::{used}`, a layer above it"),
+                ));
             }
             Some(_) => {}
         }
@@ -61,10 +69,15 @@ pub fn layers(source: &Source, exceptions: Exceptions<'_>) -> Findings {
 pub fn unsafe_code(source: &Source, is_listed: bool) -> Findings {
     let mut found = Vec::new();
     let uses: Vec<_> = (0..source.tokens.len()).filter(|&at| source.ident(at) == Some("unsafe")).collect();
-    let allows: Vec<_> = (0..source.tokens.len()).filter(|&at| source.is_at(at, &["allow", "(", "unsafe_code"])).collect();
+    let allows: Vec<_> =
+        (0..source.tokens.len()).filter(|&at| source.is_at(at, &["allow", "(", "unsafe_code"])).collect();
     if !is_listed {
         for &at in uses.iter().chain(&allows) {
-            found.push(finding(source, source.tokens[at].line, "unsafe code in a file that is not on the list"));
+            found.push(finding(
+                source,
+                source.tokens[at].line,
+                "unsafe code in a file that is not on the list",
+            ));
         }
         return found;
     }
@@ -151,13 +164,22 @@ pub fn upstream(source: &Source, exceptions: Exceptions<'_>) -> Findings {
         let spelled = path.segments.join("::");
         let is_glob = path.segments.iter().any(|s| s == "*");
         let is_agnostic = AGNOSTIC.iter().any(|head| path.segments.starts_with(&head.map_to_strings()));
-        let is_excepted = exceptions.iter().any(|&(file, what, _)| file == source.path && spelled.starts_with(what));
+        let is_excepted =
+            exceptions.iter().any(|&(file, what, _)| file == source.path && spelled.starts_with(what));
         if path.reexport && is_glob {
             found.push(finding(source, path.line, format_args!("glob re-export of upstream: `{spelled}`")));
         } else if path.reexport && !in_the_list {
-            found.push(finding(source, path.line, format_args!("`upstream::{spelled}` is re-exported outside of src/upstream.rs")));
+            found.push(finding(
+                source,
+                path.line,
+                format_args!("`upstream::{spelled}` is re-exported outside of src/upstream.rs"),
+            ));
         } else if !in_the_list && !is_agnostic && !is_excepted {
-            found.push(finding(source, path.line, format_args!("`upstream::{spelled}` is bound to upstream's runtime")));
+            found.push(finding(
+                source,
+                path.line,
+                format_args!("`upstream::{spelled}` is bound to upstream's runtime"),
+            ));
         }
     }
     for path in source.paths_from("crate") {
@@ -165,11 +187,16 @@ pub fn upstream(source: &Source, exceptions: Exceptions<'_>) -> Findings {
             continue;
         }
         let spelled = path.segments.join("::");
-        let passes_on = ["src/lib.rs", "src/macros.rs"].contains(&source.path.as_str()) || source.path.ends_with("/mod.rs");
+        let passes_on = ["src/lib.rs", "src/macros.rs"].contains(&source.path.as_str())
+            || source.path.ends_with("/mod.rs");
         if path.segments.iter().any(|s| s == "*") {
             found.push(finding(source, path.line, format_args!("glob re-export of upstream: `{spelled}`")));
         } else if !passes_on {
-            found.push(finding(source, path.line, format_args!("`{spelled}` is passed on by a file that is no mod.rs")));
+            found.push(finding(
+                source,
+                path.line,
+                format_args!("`{spelled}` is passed on by a file that is no mod.rs"),
+            ));
         }
     }
     found
@@ -190,7 +217,8 @@ pub fn words(source: &Source) -> Findings {
     let mut found = Vec::new();
     for (at, token) in source.tokens.iter().enumerate() {
         let Some(word) = source.ident(at) else { continue };
-        let is_macro = source.punct(at + 1) == Some('!') && matches!(source.punct(at + 2), Some('(' | '{' | '['));
+        let is_macro =
+            source.punct(at + 1) == Some('!') && matches!(source.punct(at + 2), Some('(' | '{' | '['));
         if is_macro && ["todo", "unimplemented", "dbg"].contains(&word) {
             found.push(finding(source, token.line, format_args!("`{word}!`")));
         }
@@ -232,7 +260,8 @@ pub fn rows(markdown: &str) -> Vec<Row> {
         let test = cells.get(2).copied().unwrap_or_default();
         let names = test.split('`').skip(1).step_by(2);
         let last = |name: &str| name.rsplit("::").next().unwrap_or(name).trim_end_matches("()").to_owned();
-        let is_name = |name: &String| !name.is_empty() && name.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric());
+        let is_name =
+            |name: &String| !name.is_empty() && name.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric());
         let red = cells.get(3).copied().unwrap_or_default().to_lowercase();
         rows.push(Row {
             line: i + 1,

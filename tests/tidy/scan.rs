@@ -108,7 +108,9 @@ impl Source {
             } else if self.punct(at) == Some(';') {
                 reexport = false;
             }
-            let inside = at >= 3 && self.is_path_separator(at - 2) && self.ident(at - 3).is_some_and(|word| word != "use");
+            let inside = at >= 3
+                && self.is_path_separator(at - 2)
+                && self.ident(at - 3).is_some_and(|word| word != "use");
             if self.ident(at) == Some(first) && self.is_path_separator(at + 1) && !inside {
                 found.push((at, reexport));
             }
@@ -184,7 +186,9 @@ impl Source {
             (None, _) => return at,
         }
         at += 1;
-        if self.is_path_separator(at) && (self.ident(at + 2).is_some() || matches!(self.punct(at + 2), Some('{' | '*'))) {
+        if self.is_path_separator(at)
+            && (self.ident(at + 2).is_some() || matches!(self.punct(at + 2), Some('{' | '*')))
+        {
             return self.tree(at + 2, &segments, reexport, paths);
         }
         let bang = self.punct(at) == Some('!') && self.punct(at + 1) != Some('=');
@@ -385,8 +389,7 @@ fn use_trees_are_spelled_out() {
         pub use upstream::k;";
     let source = Source::new("src/io/x.rs", text);
     let paths = source.paths_from("crate");
-    let spelled: Vec<_> =
-        paths.iter().map(|p| (p.segments.join("::"), p.reexport, p.bang)).collect();
+    let spelled: Vec<_> = paths.iter().map(|p| (p.segments.join("::"), p.reexport, p.bang)).collect();
     let expected = [
         ("a::b", true, false),
         ("a::c", true, false),
@@ -410,7 +413,8 @@ fn super_may_reach_the_root() {
 
 #[test]
 fn tests_are_told_from_other_functions() {
-    let text = "#[cfg(test)] fn a() {} #[test] #[ignore] fn b() {} #[tokio::test(x = 1)] async fn c() {} fn d() {}";
+    let text =
+        "#[cfg(test)] fn a() {} #[test] #[ignore] fn b() {} #[tokio::test(x = 1)] async fn c() {} fn d() {}";
     let functions = Source::new("tests/x.rs", text).functions();
     let tests: Vec<_> = functions.iter().map(|(name, is_test)| (name.as_str(), *is_test)).collect();
     assert_eq!(tests, [("a", false), ("b", true), ("c", true), ("d", false)]);

@@ -96,23 +96,16 @@ impl Clock {
             return (Instant::from_std(std::time::Instant::now()), false);
         }
         let inner = self.inner.lock();
-        let since = inner
-            .unfrozen
-            .map_or(Duration::ZERO, |since| since.elapsed());
-        (
-            Instant::from_std(inner.base + since),
-            inner.unfrozen.is_none(),
-        )
+        let since = inner.unfrozen.map_or(Duration::ZERO, |since| since.elapsed());
+        (Instant::from_std(inner.base + since), inner.unfrozen.is_none())
     }
 
     /// Stops the clock. An error is the text to panic with.
     pub(crate) fn pause(&self) -> Result<(), &'static str> {
         let mut inner = self.inner.lock();
         if !inner.enable_pausing {
-            return Err(
-                "`time::pause()` requires the `current_thread` Tokio runtime. \
-                        This is the default Runtime used by `#[tokio::test].",
-            );
+            return Err("`time::pause()` requires the `current_thread` Tokio runtime. \
+                        This is the default Runtime used by `#[tokio::test].");
         }
 
         // Before this clock stops, so nobody who learns of it reads the system's time.

@@ -87,12 +87,7 @@ impl TimerEntry {
 
     /// Changes the deadline and files the timer, if it is not filed. The task that waits for it
     /// goes on waiting; it is woken if the new deadline has passed.
-    pub(crate) fn reset(
-        &mut self,
-        time: &Handle,
-        deadline: Instant,
-        home: impl FnOnce() -> Option<usize>,
-    ) {
+    pub(crate) fn reset(&mut self, time: &Handle, deadline: Instant, home: impl FnOnce() -> Option<usize>) {
         let (home, waker) = match self.state {
             State::Filed { shard, key } => match move_timer(time, shard, key, deadline, home) {
                 Moved::InPlace => return,
@@ -169,10 +164,7 @@ enum Moved {
     /// Put off, or filed again in the same wheel.
     InPlace,
     /// Not in the wheel any more: to be filed elsewhere, or it is over.
-    Out {
-        home: Option<usize>,
-        waker: Option<Waker>,
-    },
+    Out { home: Option<usize>, waker: Option<Waker> },
 }
 
 /// Gives a filed timer a new deadline: best by noting it, else by moving it within its wheel. It

@@ -16,10 +16,7 @@ pub(super) struct List {
 }
 
 impl List {
-    pub(super) const EMPTY: List = List {
-        head: NIL,
-        tail: NIL,
-    };
+    pub(super) const EMPTY: List = List { head: NIL, tail: NIL };
 
     pub(super) fn is_empty(self) -> bool {
         self.head == NIL
@@ -35,10 +32,7 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    const EMPTY: Slot = Slot {
-        list: List::EMPTY,
-        earliest: u64::MAX,
-    };
+    const EMPTY: Slot = Slot { list: List::EMPTY, earliest: u64::MAX };
 }
 
 #[derive(Debug)]
@@ -49,10 +43,7 @@ pub(super) struct Level {
 }
 
 impl Level {
-    pub(super) const EMPTY: Level = Level {
-        occupied: 0,
-        slots: [Slot::EMPTY; SLOTS],
-    };
+    pub(super) const EMPTY: Level = Level { occupied: 0, slots: [Slot::EMPTY; SLOTS] };
 
     pub(super) fn is_empty(&self) -> bool {
         self.occupied == 0

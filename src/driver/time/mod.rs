@@ -68,11 +68,7 @@ pub(crate) struct Handle {
 impl Handle {
     /// Timers for `shards` shards. `unpark` must wake the thread of a shard, or keep it from
     /// falling asleep if it is about to.
-    pub(crate) fn new(
-        clock: Clock,
-        shards: usize,
-        unpark: Box<dyn Fn(usize) + Send + Sync>,
-    ) -> Handle {
+    pub(crate) fn new(clock: Clock, shards: usize, unpark: Box<dyn Fn(usize) + Send + Sync>) -> Handle {
         Handle {
             start: clock.now(),
             clock,
@@ -95,6 +91,15 @@ impl Handle {
     /// Notes that the runtime was woken, so that a paused clock does not advance.
     pub(crate) fn unpark(&self) {
         self.did_wake.store(true, Ordering::SeqCst);
+    }
+
+    /// The same on the thread that would advance the clock, where most wake-ups happen: no
+    /// other thread takes the note away, so one is enough.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn unpark_self(&self) {
+        if !self.did_wake.load(Ordering::Relaxed) {
+            self.did_wake.store(true, Ordering::Relaxed);
+        }
     }
 
     /// When [`process`](Handle::process) may next have something to do for `shard`; never later than
@@ -144,21 +149,13 @@ impl Handle {
     fn now(&self) -> u64 {
         let (now, paused) = self.clock.read();
         let now = self.nanos_at(now);
-        if paused {
-            now - now % NANOS_PER_MILLI
-        } else {
-            now
-        }
+        if paused { now - now % NANOS_PER_MILLI } else { now }
     }
 
     /// When a timer for `deadline` fires, in nanoseconds since the start.
     fn deadline(&self, deadline: Instant) -> u64 {
         let when = self.nanos_at(deadline);
-        if self.clock.is_paused() {
-            ceil_to_ms(when)
-        } else {
-            when
-        }
+        if self.clock.is_paused() { ceil_to_ms(when) } else { when }
     }
 
     /// Nanoseconds since the start, at most [`MAX`].

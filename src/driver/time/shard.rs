@@ -93,10 +93,7 @@ impl Shard {
             return Err(Refused::Shutdown(waker));
         }
         let key = wheel.insert(when, waker);
-        Ok(Filed {
-            key,
-            ring: self.note(when),
-        })
+        Ok(Filed { key, ring: self.note(when) })
     }
 
     /// Had this instant passed when the timers were last processed?
@@ -152,11 +149,7 @@ impl Shard {
     /// that is no time at all, it does not count as asleep.
     ///
     /// Returns when the next timer fires, and the time, which is only read if it matters.
-    pub(super) fn fall_asleep(
-        &self,
-        limit: Option<u64>,
-        now: impl FnOnce() -> u64,
-    ) -> (Option<u64>, u64) {
+    pub(super) fn fall_asleep(&self, limit: Option<u64>, now: impl FnOnce() -> u64) -> (Option<u64>, u64) {
         let wheel = self.lock();
         let earliest = wheel.earliest();
         self.publish(&wheel);
@@ -190,8 +183,7 @@ impl Shard {
     }
 
     fn publish(&self, wheel: &Wheel) {
-        self.next
-            .store(wheel.earliest().unwrap_or(NEVER), Ordering::Release);
+        self.next.store(wheel.earliest().unwrap_or(NEVER), Ordering::Release);
     }
 }
 
@@ -203,10 +195,7 @@ struct Batch {
 
 impl Batch {
     fn new() -> Self {
-        Batch {
-            wakers: [const { None }; BATCH],
-            len: 0,
-        }
+        Batch { wakers: [const { None }; BATCH], len: 0 }
     }
 
     fn is_full(&self) -> bool {

@@ -50,12 +50,7 @@ pub(super) struct Slab {
 
 impl Slab {
     pub(super) const fn new() -> Self {
-        Slab {
-            nodes: Vec::new(),
-            free: NIL,
-            live: 0,
-            generation: FREE,
-        }
+        Slab { nodes: Vec::new(), free: NIL, live: 0, generation: FREE }
     }
 
     #[cfg(test)]
@@ -71,21 +66,11 @@ impl Slab {
     pub(super) fn insert(&mut self, when: u64, waker: Option<Waker>) -> Key {
         self.generation += 1;
         let generation = self.generation;
-        let node = Node {
-            when,
-            generation,
-            prev: NIL,
-            next: NIL,
-            place: 0,
-            waker,
-        };
+        let node = Node { when, generation, prev: NIL, next: NIL, place: 0, waker };
 
         let index = if self.free == NIL {
             let index = u32::try_from(self.nodes.len()).unwrap_or(NIL);
-            assert!(
-                index != NIL,
-                "timer is at capacity and cannot create a new entry"
-            );
+            assert!(index != NIL, "timer is at capacity and cannot create a new entry");
             self.nodes.push(node);
             index
         } else {

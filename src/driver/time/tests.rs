@@ -41,12 +41,7 @@ impl Rig {
             shards,
             Box::new(move |shard| bell.lock().unwrap().push(shard)),
         );
-        Rig {
-            time,
-            rung,
-            waker: task.clone().into(),
-            task,
-        }
+        Rig { time, rung, waker: task.clone().into(), task }
     }
 
     fn now(&self) -> Instant {
@@ -60,12 +55,7 @@ impl Rig {
         deadline: Instant,
         home: Option<usize>,
     ) -> Poll<Result<(), Shutdown>> {
-        entry.poll_elapsed(
-            &self.time,
-            deadline,
-            || home,
-            &mut Context::from_waker(&self.waker),
-        )
+        entry.poll_elapsed(&self.time, deadline, || home, &mut Context::from_waker(&self.waker))
     }
 
     fn pending(&self, after: Duration, home: Option<usize>) -> TimerEntry {
@@ -125,16 +115,7 @@ fn the_latest_waker_is_woken() {
     let mut entry = rig.pending(MS, Some(0));
     let other = Arc::new(Task::default());
     let waker = other.clone().into();
-    assert!(
-        entry
-            .poll_elapsed(
-                &rig.time,
-                rig.now(),
-                || None,
-                &mut Context::from_waker(&waker)
-            )
-            .is_pending()
-    );
+    assert!(entry.poll_elapsed(&rig.time, rig.now(), || None, &mut Context::from_waker(&waker)).is_pending());
     rig.park();
     assert_eq!((rig.task.woken(), other.woken()), (0, 1));
 }
@@ -146,10 +127,7 @@ fn far_deadlines_are_clamped() {
     let far = rig.now().checked_add(Duration::from_secs(1 << 40)).unwrap();
     let mut entry = TimerEntry::new();
     assert!(rig.poll(&mut entry, far, Some(0)).is_pending());
-    assert_eq!(
-        rig.time.park_timeout(0, Some(MS)),
-        ParkPlan::PollThenAdvance(MS)
-    );
+    assert_eq!(rig.time.park_timeout(0, Some(MS)), ParkPlan::PollThenAdvance(MS));
 
     // And a paused clock gets there.
     let plan = rig.park();
@@ -169,11 +147,7 @@ fn deadlines_in_the_past_are_over_at_once() {
     rig.time.process(0);
     let mut entry = TimerEntry::new();
     assert!(rig.poll(&mut entry, start + 10 * MS, Some(0)).is_ready());
-    assert_eq!(
-        rig.task.woken(),
-        0,
-        "a task that is told `Ready` needs no wake-up"
-    );
+    assert_eq!(rig.task.woken(), 0, "a task that is told `Ready` needs no wake-up");
 }
 
 #[test]
@@ -198,10 +172,7 @@ fn resets_move_the_timer_both_ways() {
     // Put off lazily: the wheel finds out when it gets there, and nobody is woken.
     assert_eq!(rig.park(), ParkPlan::PollThenAdvance(100 * MS));
     assert_eq!(rig.task.woken(), 0);
-    assert_eq!(
-        rig.time.park_timeout(0, None),
-        ParkPlan::PollThenAdvance(100 * MS)
-    );
+    assert_eq!(rig.time.park_timeout(0, None), ParkPlan::PollThenAdvance(100 * MS));
 
     entry.reset(&rig.time, start + 150 * MS, || Some(0));
     assert_eq!(rig.park(), ParkPlan::PollThenAdvance(50 * MS));
@@ -220,9 +191,7 @@ fn a_foreign_thread_rings_a_sleeping_shard_only() {
     rig.pending(100 * MS, None);
     assert_eq!(rig.rung(), [] as [usize; 0], "the shard is awake");
 
-    let ParkPlan::For(_) = rig.time.park_timeout(0, None) else {
-        panic!()
-    };
+    let ParkPlan::For(_) = rig.time.park_timeout(0, None) else { panic!() };
     rig.pending(200 * MS, None);
     assert_eq!(rig.rung(), [] as [usize; 0], "the shard wakes up before");
     rig.pending(50 * MS, Some(0));
@@ -242,10 +211,7 @@ fn a_foreign_thread_rings_a_sleeping_shard_only() {
 fn a_sleep_without_timers_is_rung_too() {
     let rig = Rig::new(2, false);
     assert_eq!(rig.time.park_timeout(0, None), ParkPlan::Forever);
-    assert_eq!(
-        rig.time.park_timeout(1, Some(30 * MS)),
-        ParkPlan::For(30 * MS)
-    );
+    assert_eq!(rig.time.park_timeout(1, Some(30 * MS)), ParkPlan::For(30 * MS));
     // Foreign timers go round.
     let _a = rig.pending(100 * MS, None);
     let _b = rig.pending(100 * MS, None);
@@ -301,16 +267,9 @@ fn shutdown_wakes_everybody_and_polling_panics() {
 
     a.reset(&rig.time, rig.now() + MS, || None);
     assert_eq!(rig.time.next_expiration(0), None);
-    let panic =
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| rig.ready(&mut a))).unwrap_err();
-    let text = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or(panic.downcast_ref::<&str>().copied());
-    assert_eq!(
-        text,
-        Some("A Tokio 1.x context was found, but it is being shutdown.")
-    );
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| rig.ready(&mut a))).unwrap_err();
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    assert_eq!(text, Some("A Tokio 1.x context was found, but it is being shutdown."));
     a.cancel(&rig.time);
 }
 
@@ -320,11 +279,7 @@ fn a_woken_task_may_use_the_timers() {
     struct Meddler(Arc<Rig>, Mutex<Vec<TimerEntry>>);
     impl Meddler {
         fn meddle(&self) {
-            self.1
-                .lock()
-                .unwrap()
-                .drain(..)
-                .for_each(|mut entry| entry.cancel(&self.0.time));
+            self.1.lock().unwrap().drain(..).for_each(|mut entry| entry.cancel(&self.0.time));
             self.0.pending(MS, None).cancel(&self.0.time);
         }
     }
@@ -347,12 +302,7 @@ fn a_woken_task_may_use_the_timers() {
         let deadline = rig.now() + MS;
         assert!(
             entry
-                .poll_elapsed(
-                    &rig.time,
-                    deadline,
-                    || Some(0),
-                    &mut Context::from_waker(&waker)
-                )
+                .poll_elapsed(&rig.time, deadline, || Some(0), &mut Context::from_waker(&waker))
                 .is_pending()
         );
         meddler.1.lock().unwrap().push(entry);
@@ -363,13 +313,7 @@ fn a_woken_task_may_use_the_timers() {
     let mut last = TimerEntry::new();
     let deadline = rig.now() + MS;
     assert!(
-        last.poll_elapsed(
-            &rig.time,
-            deadline,
-            || Some(0),
-            &mut Context::from_waker(&waker)
-        )
-        .is_pending()
+        last.poll_elapsed(&rig.time, deadline, || Some(0), &mut Context::from_waker(&waker)).is_pending()
     );
     drop((waker, meddler));
     last.cancel(&rig.time);
@@ -384,21 +328,13 @@ fn plans_of_a_running_clock() {
     let deadline = rig.now() + 50 * MS;
     let mut entry = TimerEntry::new();
     assert!(rig.poll(&mut entry, deadline, Some(0)).is_pending());
-    let ParkPlan::For(duration) = rig.time.park_timeout(0, None) else {
-        panic!()
-    };
+    let ParkPlan::For(duration) = rig.time.park_timeout(0, None) else { panic!() };
     assert!(duration <= 50 * MS && rig.now() + duration >= deadline);
     assert_eq!(rig.time.park_timeout(0, Some(MS)), ParkPlan::For(MS));
-    assert_eq!(
-        rig.time.park_timeout(0, Some(Duration::ZERO)),
-        ParkPlan::For(Duration::ZERO)
-    );
+    assert_eq!(rig.time.park_timeout(0, Some(Duration::ZERO)), ParkPlan::For(Duration::ZERO));
 
     std::thread::sleep(51 * MS);
-    assert_eq!(
-        rig.time.park_timeout(0, None),
-        ParkPlan::For(Duration::ZERO)
-    );
+    assert_eq!(rig.time.park_timeout(0, None), ParkPlan::For(Duration::ZERO));
     assert!(rig.time.after_park(0, ParkPlan::For(Duration::ZERO)));
 }
 

@@ -145,11 +145,8 @@ impl Wheel {
 
         while let Some((level, slot)) = self.first() {
             let start = self.start_of(level, slot);
-            let reached = if level == 0 {
-                self.levels[0].slot(slot).earliest <= now
-            } else {
-                start <= now_tick
-            };
+            let reached =
+                if level == 0 { self.levels[0].slot(slot).earliest <= now } else { start <= now_tick };
             if !reached {
                 break;
             }

@@ -122,12 +122,8 @@ impl Model {
             fired += 1;
         }
 
-        let due: BTreeSet<_> = self
-            .pending
-            .iter()
-            .filter(|(_, when)| **when <= now)
-            .map(|(id, _)| *id)
-            .collect();
+        let due: BTreeSet<_> =
+            self.pending.iter().filter(|(_, when)| **when <= now).map(|(id, _)| *id).collect();
         assert_eq!(fired, due.len(), "now {now}, pending {:?}", self.pending);
         for id in due {
             self.pending.remove(&id);
@@ -138,19 +134,12 @@ impl Model {
         let wheel = self.wheel.get_or_insert_with(Wheel::new);
         assert_eq!(wheel.is_empty(), self.pending.is_empty());
         for (id, key) in self.keys.iter().enumerate() {
-            assert_eq!(
-                wheel.contains(*key),
-                self.pending.contains_key(&id),
-                "timer {id}"
-            );
+            assert_eq!(wheel.contains(*key), self.pending.contains_key(&id), "timer {id}");
         }
         let first = self.pending.values().min();
         assert_eq!(wheel.earliest().is_some(), first.is_some());
         if let (Some(promised), Some(first)) = (wheel.earliest(), first) {
-            assert!(
-                promised <= *first,
-                "promised {promised}, but {first} comes first"
-            );
+            assert!(promised <= *first, "promised {promised}, but {first} comes first");
         }
     }
 }
@@ -187,14 +176,7 @@ fn counting() -> (Arc<impl Wake + Send + Sync + 'static>, impl Fn() -> usize) {
 
 #[test]
 fn an_undisturbed_timer_wakes_its_shard_once() {
-    for when in [
-        1,
-        1 << 14,
-        1_000_000,
-        1_000_000_000,
-        3_600_000_000_123,
-        1 << 62,
-    ] {
+    for when in [1, 1 << 14, 1_000_000, 1_000_000_000, 3_600_000_000_123, 1 << 62] {
         let mut wheel = Wheel::new();
         wheel.insert(when, None);
         assert_eq!(wheel.earliest(), Some(when));

@@ -134,18 +134,13 @@ pub(super) fn with<R>(f: impl FnOnce(&mut Lane) -> R) -> Option<R> {
     .flatten()
 }
 
-/// Rings the doorbell of `target`: through this thread's ring if it has one.
+/// Rings the doorbell of `target`.
 pub(super) fn ring_doorbell(target: &Remote) {
     if is_current(target) {
         // The owner itself: it will look before it parks.
         return;
     }
-    let sent = with(|lane| {
-        target.doorbell.ring_with(|fd| {
-            lane.ring.push(Sqe::message(fd, Token::new(Kind::Doorbell, 0, 0)));
-            lane.flush();
-        })
-    });
+    let sent = if target.doorbell.needs_ring() { with(|lane| lane.send_message(target)) } else { None };
     if sent.is_none() {
         target.doorbell.ring();
     }
@@ -157,7 +152,8 @@ pub(super) fn turn(wait: Wait) {
         static SPARE: RefCell<Aftermath> = RefCell::default();
     }
     // Reused, since a turn happens for every few events; a nested turn takes a new one.
-    let mut aftermath = SPARE.with(|spare| spare.try_borrow_mut().map(|mut s| std::mem::take(&mut *s)).unwrap_or_default());
+    let mut aftermath =
+        SPARE.with(|spare| spare.try_borrow_mut().map(|mut s| std::mem::take(&mut *s)).unwrap_or_default());
     with(|lane| lane.turn(wait, &mut aftermath));
     aftermath.finish();
     SPARE.with(|spare| spare.replace(aftermath));
@@ -182,7 +178,8 @@ pub(super) fn turn_for(other: &Remote, limit: Duration) {
         resources.filter_map(|io| Some((io.clone(), io.wanted()?))).collect()
     };
     if !wanted.is_empty() {
-        let mut fds: Vec<_> = wanted.iter().map(|(io, wanted)| PollFd::new(io.fd(), wanted.poll_events())).collect();
+        let mut fds: Vec<_> =
+            wanted.iter().map(|(io, wanted)| PollFd::new(io.fd(), wanted.poll_events())).collect();
         let mut aftermath = Aftermath::default();
         with(|lane| lane.wait_for(&mut fds, limit, &mut aftermath));
         drop(visit);
@@ -277,6 +274,13 @@ impl Lane {
             self.remote.stop_parking();
         }
         fds.pop();
+    }
+
+    fn send_message(&mut self, target: &Remote) {
+        target.doorbell.ring_with(|fd| {
+            self.ring.push(Sqe::message(fd, Token::new(Kind::Doorbell, 0, 0)));
+            self.flush();
+        });
     }
 
     /// Is there nothing to do but wait?
@@ -516,7 +520,9 @@ impl Lane {
     /// The poll `token` of this ring is being cancelled; `true` if it was what watched `io`.
     fn release(&self, io: &ScheduledIo, token: Token) -> bool {
         io.with_watch(|watch| match &watch.current {
-            Watch::Armed { remote, token: current } if Arc::ptr_eq(remote, &self.remote) && *current == token => {
+            Watch::Armed { remote, token: current }
+                if Arc::ptr_eq(remote, &self.remote) && *current == token =>
+            {
                 watch.current = Watch::Idle;
                 true
             }

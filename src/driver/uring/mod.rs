@@ -22,10 +22,10 @@ pub(crate) use remote::Remote;
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::driver::scheduled_io::{ScheduledIo, Watch};
@@ -123,6 +123,8 @@ impl Shards {
         // First what may fail: without a ring nothing is taken over.
         let ring = Ring::for_this_thread()?;
         let old = std::mem::replace(&mut *self.remotes[shard].lock(), remote.clone());
+        // Who unparked the old one may have meant more than its thread, a shutdown for one.
+        remote.notify();
         let mut driver = Driver::new(remote.clone(), Some(Lane::new(ring, remote)));
         driver.take_over(&old);
         Ok(driver)

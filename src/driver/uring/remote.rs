@@ -147,7 +147,7 @@ impl Remote {
     }
 
     /// Marks the ring notified; `true` if its doorbell must be rung.
-    fn notify(&self) -> bool {
+    pub(super) fn notify(&self) -> bool {
         self.state.swap(NOTIFIED, SeqCst) == PARKED
     }
 

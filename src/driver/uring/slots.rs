@@ -94,7 +94,8 @@ impl Slots {
     /// The tokens of all armed polls.
     pub(crate) fn armed(&self) -> Vec<Token> {
         let armed = |(index, slot): (usize, &Slot)| {
-            matches!(slot.state, State::Armed(_)).then(|| Token::new(Kind::Poll, slot.generation, index as u32))
+            matches!(slot.state, State::Armed(_))
+                .then(|| Token::new(Kind::Poll, slot.generation, index as u32))
         };
         self.entries.iter().enumerate().filter_map(armed).collect()
     }

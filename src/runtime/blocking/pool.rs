@@ -129,19 +129,13 @@ where
     R: Send + 'static,
 {
     let rt = Handle::current();
-    rt.inner
-        .blocking_spawner()
-        .spawn_mandatory_blocking(&rt, func)
+    rt.inner.blocking_spawner().spawn_mandatory_blocking(&rt, func)
 }
 
 // ===== impl BlockingPool =====
 
 impl BlockingPool {
-    pub(crate) fn new(
-        builder: &Builder,
-        thread_cap: usize,
-        scheduler_threads: usize,
-    ) -> BlockingPool {
+    pub(crate) fn new(builder: &Builder, thread_cap: usize, scheduler_threads: usize) -> BlockingPool {
         let (shutdown_tx, shutdown_rx) = shutdown::channel();
         let inner = Inner {
             shared: Mutex::new(Shared {
@@ -162,12 +156,7 @@ impl BlockingPool {
             keep_alive: builder.keep_alive.unwrap_or(KEEP_ALIVE),
             counters: Counters::default(),
         };
-        BlockingPool {
-            spawner: Spawner {
-                inner: Arc::new(inner),
-            },
-            shutdown_rx,
-        }
+        BlockingPool { spawner: Spawner { inner: Arc::new(inner) }, shutdown_rx }
     }
 
     pub(crate) fn spawner(&self) -> &Spawner {
@@ -234,11 +223,7 @@ impl Spawner {
 
     /// Runs `func` on the pool even if a shutdown begins in the meantime.
     #[track_caller]
-    pub(crate) fn spawn_mandatory_blocking<F, R>(
-        &self,
-        rt: &Handle,
-        func: F,
-    ) -> Option<JoinHandle<R>>
+    pub(crate) fn spawn_mandatory_blocking<F, R>(&self, rt: &Handle, func: F) -> Option<JoinHandle<R>>
     where
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
@@ -355,20 +340,14 @@ impl Spawner {
                 Ok(())
             }
             // EAGAIN: a limit that may be lifted soon. A busy thread takes the task later.
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock && self.num_blocking_threads() > 0 => {
-                Ok(())
-            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock && self.num_blocking_threads() > 0 => Ok(()),
             Err(e) => Err(e),
         }
     }
 
     /// The number of threads, without the scheduler's own workers.
     pub(crate) fn num_blocking_threads(&self) -> usize {
-        self.inner
-            .counters
-            .threads
-            .load(Relaxed)
-            .saturating_sub(self.inner.scheduler_threads)
+        self.inner.counters.threads.load(Relaxed).saturating_sub(self.inner.scheduler_threads)
     }
 
     /// The number of threads that wait for work.
@@ -462,10 +441,8 @@ impl Inner {
     /// Waits for a task, the end of the keep-alive time, or the shutdown.
     fn wait<'a>(&self, mut shared: MutexGuard<'a, Shared>) -> (MutexGuard<'a, Shared>, Woken) {
         while shared.shutdown_tx.is_some() {
-            let (guard, timeout) = self
-                .condvar
-                .wait_timeout(shared, self.keep_alive)
-                .unwrap_or_else(PoisonError::into_inner);
+            let (guard, timeout) =
+                self.condvar.wait_timeout(shared, self.keep_alive).unwrap_or_else(PoisonError::into_inner);
             shared = guard;
 
             if shared.num_notify != 0 {
@@ -479,11 +456,7 @@ impl Inner {
         (shared, Woken::Shutdown)
     }
 
-    fn pop(
-        &self,
-        shared: &mut Shared,
-        end: fn(&mut VecDeque<Task>) -> Option<Task>,
-    ) -> Option<Task> {
+    fn pop(&self, shared: &mut Shared, end: fn(&mut VecDeque<Task>) -> Option<Task>) -> Option<Task> {
         let task = end(&mut shared.queue)?;
         self.counters.queue_depth.fetch_sub(1, Relaxed);
         Some(task)

@@ -29,10 +29,7 @@ where
     type Output = R;
 
     fn poll(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<R> {
-        let func = self
-            .func
-            .take()
-            .expect("[internal exception] blocking task ran twice.");
+        let func = self.func.take().expect("[internal exception] blocking task ran twice.");
         Poll::Ready(func())
     }
 }

@@ -72,12 +72,7 @@ impl LocalRuntime {
         handle: Handle,
         blocking_pool: BlockingPool,
     ) -> LocalRuntime {
-        LocalRuntime {
-            scheduler,
-            handle,
-            blocking_pool,
-            _phantom: PhantomData,
-        }
+        LocalRuntime { scheduler, handle, blocking_pool, _phantom: PhantomData }
     }
 
     /// Builds a runtime with all drivers and default settings; for others see
@@ -87,9 +82,7 @@ impl LocalRuntime {
     ///
     /// If the drivers cannot be set up.
     pub fn new() -> io::Result<LocalRuntime> {
-        Builder::new_current_thread()
-            .enable_all()
-            .build_local(Default::default())
+        Builder::new_current_thread().enable_all().build_local(Default::default())
     }
 
     /// The runtime's handle. It may be cloned and sent to other threads, and then spawns only

@@ -113,10 +113,7 @@ impl<F: Future, S> Cell<F, S> {
         trailer: Trailer,
     ) -> Box<Cell<F, S>> {
         Box::new(Cell {
-            prefix: Prefix {
-                header: Header::new(vtable, id),
-                scheduler,
-            },
+            prefix: Prefix { header: Header::new(vtable, id), scheduler },
             stage: UnsafeCell::new(Stage::Future(future)),
             trailer,
         })
@@ -185,12 +182,7 @@ impl<F: Future, S> Cell<F, S> {
 
 impl Header {
     fn new(vtable: &'static Vtable, id: Id) -> Header {
-        Header {
-            state: State::new(),
-            vtable,
-            owner_id: AtomicU64::new(0),
-            id,
-        }
+        Header { state: State::new(), vtable, owner_id: AtomicU64::new(0), id }
     }
 
     /// Binds the task to a list. To be called before it is shared.
@@ -224,8 +216,7 @@ impl Trailer {
     /// The caller has exclusive access to the join waker.
     pub(super) unsafe fn replace_join_waker(&self, waker: Option<Waker>) -> Option<Waker> {
         // SAFETY: exclusive access by contract.
-        self.join_waker
-            .with_mut(|slot| unsafe { std::mem::replace(&mut *slot, waker) })
+        self.join_waker.with_mut(|slot| unsafe { std::mem::replace(&mut *slot, waker) })
     }
 
     /// Calls `f` with the join waker.
@@ -250,9 +241,6 @@ mod tests {
     fn the_header_fits_a_cache_line() {
         assert!(size_of::<Header>() <= 64);
         assert_eq!(std::mem::offset_of!(Prefix<usize>, header), 0);
-        assert_eq!(
-            std::mem::offset_of!(Cell<std::future::Ready<()>, usize>, prefix),
-            0
-        );
+        assert_eq!(std::mem::offset_of!(Cell<std::future::Ready<()>, usize>, prefix), 0);
     }
 }

@@ -44,17 +44,11 @@ impl Payload {
 
 impl JoinError {
     pub(crate) fn cancelled(id: Id) -> JoinError {
-        JoinError {
-            reason: Reason::Cancelled,
-            id,
-        }
+        JoinError { reason: Reason::Cancelled, id }
     }
 
     pub(crate) fn panic(id: Id, payload: Box<dyn Any + Send + 'static>) -> JoinError {
-        JoinError {
-            reason: Reason::Panic(Payload(payload)),
-            id,
-        }
+        JoinError { reason: Reason::Panic(Payload(payload)), id }
     }
 
     /// Was the task cancelled, by an abort or by the end of its runtime?
@@ -84,8 +78,7 @@ impl JoinError {
     /// [`try_into_panic`](JoinError::try_into_panic).
     #[track_caller]
     pub fn into_panic(self) -> Box<dyn Any + Send + 'static> {
-        self.try_into_panic()
-            .expect("`JoinError` reason is not a panic.")
+        self.try_into_panic().expect("`JoinError` reason is not a panic.")
     }
 
     /// Returns what the task panicked with, or the error itself if it did not panic.
@@ -190,19 +183,8 @@ mod tests {
                 format!("JoinError::Panic(Id({id}), ...)"),
             ]
         );
-        let io: Vec<_> = errors
-            .into_iter()
-            .map(|e| io::Error::from(e).to_string())
-            .collect();
-        assert_eq!(
-            io,
-            [
-                "task was cancelled",
-                "task panicked",
-                "task panicked",
-                "task panicked"
-            ]
-        );
+        let io: Vec<_> = errors.into_iter().map(|e| io::Error::from(e).to_string()).collect();
+        assert_eq!(io, ["task was cancelled", "task panicked", "task panicked", "task panicked"]);
     }
 
     #[test]

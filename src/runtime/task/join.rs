@@ -65,10 +65,7 @@ impl<T> Unpin for JoinHandle<T> {}
 impl<T> JoinHandle<T> {
     /// Takes one reference over. `T` must be the output of the task's future.
     pub(super) fn new(raw: RawTask) -> JoinHandle<T> {
-        JoinHandle {
-            raw,
-            _output: PhantomData,
-        }
+        JoinHandle { raw, _output: PhantomData }
     }
 
     /// Asks for the task to be cancelled.
@@ -151,8 +148,6 @@ impl<T> Drop for JoinHandle<T> {
 
 impl<T: fmt::Debug> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JoinHandle")
-            .field("id", &self.id())
-            .finish()
+        f.debug_struct("JoinHandle").field("id", &self.id()).finish()
     }
 }

@@ -138,10 +138,7 @@ impl<S: 'static> OwnedTasks<S> {
     pub(crate) fn assert_owner(&self, task: Notified<S>) -> LocalNotified<S> {
         debug_assert_eq!(task.0.raw.header().owner_id(), Some(self.id));
         // The task is `Send`, or else this is its thread, see `bind_local`.
-        LocalNotified {
-            task: task.0,
-            _not_send: PhantomData,
-        }
+        LocalNotified { task: task.0, _not_send: PhantomData }
     }
 
     /// Refuses further tasks and cancels all there are, the oldest of each part first.
@@ -180,10 +177,7 @@ impl<S: 'static> OwnedTasks<S> {
     /// How many tasks have ever been put in.
     #[cfg_attr(not(tokio_unstable), allow(dead_code))]
     pub(crate) fn spawned_tasks_count(&self) -> u64 {
-        self.parts
-            .iter()
-            .map(|part| part.spawned.load(Relaxed))
-            .sum()
+        self.parts.iter().map(|part| part.spawned.load(Relaxed)).sum()
     }
 
     /// How many parts there are: the range from which to choose `start`.
@@ -201,11 +195,7 @@ impl<S: 'static> OwnedTasks<S> {
 
 impl<S: 'static> Part<S> {
     fn new() -> Part<S> {
-        Part {
-            list: Mutex::new(List::new()),
-            alive: AtomicUsize::new(0),
-            spawned: AtomicU64::new(0),
-        }
+        Part { list: Mutex::new(List::new()), alive: AtomicUsize::new(0), spawned: AtomicU64::new(0) }
     }
 
     fn pop(&self) -> Option<Task<S>> {
@@ -289,10 +279,7 @@ impl<S: 'static> LocalOwnedTasks<S> {
         // Not only in debug builds: what follows from it is that the future, which need not be
         // `Send`, is on its thread, as this list can't leave it.
         assert_eq!(task.0.raw.header().owner_id(), Some(self.id));
-        LocalNotified {
-            task: task.0,
-            _not_send: PhantomData,
-        }
+        LocalNotified { task: task.0, _not_send: PhantomData }
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -316,11 +303,7 @@ unsafe impl<S> Send for List<S> {}
 
 impl<S: 'static> List<S> {
     fn new() -> List<S> {
-        List {
-            head: None,
-            tail: None,
-            _tasks: PhantomData,
-        }
+        List { head: None, tail: None, _tasks: PhantomData }
     }
 
     fn push_front(&mut self, task: Task<S>) {
@@ -374,7 +357,5 @@ fn member(ptr: NonNull<Header>) -> RawTask {
 fn with_links<R>(task: RawTask, f: impl FnOnce(&mut Links) -> R) -> R {
     // SAFETY: the links belong to the list, of which the caller has a `&mut`; no two of these
     // closures are nested.
-    task.trailer()
-        .links
-        .with_mut(|links| f(unsafe { &mut *links }))
+    task.trailer().links.with_mut(|links| f(unsafe { &mut *links }))
 }

@@ -193,13 +193,7 @@ where
 {
     let raw = RawTask::new(future, scheduler, id, spawned_at);
     // SAFETY: a new task has three references, for these three.
-    unsafe {
-        (
-            Task::new(raw),
-            Notified(Task::new(raw)),
-            JoinHandle::new(raw),
-        )
-    }
+    unsafe { (Task::new(raw), Notified(Task::new(raw)), JoinHandle::new(raw)) }
 }
 
 /// Makes a task that will not be in a list.
@@ -217,13 +211,7 @@ where
     let (task, notified, join) = new_task(future, scheduler, id, spawned_at);
     // Two references go over to the `UnownedTask`.
     mem::forget(notified);
-    (
-        UnownedTask {
-            raw: task.into_raw(),
-            _scheduler: PhantomData,
-        },
-        join,
-    )
+    (UnownedTask { raw: task.into_raw(), _scheduler: PhantomData }, join)
 }
 
 impl<S: 'static> Task<S> {
@@ -231,10 +219,7 @@ impl<S: 'static> Task<S> {
     ///
     /// One reference, to a task of scheduler `S`, goes over to the result.
     unsafe fn new(raw: RawTask) -> Task<S> {
-        Task {
-            raw,
-            _scheduler: PhantomData,
-        }
+        Task { raw, _scheduler: PhantomData }
     }
 
     /// Keeps the reference from being given back.

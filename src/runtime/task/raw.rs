@@ -81,9 +81,7 @@ impl RawTask {
         );
         let cell = Cell::new(future, scheduler, Typed::<F, S>::VTABLE, id, trailer);
         // `from(Box::leak(..))` keeps the permission to reach the whole cell.
-        RawTask {
-            ptr: NonNull::from(Box::leak(cell)).cast(),
-        }
+        RawTask { ptr: NonNull::from(Box::leak(cell)).cast() }
     }
 
     /// # Safety
@@ -237,9 +235,7 @@ unsafe fn poll<F: Future, S>(ptr: NonNull<Header>, cx: &mut Context<'_>) -> Poll
     let (polled, output) = match result {
         Ok(Poll::Pending) => return Polled::Pending,
         Ok(Poll::Ready(Ok(output))) => (Polled::Ready, Ok(output)),
-        Ok(Poll::Ready(Err(panic))) | Err(panic) => {
-            (Polled::Panicked, Err(JoinError::panic(id, panic)))
-        }
+        Ok(Poll::Ready(Err(panic))) | Err(panic) => (Polled::Panicked, Err(JoinError::panic(id, panic))),
     };
     // SAFETY: `RUNNING` is ours, and both ways to get here have dropped the future.
     unsafe { cell.store_output(output) };

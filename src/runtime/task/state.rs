@@ -134,19 +134,11 @@ impl State {
             debug_assert!(now.has(NOTIFIED));
             if now.is_idle() {
                 let next = now.with(RUNNING).without(NOTIFIED);
-                let begin = if now.has(CANCELLED) {
-                    Begin::Cancel
-                } else {
-                    Begin::Poll
-                };
+                let begin = if now.has(CANCELLED) { Begin::Cancel } else { Begin::Poll };
                 (begin, Some(next))
             } else {
                 let next = now.ref_dec();
-                let begin = if next.ref_count() == 0 {
-                    Begin::Dealloc
-                } else {
-                    Begin::Nothing
-                };
+                let begin = if next.ref_count() == 0 { Begin::Dealloc } else { Begin::Nothing };
                 (begin, Some(next))
             }
         })
@@ -164,11 +156,7 @@ impl State {
                 return (End::Again, Some(idle.ref_inc()));
             }
             let next = idle.ref_dec();
-            let end = if next.ref_count() == 0 {
-                End::Dealloc
-            } else {
-                End::Idle
-            };
+            let end = if next.ref_count() == 0 { End::Dealloc } else { End::Idle };
             (end, Some(next))
         })
     }
@@ -202,11 +190,7 @@ impl State {
                 (Wake::Nothing, Some(next))
             } else if now.has(COMPLETE) || now.has(NOTIFIED) {
                 let next = now.ref_dec();
-                let wake = if next.ref_count() == 0 {
-                    Wake::Dealloc
-                } else {
-                    Wake::Nothing
-                };
+                let wake = if next.ref_count() == 0 { Wake::Dealloc } else { Wake::Nothing };
                 (wake, Some(next))
             } else {
                 (Wake::Submit, Some(now.with(NOTIFIED).ref_inc()))
@@ -265,9 +249,7 @@ impl State {
     /// reference itself.
     pub(super) fn drop_join_handle_fast(&self) -> bool {
         let next = (INITIAL - REF_ONE) & !JOIN_INTEREST;
-        self.0
-            .compare_exchange_weak(INITIAL, next, Release, Relaxed)
-            .is_ok()
+        self.0.compare_exchange_weak(INITIAL, next, Release, Relaxed).is_ok()
     }
 
     /// Clears `JOIN_INTEREST`, and the `JOIN_WAKER` of a task that is not complete yet.
@@ -281,10 +263,7 @@ impl State {
                 next = next.without(JOIN_WAKER);
             }
             // A waker still published is in use by the completing thread, which clears it.
-            let dropped = JoinDropped {
-                output: complete,
-                waker: !next.has(JOIN_WAKER),
-            };
+            let dropped = JoinDropped { output: complete, waker: !next.has(JOIN_WAKER) };
             (dropped, Some(next))
         })
     }

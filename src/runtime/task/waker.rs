@@ -27,10 +27,7 @@ pub(super) fn waker_ref(task: &RawTask) -> WakerRef<'_> {
     // SAFETY: the vtable keeps the contract of `RawWaker`, and as the waker is never dropped,
     // the reference it lacks is never given back.
     let waker = unsafe { Waker::from_raw(raw_waker(task.header_ptr())) };
-    WakerRef {
-        waker: ManuallyDrop::new(waker),
-        _borrow: PhantomData,
-    }
+    WakerRef { waker: ManuallyDrop::new(waker), _borrow: PhantomData }
 }
 
 impl Deref for WakerRef<'_> {

@@ -1,8 +1,9 @@
 //! Waking a thread that waits in its ring.
 //!
-//! From another worker it is a `MSG_RING` entry in that worker's own ring. A thread without a
-//! ring uses `IORING_REGISTER_SEND_MSG_RING` (6.13), or, where that is unknown, an eventfd that
-//! the ring watches.
+//! A message is sent to the ring, best with `IORING_REGISTER_SEND_MSG_RING` (6.13), which any
+//! thread can call. Where that is unknown, a worker puts a `MSG_RING` entry into its own ring,
+//! which costs a submission (0.3 µs more for each wake-up), and a thread without a ring writes
+//! to an eventfd that the ring watches.
 //!
 //! The lock is held while the message is sent: a ring is only closed, or given to another
 //! runtime, after [`Doorbell::remove`], so a message never reaches a stranger that got the
@@ -64,7 +65,12 @@ impl Doorbell {
         ring.map(send)
     }
 
-    /// Wakes the ring from a thread that has none.
+    /// Is a message better sent through a ring of the sender's?
+    pub(crate) fn needs_ring(&self) -> bool {
+        self.event.is_some()
+    }
+
+    /// Wakes the ring, from any thread.
     pub(crate) fn ring(&self) {
         self.ring_with(|fd| {
             let sent = match &self.event {
@@ -98,7 +104,8 @@ struct MessageSqe {
 const _: () = assert!(size_of::<MessageSqe>() == 64);
 
 fn send_msg_ring(target: RawFd, token: Token) -> io::Result<()> {
-    let sqe = MessageSqe { opcode: IORING_OP_MSG_RING, fd: target, off: token.into_raw(), ..MessageSqe::default() };
+    let sqe =
+        MessageSqe { opcode: IORING_OP_MSG_RING, fd: target, off: token.into_raw(), ..MessageSqe::default() };
     // SAFETY: the entry is fully initialised and outlives the call; the kernel reads 64 bytes.
     let result = unsafe {
         libc::syscall(libc::SYS_io_uring_register, -1, IORING_REGISTER_SEND_MSG_RING, &raw const sqe, 1)

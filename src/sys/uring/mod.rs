@@ -55,7 +55,8 @@ impl Sqe {
     /// Posts any completion (without `F_MORE`) to the ring `target`.
     #[cfg(test)]
     pub(crate) fn forge(target: RawFd, cqe: Cqe) -> Sqe {
-        let entry = opcode::MsgRingData::new(types::Fd(target), cqe.result, cqe.token.into_raw(), None).build();
+        let entry =
+            opcode::MsgRingData::new(types::Fd(target), cqe.result, cqe.token.into_raw(), None).build();
         let own = Token::new(Kind::DoorbellSent, 0, 0);
         Sqe(entry.user_data(own.into_raw()).flags(Flags::SKIP_SUCCESS))
     }

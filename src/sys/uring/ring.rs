@@ -69,8 +69,16 @@ impl EnterError {
             // when out of memory; the watches they ended are armed again like any other.
             Some(libc::EAGAIN | libc::EBUSY | libc::ENOMEM | libc::EBADR) => EnterError::Backpressure,
             Some(
-                libc::EBADF | libc::EBADFD | libc::ENXIO | libc::EEXIST | libc::EPERM | libc::EACCES | libc::ENOSYS
-                | libc::EOPNOTSUPP | libc::EINVAL | libc::EFAULT,
+                libc::EBADF
+                | libc::EBADFD
+                | libc::ENXIO
+                | libc::EEXIST
+                | libc::EPERM
+                | libc::EACCES
+                | libc::ENOSYS
+                | libc::EOPNOTSUPP
+                | libc::EINVAL
+                | libc::EFAULT,
             ) => EnterError::Broken(error),
             Some(_) | None => EnterError::Broken(error),
         }
@@ -123,7 +131,12 @@ impl Ring {
     /// A ring bound to the calling thread: one it used before, or a new one.
     pub(crate) fn for_this_thread() -> io::Result<Ring> {
         if let Some((io, home)) = cache::take() {
-            return Ok(Ring { io: ManuallyDrop::new(io), home: Some(home), backlog: VecDeque::new(), clean: true });
+            return Ok(Ring {
+                io: ManuallyDrop::new(io),
+                home: Some(home),
+                backlog: VecDeque::new(),
+                clean: true,
+            });
         }
         let mut ring = Ring::new()?;
         ring.enable()?;

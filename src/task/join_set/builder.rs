@@ -20,10 +20,7 @@ pub struct Builder<'a, T> {
 impl<'a, T: 'static> Builder<'a, T> {
     /// Gives the task a name, for diagnostics.
     pub fn name(self, name: &'a str) -> Self {
-        Self {
-            builder: self.builder.name(name),
-            ..self
-        }
+        Self { builder: self.builder.name(name), ..self }
     }
 
     /// Like [`JoinSet::spawn`].
@@ -91,9 +88,7 @@ impl<'a, T: 'static> Builder<'a, T> {
         F: Send + 'static,
         T: Send,
     {
-        Ok(self
-            .joinset
-            .insert(self.builder.spawn_blocking_on(f, handle)?))
+        Ok(self.joinset.insert(self.builder.spawn_blocking_on(f, handle)?))
     }
 
     /// Like [`JoinSet::spawn_local`].
@@ -125,9 +120,7 @@ impl<'a, T: 'static> Builder<'a, T> {
         F: Future<Output = T>,
         F: 'static,
     {
-        Ok(self
-            .joinset
-            .insert(self.builder.spawn_local_on(future, local_set)?))
+        Ok(self.joinset.insert(self.builder.spawn_local_on(future, local_set)?))
     }
 }
 

@@ -63,14 +63,8 @@ fn only_the_latest_waker_is_woken_and_once() {
     let (one, two) = (Arc::<Bell>::default(), Arc::<Bell>::default());
     for bell in [&one, &two] {
         let waker = Waker::from(bell.clone());
-        assert!(
-            set.poll_join_next(&mut Context::from_waker(&waker))
-                .is_pending()
-        );
-        assert!(
-            set.poll_join_next(&mut Context::from_waker(&waker))
-                .is_pending()
-        );
+        assert!(set.poll_join_next(&mut Context::from_waker(&waker)).is_pending());
+        assert!(set.poll_join_next(&mut Context::from_waker(&waker)).is_pending());
     }
     assert_eq!(Arc::strong_count(&one), 1);
     assert_eq!(Arc::strong_count(&two), 2);
@@ -84,10 +78,7 @@ fn only_the_latest_waker_is_woken_and_once() {
         assert_eq!(set.len(), left);
     }
     assert!(set.try_join_next().is_none());
-    assert!(
-        set.poll_join_next(&mut Context::from_waker(Waker::noop()))
-            .is_ready()
-    );
+    assert!(set.poll_join_next(&mut Context::from_waker(Waker::noop())).is_ready());
 }
 
 #[test]

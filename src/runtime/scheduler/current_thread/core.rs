@@ -36,10 +36,7 @@ pub(super) struct Core {
 
 impl Core {
     pub(super) fn new(handle: &Handle) -> Core {
-        let interval = handle
-            .config()
-            .global_queue_interval
-            .unwrap_or(DEFAULT_GLOBAL_QUEUE_INTERVAL);
+        let interval = handle.config().global_queue_interval.unwrap_or(DEFAULT_GLOBAL_QUEUE_INTERVAL);
         Core {
             tasks: VecDeque::with_capacity(INITIAL_CAPACITY),
             metrics: MetricsBatch::new(handle.worker_metrics(0)),
@@ -65,12 +62,7 @@ pub(crate) struct Context {
 
 impl Context {
     pub(super) fn new(handle: Arc<Handle>, core: Box<Core>) -> Context {
-        Context {
-            handle,
-            core: RefCell::new(core),
-            defer: Defer::new(),
-            unhandled_panic: Cell::new(false),
-        }
+        Context { handle, core: RefCell::new(core), defer: Defer::new(), unhandled_panic: Cell::new(false) }
     }
 
     pub(super) fn handle(&self) -> &Arc<Handle> {
@@ -99,9 +91,7 @@ impl Context {
             }
             core.tasks.push_back(task);
             core.metrics.inc_local_schedule_count();
-            self.handle
-                .worker_metrics(0)
-                .set_queue_depth(core.tasks.len());
+            self.handle.worker_metrics(0).set_queue_depth(core.tasks.len());
             None
         });
         // Outside of the borrow: this may be the task's last reference.
@@ -115,17 +105,11 @@ impl Context {
             core.until_global -= 1;
             let task = if core.until_global == 0 {
                 core.until_global = core.global_queue_interval;
-                self.handle
-                    .next_remote_task()
-                    .or_else(|| core.tasks.pop_front())
+                self.handle.next_remote_task().or_else(|| core.tasks.pop_front())
             } else {
-                core.tasks
-                    .pop_front()
-                    .or_else(|| self.handle.next_remote_task())
+                core.tasks.pop_front().or_else(|| self.handle.next_remote_task())
             };
-            self.handle
-                .worker_metrics(0)
-                .set_queue_depth(core.tasks.len());
+            self.handle.worker_metrics(0).set_queue_depth(core.tasks.len());
             if task.is_some() {
                 core.metrics.start_poll();
             }
@@ -156,9 +140,7 @@ impl Context {
     ///
     /// The injection queue is not asked: who pushes there unparks the driver afterwards.
     pub(super) fn has_pending_work(&self) -> bool {
-        self.with_core(|core| !core.tasks.is_empty())
-            || !self.defer.is_empty()
-            || self.handle.is_woken()
+        self.with_core(|core| !core.tasks.is_empty()) || !self.defer.is_empty() || self.handle.is_woken()
     }
 
     /// Sleeps until an event, a timer or a wake-up.

@@ -10,12 +10,9 @@ use super::core::{Context, Notified};
 use crate::driver;
 use crate::runtime::scheduler::{self, Inject};
 use crate::runtime::task::{
-    self, JoinHandle, LocalNotified, OwnedTasks, Schedule, SpawnLocation, Task,
-    TaskHarnessScheduleHooks,
+    self, JoinHandle, LocalNotified, OwnedTasks, Schedule, SpawnLocation, Task, TaskHarnessScheduleHooks,
 };
-use crate::runtime::{
-    Config, SchedulerMetrics, TaskHooks, TaskMeta, WorkerMetrics, blocking, context,
-};
+use crate::runtime::{Config, SchedulerMetrics, TaskHooks, TaskMeta, WorkerMetrics, blocking, context};
 
 use std::fmt;
 use std::future::Future;
@@ -112,26 +109,13 @@ impl Handle {
         F::Output: 'static,
     {
         // SAFETY: what this function asks of its caller is what `bind_local` asks for.
-        let (handle, notified) = unsafe {
-            me.shared
-                .owned
-                .bind_local(future, me.clone(), id, spawned_at)
-        };
+        let (handle, notified) = unsafe { me.shared.owned.bind_local(future, me.clone(), id, spawned_at) };
         me.spawned(id, spawned_at, notified);
         handle
     }
 
-    fn spawned(
-        self: &Arc<Self>,
-        id: task::Id,
-        spawned_at: SpawnLocation,
-        notified: Option<Notified>,
-    ) {
-        self.task_hooks.spawn(&TaskMeta {
-            id,
-            spawned_at,
-            _phantom: PhantomData,
-        });
+    fn spawned(self: &Arc<Self>, id: task::Id, spawned_at: SpawnLocation, notified: Option<Notified>) {
+        self.task_hooks.spawn(&TaskMeta { id, spawned_at, _phantom: PhantomData });
         if let Some(notified) = notified {
             self.schedule(notified);
         }
@@ -140,9 +124,7 @@ impl Handle {
     /// Calls `f` with this scheduler's context if the current thread drives it.
     fn with_context<R>(self: &Arc<Self>, f: impl FnOnce(Option<&Context>) -> R) -> R {
         context::with_scheduler(|cx| match cx {
-            Some(scheduler::Context::CurrentThread(cx)) if Arc::ptr_eq(self, cx.handle()) => {
-                f(Some(cx))
-            }
+            Some(scheduler::Context::CurrentThread(cx)) if Arc::ptr_eq(self, cx.handle()) => f(Some(cx)),
             _ => f(None),
         })
     }
@@ -264,9 +246,7 @@ impl Schedule for Arc<Handle> {
     }
 
     fn hooks(&self) -> TaskHarnessScheduleHooks {
-        TaskHarnessScheduleHooks {
-            task_terminate_callback: self.task_hooks.task_terminate_callback.clone(),
-        }
+        TaskHarnessScheduleHooks { task_terminate_callback: self.task_hooks.task_terminate_callback.clone() }
     }
 
     #[cfg(tokio_unstable)]

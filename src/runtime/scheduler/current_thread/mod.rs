@@ -79,17 +79,9 @@ impl CurrentThread {
         config: Config,
         local_tid: Option<ThreadId>,
     ) -> (CurrentThread, Arc<Handle>) {
-        let handle = Arc::new(Handle::new(
-            driver_handle,
-            blocking_spawner,
-            config,
-            local_tid,
-        ));
+        let handle = Arc::new(Handle::new(driver_handle, blocking_spawner, config, local_tid));
         let scheduler = CurrentThread {
-            idle: Mutex::new(Some(Idle {
-                core: Box::new(Core::new(&handle)),
-                driver: Box::new(driver),
-            })),
+            idle: Mutex::new(Some(Idle { core: Box::new(Core::new(&handle)), driver: Box::new(driver) })),
             freed: Notify::new(),
         };
         (scheduler, handle)
@@ -105,9 +97,7 @@ impl CurrentThread {
 
             loop {
                 if let Some(guard) = self.take_core(handle) {
-                    handle
-                        .worker_metrics(0)
-                        .set_thread_id(thread::current().id());
+                    handle.worker_metrics(0).set_thread_id(thread::current().id());
                     return guard.block_on(future);
                 }
 
@@ -128,10 +118,7 @@ impl CurrentThread {
     fn take_core(&self, handle: &Arc<Handle>) -> Option<CoreGuard<'_>> {
         let Idle { core, driver } = self.idle.lock().take()?;
         let context = scheduler::Context::CurrentThread(Context::new(handle.clone(), core));
-        Some(CoreGuard {
-            scheduler: self,
-            driving: Some(Driving { context, driver }),
-        })
+        Some(CoreGuard { scheduler: self, driving: Some(Driving { context, driver }) })
     }
 
     /// Shuts down; see the [module's steps](self).
@@ -225,11 +212,7 @@ impl Drop for Attached<'_> {
 }
 
 /// The scheduler's loop. Returns `None` if a task's panic shut the scheduler down.
-fn run<F: Future>(
-    context: &Context,
-    driver: &mut Driver,
-    mut future: Pin<&mut F>,
-) -> Option<F::Output> {
+fn run<F: Future>(context: &Context, driver: &mut Driver, mut future: Pin<&mut F>) -> Option<F::Output> {
     let handle = context.handle();
     let event_interval = handle.config().event_interval;
 

@@ -88,7 +88,12 @@ impl Handle {
 
     /// Spawns a task.
     #[track_caller]
-    pub(crate) fn spawn<F>(me: &Arc<Self>, future: F, id: task::Id, spawned_at: SpawnLocation) -> JoinHandle<F::Output>
+    pub(crate) fn spawn<F>(
+        me: &Arc<Self>,
+        future: F,
+        id: task::Id,
+        spawned_at: SpawnLocation,
+    ) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,

@@ -19,17 +19,11 @@ impl Schedule for Nowhere {
     }
 
     fn hooks(&self) -> TaskHarnessScheduleHooks {
-        TaskHarnessScheduleHooks {
-            task_terminate_callback: None,
-        }
+        TaskHarnessScheduleHooks { task_terminate_callback: None }
     }
 }
 
-fn unowned_probe() -> (
-    UnownedTask<Nowhere>,
-    JoinHandle<Output>,
-    std::sync::Arc<Counts>,
-) {
+fn unowned_probe() -> (UnownedTask<Nowhere>, JoinHandle<Output>, std::sync::Arc<Counts>) {
     let (probe, counts) = probe(Script::default());
     let (task, join) = unowned(probe, Nowhere, Id::next(), SpawnLocation::capture());
     (task, join, counts)
@@ -87,17 +81,10 @@ fn notified_survives_the_trip_through_a_thin_pointer() {
     let first = task.into_notified().into_ptr();
     let second = task2.into_notified().into_ptr();
     // SAFETY: both come from `into_ptr`.
-    let (first, second) = unsafe {
-        (
-            Notified::<Nowhere>::from_ptr(first),
-            Notified::<Nowhere>::from_ptr(second),
-        )
-    };
+    let (first, second) =
+        unsafe { (Notified::<Nowhere>::from_ptr(first), Notified::<Nowhere>::from_ptr(second)) };
     drop(second);
-    let first = LocalNotified {
-        task: first.0,
-        _not_send: std::marker::PhantomData,
-    };
+    let first = LocalNotified { task: first.0, _not_send: std::marker::PhantomData };
     first.run();
     assert!(result_of(&mut join).is_ok());
     drop(join2);
@@ -108,14 +95,8 @@ fn handles_agree_about_the_id() {
     let sched = Sched::new();
     let mut join = sched.spawn(async { try_id() });
     let abort: AbortHandle = join.abort_handle();
-    assert_eq!(
-        format!("{join:?}"),
-        format!("JoinHandle {{ id: {:?} }}", join.id())
-    );
-    assert_eq!(
-        format!("{abort:?}"),
-        format!("AbortHandle {{ id: {:?} }}", join.id())
-    );
+    assert_eq!(format!("{join:?}"), format!("JoinHandle {{ id: {:?} }}", join.id()));
+    assert_eq!(format!("{abort:?}"), format!("AbortHandle {{ id: {:?} }}", join.id()));
     sched.run_all();
     assert_eq!(try_id(), None);
     assert_eq!(result_of(&mut join).unwrap(), Some(join.id()));
@@ -156,10 +137,7 @@ fn destructors_see_the_id() {
     sched.run_all();
     drop(kept);
 
-    assert_eq!(
-        *seen.lock().unwrap(),
-        [Some(cancelled.id()), Some(detached_id), Some(kept_id)]
-    );
+    assert_eq!(*seen.lock().unwrap(), [Some(cancelled.id()), Some(detached_id), Some(kept_id)]);
     assert_eq!(try_id(), None);
 }
 
@@ -194,10 +172,8 @@ fn shutdown_cancels_the_oldest_first_and_refuses_new_tasks() {
     let order = std::mem::take(&mut *order.lock().unwrap());
     let parts = sched.0.owned.get_shard_size();
     for part in 0..parts {
-        let mine: Vec<_> = order
-            .iter()
-            .filter(|i| joins[**i].id().as_u64() as usize % parts == part)
-            .collect();
+        let mine: Vec<_> =
+            order.iter().filter(|i| joins[**i].id().as_u64() as usize % parts == part).collect();
         assert!(mine.is_sorted(), "{order:?}");
     }
     assert_eq!(order.len(), 20);
@@ -210,23 +186,13 @@ fn shutdown_cancels_the_oldest_first_and_refuses_new_tasks() {
 
 #[test]
 fn tasks_leave_the_list_in_any_order() {
-    for removal in [
-        [0, 1, 2],
-        [0, 2, 1],
-        [1, 0, 2],
-        [1, 2, 0],
-        [2, 0, 1],
-        [2, 1, 0],
-    ] {
+    for removal in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
         let sched = Sched::new();
         // The same part for all.
         let parts = sched.0.owned.get_shard_size();
         let mut tasks = Vec::new();
         while tasks.len() < 3 {
-            let (probe, counts) = probe(Script {
-                pending: 1,
-                ..Script::default()
-            });
+            let (probe, counts) = probe(Script { pending: 1, ..Script::default() });
             let join = sched.spawn(probe);
             sched.run_all();
             if join.id().as_u64() as usize % parts == 0 {
@@ -268,18 +234,13 @@ impl Schedule for Local {
     }
 
     fn hooks(&self) -> TaskHarnessScheduleHooks {
-        TaskHarnessScheduleHooks {
-            task_terminate_callback: None,
-        }
+        TaskHarnessScheduleHooks { task_terminate_callback: None }
     }
 }
 
 #[test]
 fn local_tasks() {
-    let local = Local(Rc::new(LocalInner {
-        owned: LocalOwnedTasks::new(),
-        queue: RefCell::default(),
-    }));
+    let local = Local(Rc::new(LocalInner { owned: LocalOwnedTasks::new(), queue: RefCell::default() }));
     let spawn = |polls: usize| {
         let mut left = polls;
         let value = Rc::new(7);
@@ -292,10 +253,7 @@ fn local_tasks() {
             Poll::Pending
         });
         let (join, notified) =
-            local
-                .0
-                .owned
-                .bind(future, local.clone(), Id::next(), SpawnLocation::capture());
+            local.0.owned.bind(future, local.clone(), Id::next(), SpawnLocation::capture());
         local.0.queue.borrow_mut().extend(notified);
         join
     };
@@ -369,9 +327,7 @@ fn auto_traits() {
 #[test]
 fn awaiting_spends_the_budget() {
     use upstream::task::coop;
-    let rt = upstream::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
+    let rt = upstream::runtime::Builder::new_current_thread().build().unwrap();
     rt.block_on(async {
         let sched = Sched::new();
         let mut pending = sched.spawn(std::future::pending::<()>());
@@ -382,9 +338,7 @@ fn awaiting_spends_the_budget() {
                 assert!(Pin::new(&mut pending).poll(cx).is_pending());
             }
             assert!(coop::has_budget_remaining());
-            let ready = joins
-                .iter_mut()
-                .map_while(|join| Pin::new(join).poll(cx).is_ready().then_some(()));
+            let ready = joins.iter_mut().map_while(|join| Pin::new(join).poll(cx).is_ready().then_some(()));
             assert_eq!(ready.count(), 128);
             assert!(!coop::has_budget_remaining());
             Poll::Ready(())

@@ -13,9 +13,7 @@ mod permutations;
 #[cfg(not(spargio_loom))]
 mod threads;
 
-use super::{
-    Id, JoinHandle, Notified, OwnedTasks, Schedule, SpawnLocation, Task, TaskHarnessScheduleHooks,
-};
+use super::{Id, JoinHandle, Notified, OwnedTasks, Schedule, SpawnLocation, Task, TaskHarnessScheduleHooks};
 use crate::loom::sync::{Arc, Mutex};
 
 use std::collections::VecDeque;
@@ -46,9 +44,7 @@ impl Schedule for Sched {
     }
 
     fn hooks(&self) -> TaskHarnessScheduleHooks {
-        TaskHarnessScheduleHooks {
-            task_terminate_callback: None,
-        }
+        TaskHarnessScheduleHooks { task_terminate_callback: None }
     }
 
     fn unhandled_panic(&self) {
@@ -71,15 +67,8 @@ impl Sched {
         F::Output: Send + 'static,
     {
         // Loom wants each execution to be the same, and the id decides on the part of the list.
-        let id = if cfg!(spargio_loom) {
-            Id(std::num::NonZeroU64::MIN)
-        } else {
-            Id::next()
-        };
-        let (join, notified) =
-            self.0
-                .owned
-                .bind(future, self.clone(), id, SpawnLocation::capture());
+        let id = if cfg!(spargio_loom) { Id(std::num::NonZeroU64::MIN) } else { Id::next() };
+        let (join, notified) = self.0.owned.bind(future, self.clone(), id, SpawnLocation::capture());
         if let Some(notified) = notified {
             self.schedule(notified);
         }
@@ -184,13 +173,7 @@ struct Output {
 
 fn probe(script: Script) -> (Probe, std::sync::Arc<Counts>) {
     let counts = std::sync::Arc::new(Counts::default());
-    (
-        Probe {
-            script,
-            counts: counts.clone(),
-        },
-        counts,
-    )
+    (Probe { script, counts: counts.clone() }, counts)
 }
 
 impl Future for Probe {
@@ -209,10 +192,7 @@ impl Future for Probe {
             panic!("in poll");
         }
         self.counts.outputs.fetch_add(1, SeqCst);
-        Poll::Ready(Output {
-            panic_in_drop: self.script.panic_in_output_drop,
-            counts: self.counts.clone(),
-        })
+        Poll::Ready(Output { panic_in_drop: self.script.panic_in_output_drop, counts: self.counts.clone() })
     }
 }
 

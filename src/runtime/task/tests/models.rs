@@ -73,10 +73,7 @@ fn wake_vs_run() {
 fn two_wakes_vs_run() {
     model(|| {
         let sched = Sched::new();
-        let (probe, counts) = probe(Script {
-            pending: usize::MAX,
-            ..Script::default()
-        });
+        let (probe, counts) = probe(Script { pending: usize::MAX, ..Script::default() });
         let join = sched.spawn(probe);
         sched.run_one();
         let waker = counts.waker().unwrap();
@@ -100,11 +97,7 @@ fn two_wakes_vs_run() {
 fn abort_vs_run_vs_join() {
     model(|| {
         let sched = Sched::new();
-        let (probe, counts) = probe(Script {
-            pending: 1,
-            wake_self: true,
-            ..Script::default()
-        });
+        let (probe, counts) = probe(Script { pending: 1, wake_self: true, ..Script::default() });
         let mut join = sched.spawn(probe);
         let (waker, rings) = bell();
 
@@ -206,10 +199,7 @@ fn first_join_poll_vs_complete() {
 fn shutdown_vs_run_vs_wake() {
     model(|| {
         let sched = Sched::new();
-        let (probe, counts) = probe(Script {
-            pending: 2,
-            ..Script::default()
-        });
+        let (probe, counts) = probe(Script { pending: 2, ..Script::default() });
         let mut join = sched.spawn(probe);
         sched.run_one();
         let waker = counts.waker().unwrap();
@@ -236,10 +226,7 @@ fn spawn_vs_close() {
         let sched = Sched::new();
         let sched2 = sched.clone();
         let spawning = thread::spawn(move || {
-            let (probe, counts) = probe(Script {
-                pending: usize::MAX,
-                ..Script::default()
-            });
+            let (probe, counts) = probe(Script { pending: usize::MAX, ..Script::default() });
             (sched2.spawn(probe), counts)
         });
         sched.0.owned.close_and_shutdown_all(0);
@@ -257,10 +244,7 @@ fn spawn_vs_close() {
 fn last_references() {
     model(|| {
         let sched = Sched::new();
-        let (probe, counts) = probe(Script {
-            pending: 1,
-            ..Script::default()
-        });
+        let (probe, counts) = probe(Script { pending: 1, ..Script::default() });
         let join = sched.spawn(probe);
         sched.run_one();
         let waker = counts.waker().unwrap();

@@ -77,19 +77,11 @@ fn one(mut script: Script, join: Join, end: End) {
     assert!(abort.is_finished(), "{context}");
     assert_eq!(counts.future_drops(), 1, "{context}");
     let polled_to_the_end = end == End::Run;
-    assert_eq!(
-        counts.outputs(),
-        usize::from(polled_to_the_end && !script.panic_in_poll),
-        "{context}"
-    );
+    assert_eq!(counts.outputs(), usize::from(polled_to_the_end && !script.panic_in_poll), "{context}");
     // As in Tokio, the panic of a poll, or of dropping what it finished, is reported before
     // anybody looks at the result. That of a cancelled future is not.
     let unhandled = polled_to_the_end && (script.panic_in_poll || script.panic_in_drop);
-    assert_eq!(
-        sched.0.unhandled.load(SeqCst),
-        usize::from(unhandled),
-        "{context}"
-    );
+    assert_eq!(sched.0.unhandled.load(SeqCst), usize::from(unhandled), "{context}");
 
     if join == Join::Awaited {
         let text = match result_of(handle.as_mut().unwrap()) {
@@ -100,11 +92,7 @@ fn one(mut script: Script, join: Join, end: End) {
             Err(error) if error.is_cancelled() => "cancelled".to_owned(),
             Err(error) => (*error.into_panic().downcast::<&str>().unwrap()).to_owned(),
         };
-        let expected = match (
-            polled_to_the_end,
-            script.panic_in_poll,
-            script.panic_in_drop,
-        ) {
+        let expected = match (polled_to_the_end, script.panic_in_poll, script.panic_in_drop) {
             (true, true, _) => "in poll",
             (_, _, true) => "in the future's drop",
             (true, false, false) => "value",
@@ -169,8 +157,7 @@ fn the_future_is_dropped_during_the_unwinding_of_its_poll() {
     }
     impl Drop for Witness {
         fn drop(&mut self) {
-            self.0
-                .store(1 + usize::from(std::thread::panicking()), SeqCst);
+            self.0.store(1 + usize::from(std::thread::panicking()), SeqCst);
         }
     }
 
@@ -253,11 +240,7 @@ fn a_join_waker_that_panics_when_woken_or_dropped() {
             let sched = Sched::new();
             let (probe, counts) = probe(Script::default());
             let mut join = sched.spawn(probe);
-            let (waker, trap) = trap(Trap {
-                wake,
-                drop: drop_,
-                ..Trap::default()
-            });
+            let (waker, trap) = trap(Trap { wake, drop: drop_, ..Trap::default() });
             assert!(poll_join(&mut join, &waker).is_pending());
             sched.run_all();
             assert_eq!(trap.wakes.load(SeqCst), 1);
@@ -285,10 +268,7 @@ fn a_join_waker_that_panics_when_cloned() {
     let sched = Sched::new();
     let (probe, counts) = probe(Script::default());
     let mut join = sched.spawn(probe);
-    let (bad, trap) = trap(Trap {
-        clone: true,
-        ..Trap::default()
-    });
+    let (bad, trap) = trap(Trap { clone: true, ..Trap::default() });
 
     // Nothing stored yet, then with one that was stored.
     assert!(catch_unwind(AssertUnwindSafe(|| poll_join(&mut join, &bad))).is_err());
@@ -310,10 +290,7 @@ fn a_join_waker_that_panics_when_replaced() {
     let sched = Sched::new();
     let (probe, counts) = probe(Script::default());
     let mut join = sched.spawn(probe);
-    let (bad, trap) = trap(Trap {
-        drop: true,
-        ..Trap::default()
-    });
+    let (bad, trap) = trap(Trap { drop: true, ..Trap::default() });
     let (good, bell) = bell();
 
     assert!(poll_join(&mut join, &bad).is_pending());

@@ -15,15 +15,8 @@ enum Op {
     Shutdown,
 }
 
-const OPS: [Op; 7] = [
-    Op::Run,
-    Op::WakeByRef,
-    Op::WakeByValue,
-    Op::Abort,
-    Op::PollJoin,
-    Op::DropJoin,
-    Op::Shutdown,
-];
+const OPS: [Op; 7] =
+    [Op::Run, Op::WakeByRef, Op::WakeByValue, Op::Abort, Op::PollJoin, Op::DropJoin, Op::Shutdown];
 
 /// What should be so.
 #[derive(Clone, Debug, PartialEq)]
@@ -189,10 +182,7 @@ impl World {
         assert_eq!(self.counts.output_drops(), usize::from(m.value_dropped));
         assert_eq!(self.bell.0.load(SeqCst), m.wakes);
         assert_eq!(self.abort.is_finished(), m.complete);
-        assert_eq!(
-            self.sched.0.owned.num_alive_tasks(),
-            usize::from(!m.complete)
-        );
+        assert_eq!(self.sched.0.owned.num_alive_tasks(), usize::from(!m.complete));
         // Who awaits is referred to by the test and by the waker, and by the task as long as it
         // may have to be woken or the handle keeps it.
         if !m.joined {
@@ -202,15 +192,7 @@ impl World {
 
     /// Drops all that is left and checks that nothing was leaked or dropped twice.
     fn finish(self) {
-        let World {
-            sched,
-            join,
-            abort,
-            counts,
-            waker,
-            bell,
-            ..
-        } = self;
+        let World { sched, join, abort, counts, waker, bell, .. } = self;
         drop(join);
         sched.shutdown();
         counts.forget_waker();
@@ -228,9 +210,7 @@ impl World {
 fn all_sequences(script: Script, depth: u32) -> usize {
     let mut checked = 0;
     for number in 0..OPS.len().pow(depth) {
-        let sequence: Vec<Op> = (0..depth)
-            .map(|i| OPS[number / OPS.len().pow(i) % OPS.len()])
-            .collect();
+        let sequence: Vec<Op> = (0..depth).map(|i| OPS[number / OPS.len().pow(i) % OPS.len()]).collect();
         let mut world = World::new(script);
         let mut done = Vec::new();
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -260,55 +240,22 @@ fn ready_at_once() {
 
 #[test]
 fn ready_at_once_and_woken_by_itself() {
-    assert!(
-        all_sequences(
-            Script {
-                wake_self: true,
-                ..Script::default()
-            },
-            5
-        ) > 1000
-    );
+    assert!(all_sequences(Script { wake_self: true, ..Script::default() }, 5) > 1000);
 }
 
 #[test]
 fn pending_once() {
-    assert!(
-        all_sequences(
-            Script {
-                pending: 1,
-                ..Script::default()
-            },
-            5
-        ) > 1000
-    );
+    assert!(all_sequences(Script { pending: 1, ..Script::default() }, 5) > 1000);
 }
 
 #[test]
 fn pending_twice_and_woken_by_itself() {
-    assert!(
-        all_sequences(
-            Script {
-                pending: 2,
-                wake_self: true,
-                ..Script::default()
-            },
-            5
-        ) > 1000
-    );
+    assert!(all_sequences(Script { pending: 2, wake_self: true, ..Script::default() }, 5) > 1000);
 }
 
 #[test]
 fn never_ready() {
-    assert!(
-        all_sequences(
-            Script {
-                pending: usize::MAX,
-                ..Script::default()
-            },
-            5
-        ) > 1000
-    );
+    assert!(all_sequences(Script { pending: usize::MAX, ..Script::default() }, 5) > 1000);
 }
 
 /// What a task does to itself while it runs.
@@ -347,10 +294,7 @@ fn while_running() {
 
 fn while_running_one(inner: [Inner; 2], ready: bool) {
     let sched = Sched::new();
-    let (mut probe, counts) = probe(Script {
-        pending: 2,
-        ..Script::default()
-    });
+    let (mut probe, counts) = probe(Script { pending: 2, ..Script::default() });
     let slot = std::sync::Arc::new(std::sync::Mutex::new(None::<JoinHandle<Output>>));
     let (waker, bell) = bell();
     let wakes_itself = inner.contains(&Inner::Wake) || inner.contains(&Inner::WakeByValue);
@@ -402,22 +346,10 @@ fn while_running_one(inner: [Inner; 2], ready: bool) {
     assert_eq!(aborted_by.is_finished(), complete, "{context}");
     assert_eq!(counts.future_drops(), usize::from(complete), "{context}");
     assert_eq!(counts.outputs(), usize::from(ready), "{context}");
-    assert_eq!(
-        counts.output_drops(),
-        usize::from(ready && dropped),
-        "{context}"
-    );
-    assert_eq!(
-        sched.queued(),
-        usize::from(wakes_itself && !complete),
-        "{context}"
-    );
+    assert_eq!(counts.output_drops(), usize::from(ready && dropped), "{context}");
+    assert_eq!(sched.queued(), usize::from(wakes_itself && !complete), "{context}");
     let awaited = inner.contains(&Inner::PollJoin) && !dropped;
-    assert_eq!(
-        bell.0.load(SeqCst),
-        usize::from(awaited && complete),
-        "{context}"
-    );
+    assert_eq!(bell.0.load(SeqCst), usize::from(awaited && complete), "{context}");
 
     let join = slot.lock().unwrap().take();
     if let (Some(mut join), true) = (join, complete) {

@@ -9,17 +9,9 @@ use std::thread;
 #[test]
 fn everything_is_a_no_op_after_shutdown() {
     let sched = Sched::new();
-    let mut held: Vec<(
-        Waker,
-        AbortHandle,
-        JoinHandle<Output>,
-        std::sync::Arc<Counts>,
-    )> = Vec::new();
+    let mut held: Vec<(Waker, AbortHandle, JoinHandle<Output>, std::sync::Arc<Counts>)> = Vec::new();
     for _ in 0..10 {
-        let (probe, counts) = probe(Script {
-            pending: usize::MAX,
-            ..Script::default()
-        });
+        let (probe, counts) = probe(Script { pending: usize::MAX, ..Script::default() });
         let join = sched.spawn(probe);
         sched.run_all();
         held.push((counts.waker().unwrap(), join.abort_handle(), join, counts));
@@ -59,19 +51,10 @@ fn a_storm_on_many_tasks() {
         let sched = Sched::new();
         let start = Barrier::new(4);
         let probes: Vec<_> = (0..TASKS)
-            .map(|i| {
-                probe(Script {
-                    pending: i % 4,
-                    wake_self: i % 3 == 0,
-                    ..Script::default()
-                })
-            })
+            .map(|i| probe(Script { pending: i % 4, wake_self: i % 3 == 0, ..Script::default() }))
             .collect();
         let counts: Vec<_> = probes.iter().map(|(_, counts)| counts.clone()).collect();
-        let joins: Vec<_> = probes
-            .into_iter()
-            .map(|(probe, _)| sched.spawn(probe))
-            .collect();
+        let joins: Vec<_> = probes.into_iter().map(|(probe, _)| sched.spawn(probe)).collect();
         let aborts: Vec<_> = joins.iter().map(|join| join.abort_handle()).collect();
 
         thread::scope(|scope| {
