@@ -128,7 +128,8 @@ fn h22_an_address_is_free_although_a_sibling_looks_after_it() {
         tokio::spawn(async move {
             let mut rebound = 0;
             for _ in 0..ROUNDS {
-                let listener = TcpListener::bind((std::net::Ipv4Addr::new(127, 79, high, low), 0)).await.unwrap();
+                let listener =
+                    TcpListener::bind((std::net::Ipv4Addr::new(127, 79, high, low), 0)).await.unwrap();
                 let addr = listener.local_addr().unwrap();
                 // Waited for, by a waker that stays there.
                 std::future::poll_fn(|cx| {

@@ -17,9 +17,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, mpsc};
 
 use crate::driver::scheduled_io::ScheduledIo;
-use crate::loom::sync::{Mutex, MutexGuard};
 use crate::loom::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use crate::loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
+use crate::loom::sync::{Mutex, MutexGuard};
 use crate::sys;
 use crate::sys::uring::{Doorbell, Token};
 
