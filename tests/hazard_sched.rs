@@ -92,27 +92,28 @@ mod lost_wake_ups {
                 let stop = Arc::new(AtomicBool::new(false));
                 let rounds = Arc::new(AtomicUsize::new(0));
                 let (there, back) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+                let done = Arc::new(AtomicBool::new(false));
                 let ping = {
-                    let (there, back, stop, rounds) =
-                        (there.clone(), back.clone(), stop.clone(), rounds.clone());
+                    let (there, back, stop, rounds, done) =
+                        (there.clone(), back.clone(), stop.clone(), rounds.clone(), done.clone());
                     a.spawn(async move {
                         while !stop.load(SeqCst) {
                             there.notify_one();
                             back.notified().await;
                             rounds.fetch_add(1, SeqCst);
                         }
+                        done.store(true, SeqCst);
                         there.notify_one();
                     })
                 };
                 let pong = {
-                    let (there, stop) = (there.clone(), stop.clone());
                     let pong = async move {
                         loop {
                             there.notified().await;
-                            back.notify_one();
-                            if stop.load(SeqCst) {
+                            if done.load(SeqCst) {
                                 break;
                             }
+                            back.notify_one();
                         }
                     };
                     // The future of a foreign `block_on` is woken through a thread, not a queue.
@@ -122,10 +123,7 @@ mod lost_wake_ups {
                     }
                 };
                 soak(&[rounds]);
-                stop.store(true, SeqCst);
-                there.notify_one();
                 finish(&a, &stop, [ping]);
-                there.notify_one();
                 finish(&b, &stop, [pong]);
             }
         });

@@ -11,7 +11,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::pin::{Pin, pin};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Poll, RawWaker, RawWakerVTable, Waker};
 use std::thread;
 use std::time::Duration;
@@ -49,7 +49,7 @@ mod panics {
         }
     }
 
-    /// A waker that panics once, and how to arm it. Leaks a few bytes.
+    /// A waker that panics once, and how to arm it. Its state is never freed.
     fn trap(trap: Trap) -> (Waker, &'static AtomicBool) {
         fn state(data: *const ()) -> &'static State {
             // SAFETY: made below, of a leaked box.
@@ -64,7 +64,9 @@ mod panics {
             |data| state(data).spring(Trap::Wake),
             |data| state(data).spring(Trap::Drop),
         );
+        static STATES: Mutex<Vec<&State>> = Mutex::new(Vec::new());
         let state: &'static State = Box::leak(Box::new(State { trap, armed: AtomicBool::new(false) }));
+        STATES.lock().unwrap().push(state);
         // SAFETY: the functions of the table own nothing.
         let waker = unsafe { Waker::from_raw(RawWaker::new(std::ptr::from_ref(state).cast(), &VTABLE)) };
         (waker, &state.armed)

@@ -127,12 +127,12 @@ mod tests {
     fn closing_the_file_ends_the_claim() {
         let set = Arc::new(ForeignFds::default());
         let (socket, _peer) = UnixStream::pair().unwrap();
-        std::mem::forget(set.claim(socket.as_raw_fd()).unwrap());
-        let fd = socket.as_raw_fd();
+        let stale = set.claim(socket.as_raw_fd()).unwrap();
         drop(socket);
         // Very likely the same number; whatever it is, it can be claimed.
         let (next, _peer) = UnixStream::pair().unwrap();
-        let _ = fd;
-        let _claim = set.claim(next.as_raw_fd()).unwrap();
+        let claim = set.claim(next.as_raw_fd()).unwrap();
+        drop(claim);
+        drop(stale);
     }
 }
