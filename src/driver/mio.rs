@@ -212,7 +212,8 @@ impl Shard {
             turns: AtomicU64::new(0),
             fd: epoll.as_raw_fd(),
             waiting: Mutex::new(Some(epoll)),
-            members: Mutex::new(Members { registry: Some(registry), slab: Slab::new(), generation: 0 }),
+            // Generations start at 1: no token is 0, which is what others like for theirs.
+            members: Mutex::new(Members { registry: Some(registry), slab: Slab::new(), generation: 1 }),
             waker: Mutex::new(Some(waker)),
         })
     }

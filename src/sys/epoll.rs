@@ -43,6 +43,10 @@ pub(crate) struct Waker(mio::Waker);
 impl Epoll {
     /// Makes an instance.
     pub(crate) fn new() -> io::Result<(Epoll, Registry, Waker)> {
+        Epoll::make().map_err(explain)
+    }
+
+    fn make() -> io::Result<(Epoll, Registry, Waker)> {
         let poll = Poll::new()?;
         let registry = poll.registry().try_clone()?;
         let waker = mio::Waker::new(&registry, Token(WAKER))?;
@@ -109,6 +113,16 @@ impl Registry {
     pub(crate) fn deregister(&self, fd: RawFd) -> io::Result<()> {
         self.0.deregister(&mut SourceFd(&fd))
     }
+}
+
+/// The same error with a sentence on what to do about it.
+fn explain(error: io::Error) -> io::Error {
+    let advice = match error.raw_os_error() {
+        Some(libc::EMFILE) => "the process has no file descriptors left: raise RLIMIT_NOFILE (ulimit -n)",
+        Some(libc::ENFILE) => "the system has no file descriptors left (fs.file-max)",
+        _ => "epoll_create1 or eventfd failed",
+    };
+    io::Error::new(error.kind(), format!("cannot create an epoll instance: {error} ({advice})"))
 }
 
 /// mio knows no empty interest. Errors and hang-ups are always reported, whatever was asked for.
