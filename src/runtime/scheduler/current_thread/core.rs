@@ -127,12 +127,15 @@ impl Context {
 
         #[cfg(tokio_unstable)]
         {
-            let meta = task.task_meta();
+            let clock = self.handle.latency_clock();
+            let latency = self.with_core(|core| clock.record(task.scheduled_at(), &mut core.metrics));
+            let meta = task.task_meta(latency);
             context::budget(|| {
                 self.handle.task_hooks.poll_start_callback(&meta);
                 task.run();
                 self.handle.task_hooks.poll_stop_callback(&meta);
             });
+            self.with_core(|core| core.metrics.end_poll());
         }
     }
 
