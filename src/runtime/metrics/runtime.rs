@@ -136,7 +136,8 @@ impl RuntimeMetrics {
         self.handle.inner.scheduler_metrics().budget_forced_yield_count.load(Relaxed)
     }
 
-    /// The number of tasks in the queue of worker `worker`.
+    /// The number of tasks in the queue of worker `worker`, without the one that runs next because
+    /// the running task woke it.
     ///
     /// # Panics
     ///

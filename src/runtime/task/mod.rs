@@ -232,7 +232,7 @@ impl<S: 'static> Task<S> {
     }
 
     /// The id of the task.
-    #[cfg_attr(not(tokio_unstable), allow(dead_code))]
+    #[allow(dead_code)]
     pub(crate) fn id(&self) -> Id {
         self.raw.id()
     }

@@ -204,7 +204,7 @@ impl Handle {
     }
 
     pub(crate) fn worker_local_queue_depth(&self, worker: usize) -> usize {
-        self.shared.workers[worker].steal.len()
+        self.shared.workers[worker].steal.depth()
     }
 }
 
