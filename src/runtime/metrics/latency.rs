@@ -16,8 +16,13 @@ pub(crate) struct LatencyClock {
 
 /// When a task was scheduled: nanoseconds by the clock of its scheduler, 0 for never. A place in
 /// every task, so no larger than needed.
-#[derive(Default)]
 pub(crate) struct ScheduledAt(AtomicU64);
+
+impl ScheduledAt {
+    pub(crate) fn never() -> ScheduledAt {
+        ScheduledAt(AtomicU64::new(0))
+    }
+}
 
 impl LatencyClock {
     pub(crate) fn new(enabled: bool) -> LatencyClock {

@@ -6,8 +6,13 @@ use std::time::Duration;
 
 pub(crate) struct LatencyClock;
 
-#[derive(Default)]
 pub(crate) struct ScheduledAt;
+
+impl ScheduledAt {
+    pub(crate) fn never() -> ScheduledAt {
+        ScheduledAt
+    }
+}
 
 impl LatencyClock {
     pub(crate) fn new(_enabled: bool) -> LatencyClock {

@@ -208,7 +208,7 @@ impl Trailer {
             links: UnsafeCell::new(Links::default()),
             join_waker: UnsafeCell::new(None),
             spawned_at,
-            scheduled_at: ScheduledAt::default(),
+            scheduled_at: ScheduledAt::never(),
             #[cfg(tokio_unstable)]
             hooks,
         }
