@@ -255,8 +255,8 @@ mod tests {
             .max_value(Duration::from_nanos(10))
             .precision_exact(2)
             .build();
-        assert_eq!(buckets(histogram)[..9], [0..1, 1..2, 2..3, 3..4, 4..5, 5..6, 6..7, 7..8, 8..10]);
-        assert_eq!(buckets(histogram)[9..], [10..u64::MAX]);
+        assert_eq!(buckets(histogram)[..8], [0..1, 1..2, 2..3, 3..4, 4..5, 5..6, 6..7, 7..8]);
+        assert_eq!(buckets(histogram)[8..], [8..10, 10..u64::MAX]);
     }
 
     #[test]
