@@ -5,7 +5,7 @@ mod doorbell;
 mod ring;
 mod token;
 
-pub(crate) use doorbell::Doorbell;
+pub(crate) use doorbell::{Doorbell, Rung};
 pub(crate) use ring::{EnterError, Refused, Ring, Wait};
 pub(crate) use token::{Kind, Token};
 
