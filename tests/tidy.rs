@@ -53,6 +53,7 @@ const UNSAFE: &[&str] = &[
     "src/runtime/task/tests/panics.rs",
     "src/runtime/task/waker.rs",
     "src/sys/foreign.rs",
+    "src/sys/fork.rs",
     "src/sys/io.rs",
     "src/sys/peer_cred.rs",
     "src/sys/pidfd.rs",

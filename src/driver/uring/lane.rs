@@ -251,6 +251,11 @@ impl Lane {
         Ok(self)
     }
 
+    /// Does the ring belong to the parent process?
+    pub(super) fn is_inherited(&self) -> bool {
+        self.ring.is_inherited()
+    }
+
     /// Lets others ring this lane.
     pub(super) fn open(&mut self) {
         self.remote.attach();

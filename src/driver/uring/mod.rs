@@ -295,7 +295,8 @@ impl Driver {
         let outer = self.outer.take();
         let lane = lane::leave(outer);
         debug_assert!(lane.is_some());
-        lane
+        // In the child of a fork: what is in flight is the parent's.
+        lane.filter(|lane| !lane.is_inherited())
     }
 
     /// Ends everything in flight; gives the lane back if it can be used again.
