@@ -29,6 +29,10 @@ const HOSTING: Exceptions<'_> = &[
 
 /// The files that may have unsafe code.
 const UNSAFE: &[&str] = &[
+    "src/driver/op/mod.rs",
+    "src/driver/op/single.rs",
+    "src/driver/op/stream.rs",
+    "src/driver/op/tests.rs",
     "src/fs/contents/owned.rs",
     "src/fs/file/fd.rs",
     "src/io/async_fd.rs",
@@ -63,6 +67,7 @@ const UNSAFE: &[&str] = &[
     "src/sys/socket.rs",
     "src/sys/timer_slack.rs",
     "src/sys/uring/doorbell.rs",
+    "src/sys/uring/entry.rs",
     "src/sys/uring/ring.rs",
     "src/task/local/mod.rs",
     "src/task/local/shared.rs",

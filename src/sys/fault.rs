@@ -48,6 +48,13 @@ mod imp {
         false
     }
 
+    /// Is this a kernel that does not know `opcode`?
+    #[inline(always)]
+    #[cfg_attr(not(feature = "fs"), allow(dead_code))]
+    pub(crate) fn is_hidden(_: u8) -> bool {
+        false
+    }
+
     /// The script of this thread.
     #[inline(always)]
     pub(crate) fn current() -> Option<Script> {
@@ -81,6 +88,7 @@ mod imp {
         short_submits: bool,
         ring_size: Option<(u32, u32)>,
         before_6_13: bool,
+        hidden: Vec<u8>,
     }
 
     #[derive(Debug)]
@@ -131,6 +139,12 @@ mod imp {
             self
         }
 
+        /// Hides an operation.
+        pub(crate) fn hide(self, opcode: u8) -> Script {
+            self.plan().hidden.push(opcode);
+            self
+        }
+
         /// Installs the script on this thread.
         pub(crate) fn install(&self) -> Installed {
             CURRENT.set(Some(self.clone()));
@@ -172,6 +186,10 @@ mod imp {
 
     pub(crate) fn is_before_6_13() -> bool {
         plan(|plan| plan.before_6_13) == Some(true)
+    }
+
+    pub(crate) fn is_hidden(opcode: u8) -> bool {
+        plan(|plan| plan.hidden.contains(&opcode)) == Some(true)
     }
 
     pub(crate) fn current() -> Option<Script> {
