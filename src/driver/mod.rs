@@ -12,6 +12,8 @@ cfg_process! {
 }
 mod error;
 mod interest;
+#[cfg(tokio_unstable)]
+mod metrics;
 pub(crate) mod op;
 mod ready;
 mod registration;
@@ -21,6 +23,8 @@ mod uring;
 
 pub(crate) use error::{CONTEXT_MISSING_ERROR, RUNTIME_SHUTTING_DOWN_ERROR, THREAD_LOCAL_DESTROYED_ERROR};
 pub use interest::Interest;
+#[cfg(tokio_unstable)]
+pub(crate) use metrics::IoMetrics;
 pub use ready::Ready;
 pub(crate) use registration::{Drained, Registration};
 pub(crate) use scheduled_io::{Direction, ReadyEvent};
@@ -46,6 +50,8 @@ pub(crate) struct Cfg {
     pub(crate) enable_time: bool,
     pub(crate) enable_pause_time: bool,
     pub(crate) start_paused: bool,
+    /// What timers do that are left when the runtime shuts down: fire, or fail.
+    pub(crate) fire_at_shutdown: bool,
 }
 
 /// A runtime's drivers, as everyone sees them. Cheap to clone.
@@ -59,6 +65,8 @@ struct Inner {
     time: time::Handle,
     backend: Backend,
     is_shutdown: AtomicBool,
+    #[cfg(tokio_unstable)]
+    io_metrics: Arc<IoMetrics>,
     /// Descriptors registered by users (`AsyncFd`), of which the kernel would not tell twins.
     foreign_fds: Arc<ForeignFds>,
     /// Is the runtime one that delivers signals?
@@ -108,9 +116,11 @@ fn create(cfg: &Cfg, shards: usize, reuse: bool) -> io::Result<(Vec<Driver>, Han
     let inner = Inner {
         io_enabled: cfg.enable_io,
         time_enabled: cfg.enable_time,
-        time: time::Handle::new(clock, shards, Box::new(unpark)),
+        time: time::Handle::new(clock, shards, Box::new(unpark)).fire_at_shutdown(cfg.fire_at_shutdown),
         backend: Backend::Uring(uring),
         is_shutdown: AtomicBool::new(false),
+        #[cfg(tokio_unstable)]
+        io_metrics: Arc::default(),
         foreign_fds: Arc::default(),
         #[cfg(any(feature = "process", feature = "signal"))]
         serves_signals: AtomicBool::new(false),
@@ -200,6 +210,12 @@ impl Handle {
     /// Step 1 of every shutdown: nothing new is registered from here on.
     pub(crate) fn mark_shutdown(&self) {
         self.0.is_shutdown.store(true, Release);
+    }
+
+    /// Counts what happens to I/O resources.
+    #[cfg(tokio_unstable)]
+    pub(crate) fn io_metrics(&self) -> &Arc<IoMetrics> {
+        &self.0.io_metrics
     }
 
     fn watch(&self, io: &Arc<ScheduledIo>) {

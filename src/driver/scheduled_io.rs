@@ -51,6 +51,9 @@ pub(crate) struct ScheduledIo {
     strays: AtomicU32,
     fd: RawFd,
     interest: Interest,
+    /// Where events are counted.
+    #[cfg(tokio_unstable)]
+    metrics: Option<Arc<crate::driver::IoMetrics>>,
 }
 
 /// All that keeps an eye on the resource.
@@ -139,7 +142,15 @@ impl ScheduledIo {
             strays: AtomicU32::new(0),
             fd,
             interest,
+            #[cfg(tokio_unstable)]
+            metrics: None,
         }
+    }
+
+    /// Has the events counted.
+    #[cfg(tokio_unstable)]
+    pub(crate) fn counted(self, metrics: Arc<crate::driver::IoMetrics>) -> ScheduledIo {
+        ScheduledIo { metrics: Some(metrics), ..self }
     }
 
     pub(crate) fn fd(&self) -> RawFd {
@@ -193,6 +204,10 @@ impl ScheduledIo {
             Some(word & (SHUTDOWN | READINESS_MASK) | tick << TICK_SHIFT | ready.bits())
         });
         debug_assert!(update.is_ok());
+        #[cfg(tokio_unstable)]
+        if let Some(metrics) = &self.metrics {
+            metrics.ready();
+        }
     }
 
     /// Takes back what `event` said, unless a newer event came. Closed states are final and stay.

@@ -13,6 +13,8 @@ pub(crate) enum Call {
     Setup,
     /// `io_uring_enter`.
     Enter,
+    /// A `MSG_RING` to another ring, sent either way.
+    Message,
 }
 
 #[cfg(not(test))]

@@ -18,8 +18,9 @@ use std::time::{Duration, Instant};
 use crate::driver::Ready;
 use crate::driver::op::{Completion, Flight};
 use crate::driver::scheduled_io::{ScheduledIo, Watch};
+use crate::sys::fault::{self, Call};
 use crate::sys::poll::{self, PollFd};
-use crate::sys::uring::{Cqe, EnterError, Kind, Ring, Sqe, Token, Wait};
+use crate::sys::uring::{Cqe, EnterError, Kind, Ring, Rung, Sqe, Token, Wait};
 use crate::util::unwind;
 
 use super::ops::Ops;
@@ -56,6 +57,8 @@ pub(crate) struct Lane {
     messages: Vec<Message>,
     /// Cancelled polls whose files the kernel may still hold.
     settling: Vec<Token>,
+    /// Resources that are given up: watched until their polls have settled.
+    given_up: Vec<(Arc<ScheduledIo>, Token)>,
     /// Completions nobody knows, counted and ignored.
     stale: u64,
     /// Times the completion queue was full or the kernel short of memory.
@@ -197,13 +200,21 @@ pub(super) fn with<R>(f: impl FnOnce(&mut Lane) -> R) -> Option<R> {
 
 /// Rings the doorbell of `target`.
 pub(super) fn ring_doorbell(target: &Remote) {
+    /// How long the kernel gets to find some memory.
+    const PAUSE: Duration = Duration::from_micros(100);
+
     if is_current(target) {
         // The owner itself: it will look before it parks.
         return;
     }
-    let sent = if target.doorbell.needs_ring() { with(|lane| lane.send_message(target)) } else { None };
-    if sent.is_none() {
-        target.doorbell.ring();
+    let ring = || {
+        let sent = if target.doorbell.needs_ring() { with(|lane| lane.send_message(target)) } else { None };
+        sent.unwrap_or_else(|| target.doorbell.ring())
+    };
+    // Nobody else will ring: who finds it notified leaves it at that. So this goes on until the
+    // owner has looked around, whatever woke it.
+    while ring() == Rung::Again && target.is_notified() {
+        std::thread::sleep(PAUSE);
     }
 }
 
@@ -232,7 +243,7 @@ pub(super) fn serve_mail() {
 ///
 /// No poll is armed for this: nothing pins the files longer than the call lasts.
 pub(super) fn turn_for(other: &Remote, limit: Duration) {
-    let visit = other.visit();
+    let visit = with(|lane| lane.remote.clone()).and_then(|visitor| other.visit(&visitor));
     let wanted: Vec<_> = {
         let slots = other.slots.lock();
         let resources = visit.iter().flat_map(|_| slots.resources());
@@ -272,6 +283,7 @@ impl Lane {
             completions: Vec::new(),
             messages: Vec::new(),
             settling: Vec::new(),
+            given_up: Vec::new(),
             stale: 0,
             backpressure: 0,
             watches_doorbell: false,
@@ -331,21 +343,40 @@ impl Lane {
         self.remote.count_turn();
         self.take_mail(aftermath);
         self.flush();
-        fds.push(PollFd::new(self.ring.as_raw_fd(), poll::IN));
+        let len = fds.len();
         let parked = !limit.is_zero() && self.start_parking();
+        if parked {
+            // The one says what is there already, the other one what comes. Without an alarm, for
+            // lack of descriptors, that is found when the wait is over.
+            fds.push(PollFd::new(self.ring.as_raw_fd(), poll::IN));
+            fds.extend(self.ring.alarm().map(|fd| PollFd::new(fd, poll::IN)));
+        }
         // An error here is EINTR or a lack of memory: nothing is ready, the next turn repeats.
         drop(poll::wait(fds, Some(if parked { limit } else { Duration::ZERO })));
         if parked {
+            self.ring.alarm_off();
             self.remote.stop_parking();
         }
-        fds.pop();
+        fds.truncate(len);
     }
 
-    fn send_message(&mut self, target: &Remote) {
-        target.doorbell.ring_with(|fd| {
+    fn send_message(&mut self, target: &Remote) -> Rung {
+        let known = self.completions.len();
+        let sent = target.doorbell.ring_with(|fd| {
+            fault::check(Call::Message)?;
             self.ring.push(Sqe::message(fd, Token::new(Kind::Doorbell, 0, 0)));
             self.flush();
+            Ok::<_, io::Error>(())
         });
+        if let Some(Err(error)) = sent {
+            return Rung::after(error.raw_os_error());
+        }
+        // Only a failure posts a completion here, and a lack of memory does so at once.
+        self.ring.reap(&mut self.completions);
+        let mut sent =
+            self.completions[known..].iter().filter(|cqe| cqe.token.kind() == Some(Kind::DoorbellSent));
+        let again = sent.any(|cqe| Rung::after(Some(-cqe.result)) == Rung::Again);
+        if again { Rung::Again } else { Rung::Heard }
     }
 
     /// Is there nothing to do but wait?
@@ -410,10 +441,7 @@ impl Lane {
                     self.watch_requested(&io);
                     aftermath.released.push(io);
                 }
-                Message::GiveUp(io) => {
-                    self.give_up(&io, aftermath);
-                    aftermath.released.push(io);
-                }
+                Message::GiveUp(io) => self.give_up(io),
                 Message::Unwatch(token, due) => {
                     if let Some(io) = self.cancel(token) {
                         aftermath.released.push(io);
@@ -428,6 +456,12 @@ impl Lane {
         self.messages = messages;
         // Before any descriptor is closed.
         self.settle();
+        for (io, token) in std::mem::take(&mut self.given_up) {
+            if self.release(&io, token) {
+                poll_ended(&io, &mut aftermath.wakers);
+            }
+            aftermath.released.push(io);
+        }
     }
 
     /// Arms a poll for `io`, whose watch the caller holds and sets.
@@ -447,21 +481,18 @@ impl Lane {
     }
 
     /// Stops watching `io`: whoever waits for it tries for himself, and has it watched where he is.
-    fn give_up(&mut self, io: &Arc<ScheduledIo>, aftermath: &mut Aftermath) {
+    ///
+    /// It counts as watched until the poll is gone: a close in between goes by this thread.
+    fn give_up(&mut self, io: Arc<ScheduledIo>) {
         let token = io.with_watch(|watch| match &watch.current {
-            Watch::Armed { remote, token } if Arc::ptr_eq(remote, &self.remote) => {
-                let token = *token;
-                watch.current = Watch::Idle;
-                Some(token)
-            }
+            Watch::Armed { remote, token } if Arc::ptr_eq(remote, &self.remote) => Some(*token),
             _ => None,
         });
         if let Some(token) = token {
             if let Some(io) = self.cancel(token) {
-                aftermath.released.push(io);
                 self.settling.push(token);
+                self.given_up.push((io, token));
             }
-            poll_ended(io, &mut aftermath.wakers);
         }
     }
 
@@ -554,17 +585,8 @@ impl Lane {
         }
         self.recall_all();
         let armed = self.remote.slots.lock().armed();
-        // Resources that another ring has taken over meanwhile.
-        let mut others = Vec::new();
-        for token in armed {
-            if let Some(io) = self.cancel(token) {
-                if self.release(&io, token) {
-                    aftermath.released.push(io);
-                } else {
-                    others.push(io);
-                }
-            }
-        }
+        let cancelled: Vec<_> =
+            armed.into_iter().filter_map(|token| Some((self.cancel(token)?, token))).collect();
         if self.ring.has_work() {
             self.flush();
             self.reap(&mut aftermath);
@@ -583,6 +605,16 @@ impl Lane {
             }
             self.enter(Wait::For(Duration::from_millis(1)));
             self.reap(&mut aftermath);
+        }
+        // Resources that another ring has taken over meanwhile.
+        let mut others = Vec::new();
+        // Only now: until its poll is gone, a resource is closed by this thread alone.
+        for (io, token) in cancelled {
+            if self.release(&io, token) {
+                aftermath.released.push(io);
+            } else {
+                others.push(io);
+            }
         }
         for message in self.remote.detach() {
             match message {

@@ -10,11 +10,12 @@
 //! # Shutdown
 //!
 //! 1. The runtime is marked shut down: nothing new is registered.
-//! 2. The mailbox is closed; what is in it is served.
-//! 3. Every poll and operation is cancelled and its terminal completion awaited. After a deadline what
-//!    the kernel has not let go of is leaked and counted; it is never freed.
-//! 4. Every resource is told; its waiters wake up to an error.
-//! 5. The doorbell is taken off, and only then is the ring given back or closed.
+//! 2. The doorbell is taken off; what is in the mailbox is served.
+//! 3. Every poll and operation is cancelled and its terminal completion awaited. A close that races
+//!    this goes by the mailbox still, and is done right after. After a deadline what the kernel has
+//!    not let go of is leaked and counted; it is never freed.
+//! 4. The ring is given back or closed, then the mailbox.
+//! 5. Every resource is told; its waiters wake up to an error.
 
 mod lane;
 mod ops;
@@ -397,27 +398,18 @@ impl Driver {
 
     /// See the module docs; step 1 is the caller's.
     pub(crate) fn shutdown(&mut self) {
-        let messages = self.remote.close_mailbox();
-        let mut due = Vec::new();
-        for message in messages {
-            match message {
-                Message::Watch(io) => end_wait(&io),
-                // The drain below gives everything up.
-                Message::GiveUp(_) => {}
-                Message::Unwatch(token, now_due) => {
-                    lane::with(|lane| lane.cancel_now(token));
-                    due.push(now_due);
-                }
-                Message::Launch(flight) => self.recalled.push(flight),
-                // The drain below cancels everything.
-                Message::Cancel(_) => {}
-            }
-        }
         if let Some(lane) = self.take_lane() {
             drop(self.drain(lane, Ending::Shutdown));
         }
-        drop(due);
         self.lane = None;
+        for message in self.remote.close_mailbox() {
+            match message {
+                Message::Watch(io) => end_wait(&io),
+                Message::Launch(flight) => self.recalled.push(flight),
+                // A drained ring gets no mail about its polls, and operations were all cancelled.
+                Message::GiveUp(_) | Message::Unwatch(..) | Message::Cancel(_) => {}
+            }
+        }
         self.recalled.drain(..).for_each(|flight| refuse(&*flight));
         for io in self.unwatched.drain(..) {
             end_wait(&io);

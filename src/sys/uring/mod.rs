@@ -7,7 +7,7 @@ mod probe;
 mod ring;
 mod token;
 
-pub(crate) use doorbell::Doorbell;
+pub(crate) use doorbell::{Doorbell, Rung};
 #[allow(unused_imports)]
 pub(crate) use entry::Limit;
 pub(crate) use probe::supports;

@@ -21,7 +21,8 @@
 #![allow(unsafe_code)]
 
 use std::collections::VecDeque;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, RawFd};
 use std::thread;
@@ -30,6 +31,7 @@ use std::time::Duration;
 use io_uring::{EnterFlags, IoUring, types};
 
 use super::cache::{self, Home};
+use super::doorbell;
 use super::token::Token;
 use super::{Cqe, Sqe, probe};
 use crate::sys::fault::{self, Call};
@@ -93,6 +95,8 @@ pub(crate) struct Ring {
     home: Option<Home>,
     /// Entries that did not fit into the submission queue; linked ones are together.
     backlog: VecDeque<Backlogged>,
+    /// An eventfd for waits outside of the ring, once there was one.
+    alarm: Option<File>,
     /// Entries the kernel holds no terminal completion of yet are the caller's to count; a ring
     /// with any is not reused.
     clean: bool,
@@ -131,7 +135,7 @@ impl Ring {
         };
         let io = io.map_err(explain_setup_error)?;
         probe::ask(&io);
-        Ok(Ring { io: ManuallyDrop::new(io), home: None, backlog: VecDeque::new(), clean: true })
+        Ok(Ring { io: ManuallyDrop::new(io), home: None, backlog: VecDeque::new(), alarm: None, clean: true })
     }
 
     /// A ring bound to the calling thread: one it used before, or a new one.
@@ -141,6 +145,7 @@ impl Ring {
                 io: ManuallyDrop::new(io),
                 home: Some(home),
                 backlog: VecDeque::new(),
+                alarm: None,
                 clean: true,
             });
         }
@@ -266,6 +271,30 @@ impl Ring {
             }
         };
         result.map(drop).map_err(EnterError::from_os)
+    }
+
+    /// A descriptor that becomes readable with the next event, until [`alarm_off`](Ring::alarm_off).
+    ///
+    /// That of the ring itself is no good for a wait of the ring's own thread: of a
+    /// `DEFER_TASKRUN` ring it says only what is there when the wait begins, since the thread
+    /// would have to run the deferred work to be told of it (seen on Linux 6.18). An eventfd is
+    /// signalled when that work is queued (`IORING_REGISTER_EVENTFD`, Linux 5.2).
+    pub(crate) fn alarm(&mut self) -> io::Result<RawFd> {
+        let alarm = match self.alarm.take() {
+            Some(alarm) => alarm,
+            None => File::from(doorbell::eventfd()?),
+        };
+        let fd = alarm.as_raw_fd();
+        self.alarm = Some(alarm);
+        self.io.submitter().register_eventfd(fd)?;
+        Ok(fd)
+    }
+
+    /// Ends what [`alarm`](Ring::alarm) began.
+    pub(crate) fn alarm_off(&mut self) {
+        // Errors: there was none; it was not signalled. Both as good as done.
+        let _ = self.io.submitter().unregister_eventfd();
+        let _ = self.alarm.as_ref().map(|mut alarm| alarm.read(&mut [0; 8]));
     }
 
     /// Moves all completions to the end of `into`.
