@@ -174,7 +174,13 @@ impl Rig {
     }
 
     fn with_clock(start_paused: bool) -> Rig {
-        let cfg = Cfg { enable_io: true, enable_time: true, enable_pause_time: true, start_paused };
+        let cfg = Cfg {
+            enable_io: true,
+            enable_time: true,
+            enable_pause_time: true,
+            start_paused,
+            fire_at_shutdown: false,
+        };
         let (mut driver, handle) = crate::driver::new_single(&cfg).unwrap();
         driver.attach();
         Rig { driver, handle, wakes: Arc::default() }

@@ -232,5 +232,5 @@ fn h22_a_visitor_leaves_when_the_owner_closes_a_stream() {
         assert_eq!(peer.read(&mut [0]).map_err(|e| e.kind()), Ok::<_, ErrorKind>(0));
         assert!(start.elapsed() < LONG / 2, "the end came after {:?}", start.elapsed());
     });
-    drop(lane.drain());
+    drop(lane.drain(Ending::Shutdown));
 }
