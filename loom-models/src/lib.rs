@@ -68,6 +68,11 @@ mod driver {
     pub(crate) use crate::ready::Ready;
     pub(crate) use crate::scheduled_io;
 
+    pub(crate) mod mio {
+        #[derive(Debug)]
+        pub(crate) struct Shard;
+    }
+
     pub(crate) mod op {
         /// Stands in for an operation.
         pub(crate) trait Flight: Send + Sync + std::fmt::Debug {}

@@ -52,8 +52,20 @@ mod imp {
 
     /// Is this a kernel that does not know `opcode`?
     #[inline(always)]
-    #[cfg_attr(not(feature = "fs"), allow(dead_code))]
+    #[allow(dead_code)]
     pub(crate) fn is_hidden(_: u8) -> bool {
+        false
+    }
+
+    /// Which backend to use, instead of what the environment says.
+    #[inline(always)]
+    pub(crate) fn backend() -> Option<&'static str> {
+        None
+    }
+
+    /// Is there a script? What the kernel answers then is not true of the process.
+    #[inline(always)]
+    pub(crate) fn is_scripted() -> bool {
         false
     }
 
@@ -91,6 +103,7 @@ mod imp {
         ring_size: Option<(u32, u32)>,
         before_6_13: bool,
         hidden: Vec<u8>,
+        backend: Option<&'static str>,
     }
 
     #[derive(Debug)]
@@ -147,6 +160,12 @@ mod imp {
             self
         }
 
+        /// Has runtimes use this backend, as if the environment said so.
+        pub(crate) fn backend(self, name: &'static str) -> Script {
+            self.plan().backend = Some(name);
+            self
+        }
+
         /// Installs the script on this thread.
         pub(crate) fn install(&self) -> Installed {
             CURRENT.set(Some(self.clone()));
@@ -192,6 +211,15 @@ mod imp {
 
     pub(crate) fn is_hidden(opcode: u8) -> bool {
         plan(|plan| plan.hidden.contains(&opcode)) == Some(true)
+    }
+
+    /// A test that breaks rings is about rings, whatever the environment says.
+    pub(crate) fn backend() -> Option<&'static str> {
+        plan(|plan| plan.backend.unwrap_or_default())
+    }
+
+    pub(crate) fn is_scripted() -> bool {
+        current().is_some()
     }
 
     pub(crate) fn current() -> Option<Script> {

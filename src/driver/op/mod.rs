@@ -29,11 +29,12 @@
 //! [`Operation`] is an unsafe trait: what an implementation must promise is said there. Nothing else
 //! here is unsafe.
 #![allow(unsafe_code)]
-#![cfg_attr(not(feature = "fs"), allow(dead_code))]
+#![allow(dead_code)]
 
 mod single;
 mod stream;
 
+#[allow(unused_imports)]
 pub(crate) use single::Op;
 #[allow(unused_imports)]
 pub(crate) use stream::{OpStream, StreamOperation};
@@ -46,6 +47,7 @@ use std::task::Waker;
 use crate::driver::error::RUNTIME_SHUTTING_DOWN_ERROR;
 use crate::driver::uring::Remote;
 use crate::sys::uring::{Sqe, Token};
+use crate::util::unwind;
 
 /// Something for a ring to do, once.
 ///
@@ -106,6 +108,11 @@ impl Completion {
         Completion { result: Err(error), flags: 0 }
     }
 
+    /// The runtime has no rings.
+    pub(crate) fn no_ring() -> Completion {
+        Completion::error(io::ErrorKind::Unsupported.into())
+    }
+
     pub(crate) fn runtime_gone() -> Completion {
         Completion::error(io::Error::other(RUNTIME_SHUTTING_DOWN_ERROR))
     }
@@ -154,6 +161,14 @@ pub(crate) enum Landing {
     Awaited(Option<Waker>),
     /// Nobody does: see [`Flight::orphan`].
     Orphaned(Completion),
+}
+
+/// Ends an operation that no ring will take.
+pub(crate) fn refuse(flight: &dyn Flight, why: Completion) {
+    match flight.land(why) {
+        Landing::Awaited(waker) => waker.into_iter().for_each(unwind::wake),
+        Landing::Orphaned(completion) => flight.orphan(completion),
+    }
 }
 
 impl fmt::Debug for dyn Flight {

@@ -28,6 +28,10 @@ use super::remote::{Due, Message, Remote};
 
 mod ops;
 
+/// What is the matter if a ring does not work any more.
+const FORBIDDEN: &str = "Was io_uring forbidden (seccomp, kernel.io_uring_disabled) or a descriptor closed \
+                         while the runtime ran? Forbid it before the runtime is built, which then stands on epoll.";
+
 /// How often the kernel is asked to take what was pushed.
 const FLUSH_ATTEMPTS: usize = 16;
 
@@ -65,6 +69,8 @@ pub(crate) struct Lane {
     backpressure: u64,
     /// Has the poll of the doorbell's eventfd no terminal completion yet?
     watches_doorbell: bool,
+    /// The kernel refuses the ring for good.
+    is_broken: bool,
 }
 
 /// Why a lane is drained.
@@ -213,8 +219,17 @@ pub(super) fn ring_doorbell(target: &Remote) {
     };
     // Nobody else will ring: who finds it notified leaves it at that. So this goes on until the
     // owner has looked around, whatever woke it.
-    while ring() == Rung::Again && target.is_notified() {
-        std::thread::sleep(PAUSE);
+    loop {
+        match ring() {
+            Rung::Again if target.is_notified() => std::thread::sleep(PAUSE),
+            Rung::Again | Rung::Heard => return,
+            Rung::Forbidden => {
+                // The owner sleeps for ever, and whoever shuts the runtime down would wait for it:
+                // not a panic, which would go on to do just that.
+                eprintln!("spargio: a sleeping worker cannot be woken: {FORBIDDEN} Aborting.");
+                std::process::abort();
+            }
+        }
     }
 }
 
@@ -287,6 +302,7 @@ impl Lane {
             stale: 0,
             backpressure: 0,
             watches_doorbell: false,
+            is_broken: false,
         })
     }
 
@@ -403,10 +419,12 @@ impl Lane {
             Ok(()) | Err(EnterError::Interrupted | EnterError::TimedOut) => {}
             // Everything stays queued; the reap that follows makes room, the next turn repeats.
             Err(EnterError::Backpressure) => self.backpressure += 1,
-            Err(EnterError::Broken(error)) => panic!(
-                "spargio: the kernel refuses a ring that worked before: {error}. Was io_uring forbidden \
-                 (seccomp, kernel.io_uring_disabled) or its descriptor closed while the runtime ran?"
-            ),
+            // Said already: the thread unwinds.
+            Err(EnterError::Broken(_)) if self.is_broken => {}
+            Err(EnterError::Broken(error)) => {
+                self.is_broken = true;
+                panic!("spargio: the kernel refuses a ring that worked before: {error}. {FORBIDDEN}");
+            }
         }
     }
 
@@ -594,9 +612,9 @@ impl Lane {
         let deadline = Instant::now() + LIMIT;
         while self.in_flight() > 0 {
             let is_awaited = ending == Ending::HandOver && self.ops.any_awaited();
-            if !is_awaited && Instant::now() >= deadline {
-                // Never seen; if it happens the ring is closed instead of being used again, and what
-                // the kernel may still write to stays.
+            if self.is_broken || !is_awaited && Instant::now() >= deadline {
+                // The ring is closed instead of being used again, and what the kernel may still write
+                // to stays. At the deadline: never seen.
                 self.ring.mark_unclean();
                 self.is_unclean = true;
                 let leaked = self.ops.leak();

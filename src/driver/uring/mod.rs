@@ -33,7 +33,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use crate::driver::op::{Completion, Flight, Landing};
+use crate::driver::op::{Completion, Flight, refuse};
 use crate::driver::scheduled_io::{ScheduledIo, Watch};
 use crate::loom::sync::Mutex;
 use crate::sys;
@@ -45,7 +45,7 @@ use remote::{Due, Message};
 
 /// So many waits in a row from another shard than the one that watches a resource mean that its
 /// task has settled there: more than a task that was stolen once and comes back.
-const SETTLED: u32 = 16;
+pub(super) const SETTLED: u32 = 16;
 
 /// The shards of a runtime, as everyone sees them.
 #[derive(Debug)]
@@ -238,11 +238,12 @@ impl Shards {
     /// Asks some shard to submit an operation.
     fn send(&self, flight: Arc<dyn Flight>) {
         if let Err(Message::Launch(flight)) = self.remote(self.any()).send(Message::Launch(flight)) {
-            refuse(&*flight);
+            refuse(&*flight, Completion::runtime_gone());
         }
     }
 
     /// Does this thread drive a shard of the runtime that takes operations?
+    #[allow(dead_code)]
     pub(crate) fn takes_ops_here(&self) -> bool {
         lane::takes_ops(self.runtime)
     }
@@ -265,14 +266,6 @@ pub(crate) fn cancel(remote: &Remote, token: Token) {
     }
     // A ring that is being given up has cancelled it already.
     drop(remote.send(Message::Cancel(token)));
-}
-
-/// Ends an operation that no ring will take.
-fn refuse(flight: &dyn Flight) {
-    match flight.land(Completion::runtime_gone()) {
-        Landing::Awaited(waker) => lane::wake_all(waker),
-        Landing::Orphaned(completion) => flight.orphan(completion),
-    }
 }
 
 /// How long a drop waits for the owner of a poll that is in the middle of a task: it may be stuck
@@ -302,7 +295,7 @@ fn hang_up(fd: Option<&OwnedFd>) {
 }
 
 /// Tells a resource that its runtime is gone.
-fn end_wait(io: &ScheduledIo) {
+pub(super) fn end_wait(io: &ScheduledIo) {
     io.with_watch(|watch| watch.current = Watch::Closed);
     let mut wakers = Vec::new();
     io.shutdown(&mut wakers);
@@ -410,7 +403,7 @@ impl Driver {
                 Message::GiveUp(_) | Message::Unwatch(..) | Message::Cancel(_) => {}
             }
         }
-        self.recalled.drain(..).for_each(|flight| refuse(&*flight));
+        self.recalled.drain(..).for_each(|flight| refuse(&*flight, Completion::runtime_gone()));
         for io in self.unwatched.drain(..) {
             end_wait(&io);
         }

@@ -6,7 +6,7 @@
 //! making one is unsafe: whoever does promises that what it points to lives that long, is not touched
 //! meanwhile except as the function says, and that the descriptor stays open.
 #![allow(unsafe_code)]
-#![cfg_attr(not(feature = "fs"), allow(dead_code))]
+#![allow(dead_code)]
 
 use std::os::fd::RawFd;
 use std::time::Duration;

@@ -11,7 +11,7 @@ pub(crate) use doorbell::{Doorbell, Rung};
 #[allow(unused_imports)]
 pub(crate) use entry::Limit;
 pub(crate) use probe::supports;
-pub(crate) use ring::{EnterError, Ring, Wait};
+pub(crate) use ring::{EnterError, Refused, Ring, Wait};
 pub(crate) use token::{Kind, Token};
 
 use std::os::fd::RawFd;

@@ -21,7 +21,7 @@ pub(super) fn ask(ring: &IoUring) {
 }
 
 /// Does the kernel know `opcode` (`IORING_OP_*`)? `false` as long as there was no ring.
-#[cfg_attr(not(feature = "fs"), allow(dead_code))]
+#[allow(dead_code)]
 pub(crate) fn supports(opcode: u8) -> bool {
     !fault::is_hidden(opcode) && SUPPORTED.get().is_some_and(|probe| probe.is_supported(opcode))
 }

@@ -97,7 +97,7 @@ impl Lane {
     /// Waits until nothing flies any more.
     pub(super) fn land_all(&mut self, aftermath: &mut Aftermath) {
         self.recall_all();
-        while self.ops.len() > 0 {
+        while self.ops.len() > 0 && !self.is_broken {
             self.enter(Wait::For(Duration::from_millis(1)));
             self.reap(aftermath);
         }
