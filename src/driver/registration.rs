@@ -45,7 +45,7 @@ impl Registration {
         handle: Handle,
     ) -> io::Result<Registration> {
         let registration = Registration::lazy(fd, interest, handle)?;
-        registration.handle.watch(&registration.shared);
+        registration.handle.watch(&registration.shared)?;
         Ok(registration)
     }
 
@@ -114,7 +114,7 @@ impl Registration {
                 Poll::Ready(Ok(event))
             }
             Poll::Pending => {
-                self.handle.watch(&self.shared);
+                self.handle.watch(&self.shared)?;
                 Poll::Pending
             }
         }
@@ -178,8 +178,7 @@ impl Registration {
             if self.handle.is_shutdown() {
                 return Err(gone());
             }
-            self.handle.watch(&self.shared);
-            Ok(())
+            self.handle.watch(&self.shared)
         };
         if self.handle.is_shutdown() {
             return Err(gone());

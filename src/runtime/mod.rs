@@ -68,6 +68,8 @@ pub use builder::Builder;
 #[cfg(tokio_unstable)]
 pub use builder::UnhandledPanic;
 
+pub use crate::driver::choice::{Backend, BackendKind};
+
 mod config;
 pub(crate) use config::Config;
 

@@ -24,6 +24,10 @@ use crate::util::unwind;
 
 use super::remote::{Due, Message, Remote};
 
+/// What is the matter if a ring does not work any more.
+const FORBIDDEN: &str = "Was io_uring forbidden (seccomp, kernel.io_uring_disabled) or a descriptor closed \
+                         while the runtime ran? Forbid it before the runtime is built, which then stands on epoll.";
+
 /// How often the kernel is asked to take what was pushed.
 const FLUSH_ATTEMPTS: usize = 16;
 
@@ -54,6 +58,8 @@ pub(crate) struct Lane {
     backpressure: u64,
     /// Has the poll of the doorbell's eventfd no terminal completion yet?
     watches_doorbell: bool,
+    /// The kernel refuses the ring for good.
+    is_broken: bool,
 }
 
 /// What a turn leaves to do once the lane is free again.
@@ -152,8 +158,17 @@ pub(super) fn ring_doorbell(target: &Remote) {
     };
     // Nobody else will ring: who finds it notified leaves it at that. So this goes on until the
     // owner has looked around, whatever woke it.
-    while ring() == Rung::Again && target.is_notified() {
-        std::thread::sleep(PAUSE);
+    loop {
+        match ring() {
+            Rung::Again if target.is_notified() => std::thread::sleep(PAUSE),
+            Rung::Again | Rung::Heard => return,
+            Rung::Forbidden => {
+                // The owner sleeps for ever, and whoever shuts the runtime down would wait for it:
+                // not a panic, which would go on to do just that.
+                eprintln!("spargio: a sleeping worker cannot be woken: {FORBIDDEN} Aborting.");
+                std::process::abort();
+            }
+        }
     }
 }
 
@@ -222,6 +237,7 @@ impl Lane {
             stale: 0,
             backpressure: 0,
             watches_doorbell: false,
+            is_broken: false,
         })
     }
 
@@ -337,10 +353,12 @@ impl Lane {
             Ok(()) | Err(EnterError::Interrupted | EnterError::TimedOut) => {}
             // Everything stays queued; the reap that follows makes room, the next turn repeats.
             Err(EnterError::Backpressure) => self.backpressure += 1,
-            Err(EnterError::Broken(error)) => panic!(
-                "spargio: the kernel refuses a ring that worked before: {error}. Was io_uring forbidden \
-                 (seccomp, kernel.io_uring_disabled) or its descriptor closed while the runtime ran?"
-            ),
+            // Said already: the thread unwinds.
+            Err(EnterError::Broken(_)) if self.is_broken => {}
+            Err(EnterError::Broken(error)) => {
+                self.is_broken = true;
+                panic!("spargio: the kernel refuses a ring that worked before: {error}. {FORBIDDEN}");
+            }
         }
     }
 
@@ -517,8 +535,8 @@ impl Lane {
         }
         let deadline = Instant::now() + LIMIT;
         while self.in_flight() > 0 {
-            if Instant::now() >= deadline {
-                // Never seen; if it happens the ring is closed instead of being used again.
+            if self.is_broken || Instant::now() >= deadline {
+                // The ring is closed instead of being used again. At the deadline: never seen.
                 self.ring.mark_unclean();
                 break;
             }

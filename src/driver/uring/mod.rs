@@ -40,7 +40,7 @@ use remote::{Due, Message};
 
 /// So many waits in a row from another shard than the one that watches a resource mean that its
 /// task has settled there: more than a task that was stolen once and comes back.
-const SETTLED: u32 = 16;
+pub(super) const SETTLED: u32 = 16;
 
 /// The shards of a runtime, as everyone sees them.
 #[derive(Debug)]
@@ -241,7 +241,7 @@ fn hang_up(fd: Option<&OwnedFd>) {
 }
 
 /// Tells a resource that its runtime is gone.
-fn end_wait(io: &ScheduledIo) {
+pub(super) fn end_wait(io: &ScheduledIo) {
     io.with_watch(|watch| watch.current = Watch::Closed);
     let mut wakers = Vec::new();
     io.shutdown(&mut wakers);

@@ -90,6 +90,8 @@ pub(crate) enum Rung {
     Heard,
     /// The kernel was short of memory: it must be sent again.
     Again,
+    /// The process, or this thread, may not use `io_uring` any more.
+    Forbidden,
 }
 
 impl Rung {
@@ -98,6 +100,7 @@ impl Rung {
     pub(crate) fn after(errno: Option<i32>) -> Rung {
         match errno {
             Some(libc::ENOMEM | libc::EAGAIN | libc::EINTR) => Rung::Again,
+            Some(libc::EPERM | libc::EACCES | libc::ENOSYS) => Rung::Forbidden,
             _ => Rung::Heard,
         }
     }

@@ -6,7 +6,7 @@ mod ring;
 mod token;
 
 pub(crate) use doorbell::{Doorbell, Rung};
-pub(crate) use ring::{EnterError, Ring, Wait};
+pub(crate) use ring::{EnterError, Refused, Ring, Wait};
 pub(crate) use token::{Kind, Token};
 
 use std::os::fd::RawFd;
