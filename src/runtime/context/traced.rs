@@ -109,10 +109,10 @@ mod tests {
         }
     }
 
-    /// On a thread of a runtime, and on one of none.
+    /// On a thread of a runtime, and on one of none; nested, it is woken at the end of it all.
     #[test]
     fn a_leaf_that_gave_up_is_woken_and_goes_on() {
-        let scene = || {
+        let scene = |nested: bool| {
             let wakes = Arc::new(Wakes::default());
             let waker = Waker::from(wakes.clone());
             let mut cx = Context::from_waker(&waker);
@@ -121,14 +121,16 @@ mod tests {
             tx.send(7).unwrap();
 
             let mut leaves = 0;
-            let polled = traced(|| trace_with(|| rx.as_mut().poll(&mut cx), |_| leaves += 1));
-            assert!(polled.is_pending());
+            let mut trace = || traced(|| trace_with(|| rx.as_mut().poll(&mut cx), |_| leaves += 1));
+            let polled = if nested { traced(|| (trace(), wakes.0.load(SeqCst))) } else { (trace(), 0) };
+            assert_eq!(polled, (Poll::Pending, 0));
             assert_eq!((leaves, wakes.0.load(SeqCst)), (1, 1));
             assert_eq!(rx.poll(&mut cx), Poll::Ready(Ok(7)));
         };
-        scene();
-        host::shared().run_inside(scene);
-        host::shared().run_inside(|| traced(scene));
+        for nested in [false, true] {
+            scene(nested);
+            host::shared().run_inside(|| scene(nested));
+        }
     }
 
     #[test]

@@ -11,8 +11,8 @@
 //! [`Handle::dump`]: crate::runtime::Handle::dump
 
 use crate::runtime::context;
-use crate::task::Id;
-use crate::upstream::dump as upstream;
+use crate::runtime::task::Id;
+use crate::upstream::dump::{Trace as Inner, trace_with as trace_leaves_with};
 
 use std::fmt;
 use std::future::Future;
@@ -45,7 +45,7 @@ pub struct Task {
 /// Displayed as a tree, with the leaves at the end.
 #[derive(Debug)]
 pub struct Trace {
-    inner: upstream::Trace,
+    inner: Inner,
 }
 
 impl Dump {
@@ -111,7 +111,7 @@ impl Trace {
     where
         F: FnOnce() -> R,
     {
-        let (result, inner) = context::traced(|| upstream::Trace::capture(f));
+        let (result, inner) = context::traced(|| Inner::capture(f));
         (result, Trace { inner })
     }
 
@@ -120,7 +120,7 @@ impl Trace {
     where
         F: Future,
     {
-        upstream::Trace::root(f)
+        Inner::root(f)
     }
 
     /// The backtraces, with names and places as far as debug information tells them.
@@ -164,5 +164,5 @@ where
     FN: FnOnce() -> R,
     FT: FnMut(&TraceMeta),
 {
-    context::traced(|| upstream::trace_with(f, trace_leaf))
+    context::traced(|| trace_leaves_with(f, trace_leaf))
 }
