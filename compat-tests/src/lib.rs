@@ -12,12 +12,16 @@
 //! 5. [`run`] gives each test a process of its own, a time limit and no second chance.
 //! 6. [`report`] compares with what real tokio passed ([`baseline`]) and with the list of
 //!    failures we know about ([`known`]).
+//!
+//! [`api`] compares the public interfaces of the two crates instead.
 #![deny(unsafe_code)]
 
+pub mod api;
 pub mod area;
 pub mod baseline;
 pub mod build;
 pub mod cli;
+pub mod docs;
 pub mod graph;
 pub mod known;
 pub mod lock;
