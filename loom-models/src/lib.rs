@@ -66,6 +66,11 @@ mod driver {
     pub(crate) use crate::ready::Ready;
     pub(crate) use crate::scheduled_io;
 
+    pub(crate) mod mio {
+        #[derive(Debug)]
+        pub(crate) struct Shard;
+    }
+
     pub(crate) mod uring {
         pub(crate) use crate::remote::Remote;
     }

@@ -1,7 +1,8 @@
 //! L1: turns completions into wake-ups. Knows `Waker` and `Interest`, not tasks.
 //!
 //! One [`Driver`] per shard belongs to the thread that drives it; one [`Handle`] per runtime is
-//! shared by all. The backend is chosen here and nowhere else.
+//! shared by all. A runtime stands on rings, or on epoll where there are none; the choice is made
+//! in [`choice`], once for each runtime.
 
 cfg_signal_driver! {
     mod attend;
@@ -10,8 +11,13 @@ cfg_signal_driver! {
 cfg_process! {
     pub(crate) mod process;
 }
+pub(crate) mod choice;
 mod error;
 mod interest;
+#[cfg(tokio_unstable)]
+mod metrics;
+mod mio;
+mod parking;
 mod ready;
 mod registration;
 mod scheduled_io;
@@ -20,6 +26,8 @@ mod uring;
 
 pub(crate) use error::{CONTEXT_MISSING_ERROR, RUNTIME_SHUTTING_DOWN_ERROR, THREAD_LOCAL_DESTROYED_ERROR};
 pub use interest::Interest;
+#[cfg(tokio_unstable)]
+pub(crate) use metrics::IoMetrics;
 pub use ready::Ready;
 pub(crate) use registration::{Drained, Registration};
 pub(crate) use scheduled_io::{Direction, ReadyEvent};
@@ -36,6 +44,7 @@ use crate::driver::scheduled_io::ScheduledIo;
 use crate::sys::foreign::ForeignFds;
 use crate::sys::uring::Wait;
 
+use choice::Choice;
 use time::{Clock, ParkPlan};
 
 /// What a runtime asks of its drivers.
@@ -45,6 +54,8 @@ pub(crate) struct Cfg {
     pub(crate) enable_time: bool,
     pub(crate) enable_pause_time: bool,
     pub(crate) start_paused: bool,
+    /// What timers do that are left when the runtime shuts down: fire, or fail.
+    pub(crate) fire_at_shutdown: bool,
 }
 
 /// A runtime's drivers, as everyone sees them. Cheap to clone.
@@ -57,7 +68,10 @@ struct Inner {
     time_enabled: bool,
     time: time::Handle,
     backend: Backend,
+    choice: choice::Backend,
     is_shutdown: AtomicBool,
+    #[cfg(tokio_unstable)]
+    io_metrics: Arc<IoMetrics>,
     /// Descriptors registered by users (`AsyncFd`), of which the kernel would not tell twins.
     foreign_fds: Arc<ForeignFds>,
     /// Is the runtime one that delivers signals?
@@ -68,6 +82,7 @@ struct Inner {
 #[derive(Debug, Clone)]
 enum Backend {
     Uring(Arc<uring::Shards>),
+    Mio(Arc<mio::Shards>),
 }
 
 /// The owner's side of one shard.
@@ -77,6 +92,7 @@ pub(crate) struct Driver {
 
 enum DriverBackend {
     Uring(uring::Driver),
+    Mio(mio::Driver),
 }
 
 /// The driver of a `current_thread` runtime: one shard, a ring of this thread.
@@ -97,24 +113,35 @@ fn create(cfg: &Cfg, shards: usize, reuse: bool) -> io::Result<(Vec<Driver>, Han
     static NEXT_RUNTIME: AtomicU64 = AtomicU64::new(1);
 
     let runtime = NEXT_RUNTIME.fetch_add(1, Relaxed);
-    let (uring, drivers) = uring::Shards::new(runtime, shards, reuse)?;
-    let uring = Arc::new(uring);
+    let on_rings = || {
+        let (shards, drivers) = uring::Shards::new(runtime, shards, reuse)?;
+        let drivers = drivers.into_iter().map(|d| Driver { backend: DriverBackend::Uring(d) }).collect();
+        Ok((drivers, Backend::Uring(Arc::new(shards))))
+    };
+    let on_epoll = || {
+        let (shards, drivers) = mio::Shards::new(runtime, shards)?;
+        let drivers = drivers.into_iter().map(|d| Driver { backend: DriverBackend::Mio(d) }).collect();
+        Ok((drivers, Backend::Mio(Arc::new(shards))))
+    };
+    let (choice, (drivers, backend)) = Choice::of_process()?.make(on_rings, on_epoll)?;
     let clock = Clock::new(cfg.enable_pause_time, cfg.start_paused);
     let unpark = {
-        let uring = uring.clone();
-        move |shard: usize| uring.unpark(shard)
+        let backend = backend.clone();
+        move |shard: usize| backend.unpark(shard)
     };
     let inner = Inner {
         io_enabled: cfg.enable_io,
         time_enabled: cfg.enable_time,
-        time: time::Handle::new(clock, shards, Box::new(unpark)),
-        backend: Backend::Uring(uring),
+        time: time::Handle::new(clock, shards, Box::new(unpark)).fire_at_shutdown(cfg.fire_at_shutdown),
+        backend,
+        choice,
         is_shutdown: AtomicBool::new(false),
+        #[cfg(tokio_unstable)]
+        io_metrics: Arc::default(),
         foreign_fds: Arc::default(),
         #[cfg(any(feature = "process", feature = "signal"))]
         serves_signals: AtomicBool::new(false),
     };
-    let drivers = drivers.into_iter().map(|d| Driver { backend: DriverBackend::Uring(d) }).collect();
     Ok((drivers, Handle(Arc::new(inner))))
 }
 
@@ -122,6 +149,17 @@ fn create(cfg: &Cfg, shards: usize, reuse: bool) -> io::Result<(Vec<Driver>, Han
 pub(crate) fn current_shard(handle: &Handle) -> Option<usize> {
     match &handle.0.backend {
         Backend::Uring(shards) => shards.current(),
+        Backend::Mio(shards) => shards.current(),
+    }
+}
+
+impl Backend {
+    /// Makes the owner of `shard` look around.
+    fn unpark(&self, shard: usize) {
+        match self {
+            Backend::Uring(shards) => shards.unpark(shard),
+            Backend::Mio(shards) => shards.unpark(shard),
+        }
     }
 }
 
@@ -187,9 +225,7 @@ impl Handle {
 
     pub(crate) fn unpark_shard(&self, shard: usize) {
         self.0.time.unpark();
-        match &self.0.backend {
-            Backend::Uring(shards) => shards.unpark(shard),
-        }
+        self.0.backend.unpark(shard);
     }
 
     pub(crate) fn is_shutdown(&self) -> bool {
@@ -201,16 +237,33 @@ impl Handle {
         self.0.is_shutdown.store(true, Release);
     }
 
-    fn watch(&self, io: &Arc<ScheduledIo>) {
+    /// Counts what happens to I/O resources.
+    #[cfg(tokio_unstable)]
+    pub(crate) fn io_metrics(&self) -> &Arc<IoMetrics> {
+        &self.0.io_metrics
+    }
+
+    /// Has `io` watched. An error is one of epoll's: a ring reports none.
+    fn watch(&self, io: &Arc<ScheduledIo>) -> io::Result<()> {
         match &self.0.backend {
-            Backend::Uring(shards) => shards.watch(io),
+            Backend::Uring(shards) => {
+                shards.watch(io);
+                Ok(())
+            }
+            Backend::Mio(shards) => shards.watch(io),
         }
     }
 
     fn unwatch(&self, io: &Arc<ScheduledIo>, fd: Option<OwnedFd>) {
         match &self.0.backend {
             Backend::Uring(shards) => shards.unwatch(io, fd),
+            Backend::Mio(shards) => shards.unwatch(io, fd),
         }
+    }
+
+    /// What the runtime stands on.
+    pub(crate) fn choice(&self) -> &choice::Backend {
+        &self.0.choice
     }
 
     /// Where a descriptor that a user registers is claimed first.
@@ -222,14 +275,17 @@ impl Handle {
     pub(crate) fn progress(&self, shard: usize) -> Progress {
         match &self.0.backend {
             Backend::Uring(shards) => shards.progress(shard),
+            Backend::Mio(shards) => shards.progress(shard),
         }
     }
 
     /// A driver for a thread that takes `shard` over from one that went to block.
     pub(crate) fn replace_driver(&self, shard: usize) -> io::Result<Driver> {
-        match &self.0.backend {
-            Backend::Uring(shards) => Ok(Driver { backend: DriverBackend::Uring(shards.replace(shard)?) }),
-        }
+        let backend = match &self.0.backend {
+            Backend::Uring(shards) => DriverBackend::Uring(shards.replace(shard)?),
+            Backend::Mio(shards) => DriverBackend::Mio(shards.replace(shard)),
+        };
+        Ok(Driver { backend })
     }
 }
 
@@ -237,6 +293,7 @@ impl Driver {
     fn shard(&self) -> usize {
         match &self.backend {
             DriverBackend::Uring(driver) => driver.shard(),
+            DriverBackend::Mio(driver) => driver.shard(),
         }
     }
 
@@ -252,6 +309,7 @@ impl Driver {
                     panic!("spargio: the runtime cannot be driven by this thread: {error}");
                 }
             }
+            DriverBackend::Mio(driver) => driver.attach(),
         }
     }
 
@@ -259,6 +317,7 @@ impl Driver {
     pub(crate) fn detach(&mut self) {
         match &mut self.backend {
             DriverBackend::Uring(driver) => driver.detach(),
+            DriverBackend::Mio(driver) => driver.detach(),
         }
     }
 
@@ -316,6 +375,12 @@ impl Driver {
             (DriverBackend::Uring(driver), Backend::Uring(shards)) => {
                 driver.turn_for(&shards.remote(stalled), limit);
             }
+            (DriverBackend::Mio(driver), Backend::Mio(shards)) => {
+                driver.turn_for(shards.shard(stalled), limit);
+            }
+            (DriverBackend::Uring(_), Backend::Mio(_)) | (DriverBackend::Mio(_), Backend::Uring(_)) => {
+                unreachable!("a runtime has one backend")
+            }
         }
         if inner.time_enabled {
             inner.time.process_for(stalled);
@@ -326,6 +391,7 @@ impl Driver {
     fn turn(&mut self, wait: Wait) {
         match &mut self.backend {
             DriverBackend::Uring(driver) => driver.turn(wait),
+            DriverBackend::Mio(driver) => driver.turn(wait),
         }
     }
 
@@ -337,6 +403,7 @@ impl Driver {
         }
         match &mut self.backend {
             DriverBackend::Uring(driver) => driver.shutdown(),
+            DriverBackend::Mio(driver) => driver.shutdown(),
         }
     }
 
@@ -344,6 +411,7 @@ impl Driver {
     pub(crate) fn abandon(&mut self) {
         match &mut self.backend {
             DriverBackend::Uring(driver) => driver.abandon(),
+            DriverBackend::Mio(driver) => driver.detach(),
         }
     }
 }

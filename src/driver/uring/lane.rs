@@ -17,11 +17,16 @@ use std::time::{Duration, Instant};
 
 use crate::driver::Ready;
 use crate::driver::scheduled_io::{ScheduledIo, Watch};
+use crate::sys::fault::{self, Call};
 use crate::sys::poll::{self, PollFd};
-use crate::sys::uring::{Cqe, EnterError, Kind, Ring, Sqe, Token, Wait};
+use crate::sys::uring::{Cqe, EnterError, Kind, Ring, Rung, Sqe, Token, Wait};
 use crate::util::unwind;
 
 use super::remote::{Due, Message, Remote};
+
+/// What is the matter if a ring does not work any more.
+const FORBIDDEN: &str = "Was io_uring forbidden (seccomp, kernel.io_uring_disabled) or a descriptor closed \
+                         while the runtime ran? Forbid it before the runtime is built, which then stands on epoll.";
 
 /// How often the kernel is asked to take what was pushed.
 const FLUSH_ATTEMPTS: usize = 16;
@@ -45,12 +50,16 @@ pub(crate) struct Lane {
     messages: Vec<Message>,
     /// Cancelled polls whose files the kernel may still hold.
     settling: Vec<Token>,
+    /// Resources that are given up: watched until their polls have settled.
+    given_up: Vec<(Arc<ScheduledIo>, Token)>,
     /// Completions nobody knows, counted and ignored.
     stale: u64,
     /// Times the completion queue was full or the kernel short of memory.
     backpressure: u64,
     /// Has the poll of the doorbell's eventfd no terminal completion yet?
     watches_doorbell: bool,
+    /// The kernel refuses the ring for good.
+    is_broken: bool,
 }
 
 /// What a turn leaves to do once the lane is free again.
@@ -136,13 +145,30 @@ pub(super) fn with<R>(f: impl FnOnce(&mut Lane) -> R) -> Option<R> {
 
 /// Rings the doorbell of `target`.
 pub(super) fn ring_doorbell(target: &Remote) {
+    /// How long the kernel gets to find some memory.
+    const PAUSE: Duration = Duration::from_micros(100);
+
     if is_current(target) {
         // The owner itself: it will look before it parks.
         return;
     }
-    let sent = if target.doorbell.needs_ring() { with(|lane| lane.send_message(target)) } else { None };
-    if sent.is_none() {
-        target.doorbell.ring();
+    let ring = || {
+        let sent = if target.doorbell.needs_ring() { with(|lane| lane.send_message(target)) } else { None };
+        sent.unwrap_or_else(|| target.doorbell.ring())
+    };
+    // Nobody else will ring: who finds it notified leaves it at that. So this goes on until the
+    // owner has looked around, whatever woke it.
+    loop {
+        match ring() {
+            Rung::Again if target.is_notified() => std::thread::sleep(PAUSE),
+            Rung::Again | Rung::Heard => return,
+            Rung::Forbidden => {
+                // The owner sleeps for ever, and whoever shuts the runtime down would wait for it:
+                // not a panic, which would go on to do just that.
+                eprintln!("spargio: a sleeping worker cannot be woken: {FORBIDDEN} Aborting.");
+                std::process::abort();
+            }
+        }
     }
 }
 
@@ -171,7 +197,7 @@ pub(super) fn serve_mail() {
 ///
 /// No poll is armed for this: nothing pins the files longer than the call lasts.
 pub(super) fn turn_for(other: &Remote, limit: Duration) {
-    let visit = other.visit();
+    let visit = with(|lane| lane.remote.clone()).and_then(|visitor| other.visit(&visitor));
     let wanted: Vec<_> = {
         let slots = other.slots.lock();
         let resources = visit.iter().flat_map(|_| slots.resources());
@@ -207,9 +233,11 @@ impl Lane {
             completions: Vec::new(),
             messages: Vec::new(),
             settling: Vec::new(),
+            given_up: Vec::new(),
             stale: 0,
             backpressure: 0,
             watches_doorbell: false,
+            is_broken: false,
         })
     }
 
@@ -266,21 +294,40 @@ impl Lane {
         self.remote.count_turn();
         self.take_mail(aftermath);
         self.flush();
-        fds.push(PollFd::new(self.ring.as_raw_fd(), poll::IN));
+        let len = fds.len();
         let parked = !limit.is_zero() && self.start_parking();
+        if parked {
+            // The one says what is there already, the other one what comes. Without an alarm, for
+            // lack of descriptors, that is found when the wait is over.
+            fds.push(PollFd::new(self.ring.as_raw_fd(), poll::IN));
+            fds.extend(self.ring.alarm().map(|fd| PollFd::new(fd, poll::IN)));
+        }
         // An error here is EINTR or a lack of memory: nothing is ready, the next turn repeats.
         drop(poll::wait(fds, Some(if parked { limit } else { Duration::ZERO })));
         if parked {
+            self.ring.alarm_off();
             self.remote.stop_parking();
         }
-        fds.pop();
+        fds.truncate(len);
     }
 
-    fn send_message(&mut self, target: &Remote) {
-        target.doorbell.ring_with(|fd| {
+    fn send_message(&mut self, target: &Remote) -> Rung {
+        let known = self.completions.len();
+        let sent = target.doorbell.ring_with(|fd| {
+            fault::check(Call::Message)?;
             self.ring.push(Sqe::message(fd, Token::new(Kind::Doorbell, 0, 0)));
             self.flush();
+            Ok::<_, io::Error>(())
         });
+        if let Some(Err(error)) = sent {
+            return Rung::after(error.raw_os_error());
+        }
+        // Only a failure posts a completion here, and a lack of memory does so at once.
+        self.ring.reap(&mut self.completions);
+        let mut sent =
+            self.completions[known..].iter().filter(|cqe| cqe.token.kind() == Some(Kind::DoorbellSent));
+        let again = sent.any(|cqe| Rung::after(Some(-cqe.result)) == Rung::Again);
+        if again { Rung::Again } else { Rung::Heard }
     }
 
     /// Is there nothing to do but wait?
@@ -306,10 +353,12 @@ impl Lane {
             Ok(()) | Err(EnterError::Interrupted | EnterError::TimedOut) => {}
             // Everything stays queued; the reap that follows makes room, the next turn repeats.
             Err(EnterError::Backpressure) => self.backpressure += 1,
-            Err(EnterError::Broken(error)) => panic!(
-                "spargio: the kernel refuses a ring that worked before: {error}. Was io_uring forbidden \
-                 (seccomp, kernel.io_uring_disabled) or its descriptor closed while the runtime ran?"
-            ),
+            // Said already: the thread unwinds.
+            Err(EnterError::Broken(_)) if self.is_broken => {}
+            Err(EnterError::Broken(error)) => {
+                self.is_broken = true;
+                panic!("spargio: the kernel refuses a ring that worked before: {error}. {FORBIDDEN}");
+            }
         }
     }
 
@@ -344,10 +393,7 @@ impl Lane {
                     self.watch_requested(&io);
                     aftermath.released.push(io);
                 }
-                Message::GiveUp(io) => {
-                    self.give_up(&io, aftermath);
-                    aftermath.released.push(io);
-                }
+                Message::GiveUp(io) => self.give_up(io),
                 Message::Unwatch(token, due) => {
                     if let Some(io) = self.cancel(token) {
                         aftermath.released.push(io);
@@ -360,6 +406,12 @@ impl Lane {
         self.messages = messages;
         // Before any descriptor is closed.
         self.settle();
+        for (io, token) in std::mem::take(&mut self.given_up) {
+            if self.release(&io, token) {
+                poll_ended(&io, &mut aftermath.wakers);
+            }
+            aftermath.released.push(io);
+        }
     }
 
     /// Arms a poll for `io`, whose watch the caller holds and sets.
@@ -379,21 +431,18 @@ impl Lane {
     }
 
     /// Stops watching `io`: whoever waits for it tries for himself, and has it watched where he is.
-    fn give_up(&mut self, io: &Arc<ScheduledIo>, aftermath: &mut Aftermath) {
+    ///
+    /// It counts as watched until the poll is gone: a close in between goes by this thread.
+    fn give_up(&mut self, io: Arc<ScheduledIo>) {
         let token = io.with_watch(|watch| match &watch.current {
-            Watch::Armed { remote, token } if Arc::ptr_eq(remote, &self.remote) => {
-                let token = *token;
-                watch.current = Watch::Idle;
-                Some(token)
-            }
+            Watch::Armed { remote, token } if Arc::ptr_eq(remote, &self.remote) => Some(*token),
             _ => None,
         });
         if let Some(token) = token {
             if let Some(io) = self.cancel(token) {
-                aftermath.released.push(io);
                 self.settling.push(token);
+                self.given_up.push((io, token));
             }
-            poll_ended(io, &mut aftermath.wakers);
         }
     }
 
@@ -478,30 +527,31 @@ impl Lane {
             self.ring.push(Sqe::cancel(DOORBELL_WATCH));
         }
         let armed = self.remote.slots.lock().armed();
-        // Resources that another ring has taken over meanwhile.
-        let mut others = Vec::new();
-        for token in armed {
-            if let Some(io) = self.cancel(token) {
-                if self.release(&io, token) {
-                    aftermath.released.push(io);
-                } else {
-                    others.push(io);
-                }
-            }
-        }
+        let cancelled: Vec<_> =
+            armed.into_iter().filter_map(|token| Some((self.cancel(token)?, token))).collect();
         if self.ring.has_work() {
             self.flush();
             self.reap(&mut aftermath);
         }
         let deadline = Instant::now() + LIMIT;
         while self.in_flight() > 0 {
-            if Instant::now() >= deadline {
-                // Never seen; if it happens the ring is closed instead of being used again.
+            if self.is_broken || Instant::now() >= deadline {
+                // The ring is closed instead of being used again. At the deadline: never seen.
                 self.ring.mark_unclean();
                 break;
             }
             self.enter(Wait::For(Duration::from_millis(1)));
             self.reap(&mut aftermath);
+        }
+        // Resources that another ring has taken over meanwhile.
+        let mut others = Vec::new();
+        // Only now: until its poll is gone, a resource is closed by this thread alone.
+        for (io, token) in cancelled {
+            if self.release(&io, token) {
+                aftermath.released.push(io);
+            } else {
+                others.push(io);
+            }
         }
         for message in self.remote.detach() {
             match message {

@@ -9,10 +9,11 @@
 //! # Shutdown
 //!
 //! 1. The runtime is marked shut down: nothing new is registered.
-//! 2. The mailbox is closed; what is in it is served.
-//! 3. Every poll is cancelled and its terminal completion awaited.
-//! 4. Every resource is told; its waiters wake up to an error.
-//! 5. The doorbell is taken off, and only then is the ring given back or closed.
+//! 2. The doorbell is taken off; what is in the mailbox is served.
+//! 3. Every poll is cancelled and its terminal completion awaited. A close that races this goes
+//!    by the mailbox still, and is done right after.
+//! 4. The ring is given back or closed, then the mailbox.
+//! 5. Every resource is told; its waiters wake up to an error.
 
 mod lane;
 mod remote;
@@ -39,7 +40,7 @@ use remote::{Due, Message};
 
 /// So many waits in a row from another shard than the one that watches a resource mean that its
 /// task has settled there: more than a task that was stolen once and comes back.
-const SETTLED: u32 = 16;
+pub(super) const SETTLED: u32 = 16;
 
 /// The shards of a runtime, as everyone sees them.
 #[derive(Debug)]
@@ -240,7 +241,7 @@ fn hang_up(fd: Option<&OwnedFd>) {
 }
 
 /// Tells a resource that its runtime is gone.
-fn end_wait(io: &ScheduledIo) {
+pub(super) fn end_wait(io: &ScheduledIo) {
     io.with_watch(|watch| watch.current = Watch::Closed);
     let mut wakers = Vec::new();
     io.shutdown(&mut wakers);
@@ -320,24 +321,17 @@ impl Driver {
 
     /// See the module docs; step 1 is the caller's.
     pub(crate) fn shutdown(&mut self) {
-        let messages = self.remote.close_mailbox();
-        let mut due = Vec::new();
-        for message in messages {
-            match message {
-                Message::Watch(io) => end_wait(&io),
-                // The drain below gives everything up.
-                Message::GiveUp(_) => {}
-                Message::Unwatch(token, now_due) => {
-                    lane::with(|lane| lane.cancel_now(token));
-                    due.push(now_due);
-                }
-            }
-        }
         if let Some(lane) = self.take_lane() {
             drop(self.drain(lane));
         }
-        drop(due);
         self.lane = None;
+        for message in self.remote.close_mailbox() {
+            match message {
+                Message::Watch(io) => end_wait(&io),
+                // A drained ring gets no mail about its polls.
+                Message::GiveUp(_) | Message::Unwatch(..) => {}
+            }
+        }
         for io in self.unwatched.drain(..) {
             end_wait(&io);
         }

@@ -65,6 +65,8 @@ pub(crate) struct Remote {
     turns: AtomicU64,
     /// Held by a sibling while it waits for what this ring watches.
     visited: Mutex<()>,
+    /// That sibling's ring.
+    visitor: Mutex<Option<Arc<Remote>>>,
 }
 
 #[derive(Debug, Default)]
@@ -86,6 +88,7 @@ impl Remote {
             slots: Mutex::default(),
             turns: AtomicU64::new(0),
             visited: Mutex::new(()),
+            visitor: Mutex::new(None),
         })
     }
 
@@ -171,6 +174,11 @@ impl Remote {
         self.state.swap(RUNNING, SeqCst);
     }
 
+    /// Was the owner notified, and has not looked around since?
+    pub(super) fn is_notified(&self) -> bool {
+        self.state.load(Acquire) == NOTIFIED
+    }
+
     pub(crate) fn is_parked(&self) -> bool {
         self.state.load(Acquire) == PARKED
     }
@@ -180,18 +188,28 @@ impl Remote {
         self.turns.store(self.turns.load(Relaxed).wrapping_add(1), Relaxed);
     }
 
-    /// The right to wait for what this ring watches, unless somebody else does.
-    pub(super) fn visit(&self) -> Option<MutexGuard<'_, ()>> {
-        self.visited.try_lock()
+    /// The right of the owner of `visitor` to wait for what this ring watches, unless somebody
+    /// else does.
+    pub(super) fn visit(&self, visitor: &Arc<Remote>) -> Option<Visit<'_>> {
+        let visited = self.visited.try_lock()?;
+        *self.visitor.lock() = Some(visitor.clone());
+        Some(Visit { host: self, _visited: visited })
     }
 
-    /// Closes `fd`, whose poll is gone. A visitor's wait holds its files, too: if it has an
-    /// address to itself, that one is free afterwards.
+    /// Closes `fd`, whose poll is gone. A visitor's wait holds its files, too, and is ended. If
+    /// the file has an address to itself, that one is free afterwards.
     pub(super) fn close(&self, fd: Option<OwnedFd>) {
+        let Some(fd) = fd else { return };
         // Who comes later does not see it any more.
         let visited = self.visited.try_lock().is_none();
-        let wait = visited && fd.as_ref().is_some_and(|fd| sys::io::holds_address(fd.as_raw_fd()));
+        let wait = visited && sys::io::holds_address(fd.as_raw_fd());
         drop(fd);
+        if visited {
+            let visitor = self.visitor.lock().clone();
+            if let Some(visitor) = visitor {
+                visitor.unpark();
+            }
+        }
         if wait {
             drop(self.visited.lock());
         }
@@ -200,5 +218,18 @@ impl Remote {
     /// A number that changes while the owner makes progress.
     pub(crate) fn turns(&self) -> u64 {
         self.turns.load(Relaxed)
+    }
+}
+
+/// A sibling's wait for what a ring watches.
+#[derive(Debug)]
+pub(super) struct Visit<'a> {
+    host: &'a Remote,
+    _visited: MutexGuard<'a, ()>,
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        *self.host.visitor.lock() = None;
     }
 }

@@ -5,8 +5,8 @@ mod doorbell;
 mod ring;
 mod token;
 
-pub(crate) use doorbell::Doorbell;
-pub(crate) use ring::{EnterError, Ring, Wait};
+pub(crate) use doorbell::{Doorbell, Rung};
+pub(crate) use ring::{EnterError, Refused, Ring, Wait};
 pub(crate) use token::{Kind, Token};
 
 use std::os::fd::RawFd;
