@@ -77,12 +77,8 @@ fn line(text: &str, item: &Item, parent: Option<&Item>) -> Option<String> {
     if item.deprecation.is_some() {
         line += " #[deprecated]";
     }
-    for attribute in &item.attrs {
-        match attribute {
-            Attribute::MustUse { .. } => line += " #[must_use]",
-            Attribute::NonExhaustive => line += " #[non_exhaustive]",
-            _ => {}
-        }
+    if item.attrs.iter().any(|attribute| matches!(attribute, Attribute::MustUse { .. })) {
+        line += " #[must_use]";
     }
     Some(line)
 }
