@@ -288,7 +288,7 @@ impl Context {
 
     /// The core is another thread's now: this one's ring gives up what it watches.
     fn leave(&self) {
-        self.driver.borrow_mut().abandon();
+        self.driver.borrow_mut().abandon(&self.handle().driver);
         // What this thread's last task deferred.
         self.defer.wake();
     }
