@@ -7,7 +7,7 @@
 //! 2. [`surface`] turns each into a set of lines in one spelling, the path each is about beside it.
 //!    What spargio re-exports from tokio must be the same item at the same path; then it has no
 //!    lines of its own to compare.
-//! 3. [`compare`] finds what is missing and what is too much, and takes off what the two committed
+//! 3. [`mod@compare`] finds what is missing and what is too much, and takes off what the two committed
 //!    lists allow: `exceptions.txt` (differences from tokio, each with its reason, and each told
 //!    in MIGRATION.md) and `additions.txt` (names of ours). An exception that nothing needs
 //!    is itself a finding.
