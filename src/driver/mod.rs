@@ -12,6 +12,7 @@ cfg_process! {
 }
 mod error;
 mod interest;
+mod leftovers;
 mod ready;
 mod registration;
 mod scheduled_io;
@@ -20,6 +21,8 @@ mod uring;
 
 pub(crate) use error::{CONTEXT_MISSING_ERROR, RUNTIME_SHUTTING_DOWN_ERROR, THREAD_LOCAL_DESTROYED_ERROR};
 pub use interest::Interest;
+#[cfg_attr(not(feature = "uring-native"), allow(unused_imports))]
+pub(crate) use leftovers::{Found, Leftover, Leftovers};
 pub use ready::Ready;
 pub(crate) use registration::{Drained, Registration};
 pub(crate) use scheduled_io::{Direction, ReadyEvent};

@@ -6,13 +6,16 @@
 //! cost the ring nothing.
 
 use std::io;
+#[cfg(feature = "uring-native")]
+use std::os::fd::BorrowedFd;
 use std::os::fd::{OwnedFd, RawFd};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use upstream::task::coop;
 
-use crate::driver::error::RUNTIME_SHUTTING_DOWN_ERROR;
+use crate::driver::error::{LEFTOVERS_ERROR, RUNTIME_SHUTTING_DOWN_ERROR};
+use crate::driver::leftovers::{Found, Leftovers};
 use crate::driver::scheduled_io::{Direction, Readiness, ReadyEvent, ScheduledIo};
 use crate::driver::{Handle, Interest, Ready};
 
@@ -22,6 +25,8 @@ use crate::driver::{Handle, Interest, Ready};
 pub(crate) struct Registration {
     handle: Handle,
     shared: Arc<ScheduledIo>,
+    /// From the first native operation on.
+    leftovers: OnceLock<Arc<Leftovers>>,
 }
 
 impl Registration {
@@ -30,7 +35,8 @@ impl Registration {
         if handle.is_shutdown() {
             return Err(gone());
         }
-        Ok(Registration { handle, shared: Arc::new(ScheduledIo::new(fd, interest)) })
+        let shared = Arc::new(ScheduledIo::new(fd, interest));
+        Ok(Registration { handle, shared, leftovers: OnceLock::new() })
     }
 
     /// Registers `fd` and has it watched from now on.
@@ -51,13 +57,74 @@ impl Registration {
     }
 
     /// Closes `fd` after its poll is gone: here and now if this thread owns the poll, else the
-    /// owner does it.
+    /// owner does it. Operations in flight keep the descriptor until they have ended.
     pub(crate) fn close(&self, fd: OwnedFd) {
-        self.handle.unwatch(&self.shared, Some(fd));
+        match self.leftovers.get() {
+            Some(leftovers) if Leftovers::is_shared(leftovers) => {
+                self.handle.unwatch(&self.shared, None);
+                leftovers.park(fd);
+            }
+            _ => self.handle.unwatch(&self.shared, Some(fd)),
+        }
+    }
+
+    /// The runtime's drivers.
+    #[cfg(feature = "uring-native")]
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// The error of whoever comes after the end of the runtime.
+    #[cfg(feature = "uring-native")]
+    pub(crate) fn gone(&self) -> Option<io::Error> {
+        self.handle.is_shutdown().then(gone)
+    }
+
+    /// What native operations share with everybody who reads.
+    #[cfg(feature = "uring-native")]
+    pub(crate) fn leftovers(&self) -> &Arc<Leftovers> {
+        self.leftovers.get_or_init(|| Arc::new(Leftovers::new(self.shared.clone())))
+    }
+
+    /// The same for a descriptor whose owner is somebody else, which is duplicated once.
+    #[cfg(feature = "uring-native")]
+    pub(crate) fn leftovers_of(&self, fd: BorrowedFd<'_>) -> io::Result<&Arc<Leftovers>> {
+        if let Some(leftovers) = self.leftovers.get() {
+            return Ok(leftovers);
+        }
+        let own = fd.try_clone_to_owned()?;
+        Ok(self.leftovers.get_or_init(|| Arc::new(Leftovers::with_own(self.shared.clone(), own))))
+    }
+
+    /// Refuses to part with a descriptor some of whose bytes have been received already.
+    pub(crate) fn check_leftovers(&self) -> io::Result<()> {
+        match self.leftovers.get() {
+            Some(leftovers) if leftovers.is_pending() || Leftovers::is_shared(leftovers) => {
+                Err(io::Error::other(LEFTOVERS_ERROR))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks `find` for what native operations have left, unless there is nothing anyway. What it
+    /// finds comes before whatever the resource itself has.
+    #[inline]
+    pub(crate) fn leftover<R>(
+        &self,
+        find: impl FnOnce(&Leftovers) -> Found<io::Result<R>>,
+    ) -> Option<io::Result<R>> {
+        match self.leftovers.get() {
+            Some(leftovers) if leftovers.is_pending() => find(leftovers).attempt(),
+            _ => None,
+        }
     }
 
     pub(crate) fn clear_readiness(&self, event: ReadyEvent) {
-        self.shared.clear_readiness(&event);
+        // Somebody's own call may have met `WouldBlock`, of a socket that is not all there is.
+        let has_leftovers = self.leftovers.get().is_some_and(|leftovers| leftovers.has_kept());
+        if !has_leftovers {
+            self.shared.clear_readiness(&event);
+        }
     }
 
     /// Marks directions ready without waiting for an event.
