@@ -5,17 +5,17 @@
 //! is not watched yet is simply tried first: most accepted sockets, and all that never block,
 //! cost the ring nothing.
 
+mod native;
+
 use std::io;
-#[cfg(feature = "uring-native")]
-use std::os::fd::BorrowedFd;
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use upstream::task::coop;
 
-use crate::driver::error::{LEFTOVERS_ERROR, RUNTIME_SHUTTING_DOWN_ERROR};
-use crate::driver::leftovers::{Found, Leftovers};
+use crate::driver::error::RUNTIME_SHUTTING_DOWN_ERROR;
+use crate::driver::leftovers::Leftovers;
 use crate::driver::scheduled_io::{Direction, Readiness, ReadyEvent, ScheduledIo};
 use crate::driver::{Handle, Interest, Ready};
 
@@ -35,8 +35,12 @@ impl Registration {
         if handle.is_shutdown() {
             return Err(gone());
         }
-        let shared = Arc::new(ScheduledIo::new(fd, interest));
-        Ok(Registration { handle, shared, leftovers: OnceLock::new() })
+        let io = ScheduledIo::new(fd, interest);
+        #[cfg(tokio_unstable)]
+        let io = io.counted(handle.io_metrics().clone());
+        #[cfg(tokio_unstable)]
+        handle.io_metrics().registered();
+        Ok(Registration { handle, shared: Arc::new(io), leftovers: OnceLock::new() })
     }
 
     /// Registers `fd` and has it watched from now on.
@@ -46,76 +50,29 @@ impl Registration {
         handle: Handle,
     ) -> io::Result<Registration> {
         let registration = Registration::lazy(fd, interest, handle)?;
-        registration.handle.watch(&registration.shared);
+        registration.handle.watch(&registration.shared)?;
         Ok(registration)
     }
 
     /// Makes sure that no poll pins the file. At once if this thread owns the poll, else its
     /// owner is told to; the descriptor stays the caller's.
     pub(crate) fn deregister(&self) {
+        #[cfg(tokio_unstable)]
+        self.handle.io_metrics().deregistered();
         self.handle.unwatch(&self.shared, None);
     }
 
     /// Closes `fd` after its poll is gone: here and now if this thread owns the poll, else the
     /// owner does it. Operations in flight keep the descriptor until they have ended.
     pub(crate) fn close(&self, fd: OwnedFd) {
+        #[cfg(tokio_unstable)]
+        self.handle.io_metrics().deregistered();
         match self.leftovers.get() {
             Some(leftovers) if Leftovers::is_shared(leftovers) => {
                 self.handle.unwatch(&self.shared, None);
                 leftovers.park(fd);
             }
             _ => self.handle.unwatch(&self.shared, Some(fd)),
-        }
-    }
-
-    /// The runtime's drivers.
-    #[cfg(feature = "uring-native")]
-    pub(crate) fn handle(&self) -> &Handle {
-        &self.handle
-    }
-
-    /// The error of whoever comes after the end of the runtime.
-    #[cfg(feature = "uring-native")]
-    pub(crate) fn gone(&self) -> Option<io::Error> {
-        self.handle.is_shutdown().then(gone)
-    }
-
-    /// What native operations share with everybody who reads.
-    #[cfg(feature = "uring-native")]
-    pub(crate) fn leftovers(&self) -> &Arc<Leftovers> {
-        self.leftovers.get_or_init(|| Arc::new(Leftovers::new(self.shared.clone())))
-    }
-
-    /// The same for a descriptor whose owner is somebody else, which is duplicated once.
-    #[cfg(feature = "uring-native")]
-    pub(crate) fn leftovers_of(&self, fd: BorrowedFd<'_>) -> io::Result<&Arc<Leftovers>> {
-        if let Some(leftovers) = self.leftovers.get() {
-            return Ok(leftovers);
-        }
-        let own = fd.try_clone_to_owned()?;
-        Ok(self.leftovers.get_or_init(|| Arc::new(Leftovers::with_own(self.shared.clone(), own))))
-    }
-
-    /// Refuses to part with a descriptor some of whose bytes have been received already.
-    pub(crate) fn check_leftovers(&self) -> io::Result<()> {
-        match self.leftovers.get() {
-            Some(leftovers) if leftovers.is_pending() || Leftovers::is_shared(leftovers) => {
-                Err(io::Error::other(LEFTOVERS_ERROR))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Asks `find` for what native operations have left, unless there is nothing anyway. What it
-    /// finds comes before whatever the resource itself has.
-    #[inline]
-    pub(crate) fn leftover<R>(
-        &self,
-        find: impl FnOnce(&Leftovers) -> Found<io::Result<R>>,
-    ) -> Option<io::Result<R>> {
-        match self.leftovers.get() {
-            Some(leftovers) if leftovers.is_pending() => find(leftovers).attempt(),
-            _ => None,
         }
     }
 
@@ -172,7 +129,7 @@ impl Registration {
                 Poll::Ready(Ok(event))
             }
             Poll::Pending => {
-                self.handle.watch(&self.shared);
+                self.handle.watch(&self.shared)?;
                 Poll::Pending
             }
         }
@@ -236,8 +193,7 @@ impl Registration {
             if self.handle.is_shutdown() {
                 return Err(gone());
             }
-            self.handle.watch(&self.shared);
-            Ok(())
+            self.handle.watch(&self.shared)
         };
         if self.handle.is_shutdown() {
             return Err(gone());

@@ -8,7 +8,11 @@
 //! 3. the scheduler: the multi-thread one starts its workers, each of which makes its own ring.
 
 #[cfg(tokio_unstable)]
+mod measures;
+#[cfg(tokio_unstable)]
 mod unstable;
+#[cfg(tokio_unstable)]
+use measures::Measures;
 #[cfg(tokio_unstable)]
 pub use unstable::UnhandledPanic;
 
@@ -97,8 +101,15 @@ pub struct Builder {
     disable_lifo_slot: bool,
     /// Accepted and shown only: a worker that is busy never holds up the driver of others here.
     enable_eager_driver_handoff: bool,
+    /// Unstable: timers that are left when the runtime shuts down fire.
+    alt_timer: bool,
     #[cfg(tokio_unstable)]
     unhandled_panic: UnhandledPanic,
+    #[cfg(tokio_unstable)]
+    measures: Measures,
+    /// Set for a runtime with a seed.
+    #[cfg(tokio_unstable)]
+    host: Option<context::HostBuilder>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -150,8 +161,13 @@ impl Builder {
             event_interval: EVENT_INTERVAL,
             disable_lifo_slot: false,
             enable_eager_driver_handoff: false,
+            alt_timer: false,
             #[cfg(tokio_unstable)]
             unhandled_panic: UnhandledPanic::Ignore,
+            #[cfg(tokio_unstable)]
+            measures: Measures::default(),
+            #[cfg(tokio_unstable)]
+            host: None,
         }
     }
 
@@ -434,7 +450,7 @@ impl Builder {
         driver::time::set_lookup(|f| drop(context::with_current(|h| f(h.driver().clock()))));
         let (driver, driver_handle) = driver::new_single(&self.driver_cfg())?;
         let pool = blocking::create_blocking_pool(self, self.max_blocking_threads, 0);
-        let config = self.config();
+        let config = self.config()?;
         let (exec, inner) =
             CurrentThread::new(driver, driver_handle, pool.spawner().clone(), config, local_tid);
         let inner = scheduler::Handle::CurrentThread(inner);
@@ -449,7 +465,11 @@ impl Builder {
         let mut pool = blocking::create_blocking_pool(self, threads, workers);
         let spawner = pool.spawner().clone();
 
-        match MultiThread::new(workers, spawner, self.config(), self.driver_cfg()) {
+        let scheduler = self.config().and_then(|config| {
+            let driver = self.driver_cfg();
+            MultiThread::new(workers, spawner, config, driver)
+        });
+        match scheduler {
             Ok((exec, inner)) => {
                 let inner = scheduler::Handle::MultiThread(inner);
                 let scheduler = Scheduler::MultiThread(exec);
@@ -473,11 +493,12 @@ impl Builder {
             // A paused clock needs one thread that knows when all is idle.
             enable_pause_time: self.kind == Kind::CurrentThread,
             start_paused: self.start_paused,
+            fire_at_shutdown: self.alt_timer,
         }
     }
 
-    fn config(&self) -> Config {
-        Config {
+    fn config(&mut self) -> io::Result<Config> {
+        Ok(Config {
             name: self.name.clone(),
             global_queue_interval: self.global_queue_interval,
             event_interval: self.event_interval,
@@ -492,7 +513,15 @@ impl Builder {
             disable_lifo_slot: self.disable_lifo_slot,
             #[cfg(tokio_unstable)]
             unhandled_panic: self.unhandled_panic.clone(),
-        }
+            #[cfg(tokio_unstable)]
+            poll_times: self.measures.poll_times(),
+            #[cfg(all(tokio_unstable, feature = "schedule-latency"))]
+            track_latency: self.measures.track_latency,
+            #[cfg(all(tokio_unstable, feature = "schedule-latency"))]
+            schedule_latencies: self.measures.schedule_latencies(),
+            #[cfg(tokio_unstable)]
+            host: self.host.as_mut().map(context::HostBuilder::build).transpose()?,
+        })
     }
 }
 

@@ -16,6 +16,7 @@
 pub(crate) mod call;
 #[cfg(feature = "uring-native")]
 pub(crate) mod control;
+pub(crate) mod epoll;
 pub(crate) mod fault;
 #[cfg_attr(not(feature = "net"), allow(dead_code))]
 pub(crate) mod foreign;

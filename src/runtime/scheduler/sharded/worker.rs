@@ -6,7 +6,7 @@ use super::tuning::{self, Tuning};
 use super::watchdog::{STALL, Watchdog};
 use crate::driver::Driver;
 use crate::runtime::scheduler::{self, Defer, Inject};
-use crate::runtime::task::Notified;
+use crate::runtime::task::{LocalNotified, Notified};
 use crate::runtime::{Config, MetricsBatch, WorkerMetrics, context};
 
 use std::cell::{Cell, RefCell};
@@ -95,8 +95,11 @@ impl Core {
         }
     }
 
-    fn start_poll(&mut self) {
-        self.stats.start_poll();
+    /// A poll begins: the first of those that share a budget, or one that follows.
+    fn start_poll(&mut self, is_first: bool) {
+        if is_first {
+            self.stats.start_poll();
+        }
         if let Some(tuning) = &mut self.tuning {
             tuning.count_poll();
         }
@@ -285,7 +288,7 @@ impl Context {
 
     /// The core is another thread's now: this one's ring gives up what it watches.
     fn leave(&self) {
-        self.driver.borrow_mut().abandon();
+        self.driver.borrow_mut().abandon(&self.handle().driver);
         // What this thread's last task deferred.
         self.defer.wake();
     }
@@ -329,11 +332,12 @@ impl Context {
     /// Runs a task, and those it wakes into the LIFO slot, on one budget.
     fn run_task(&self, task: Task, mut core: Box<Core>) -> Run {
         self.stop_searching(&mut core);
-        core.start_poll();
+        core.start_poll(true);
+        let (task, latency) = self.claim(task, &mut core);
         *self.core.borrow_mut() = Some(core);
 
         context::budget(|| {
-            self.poll(task);
+            self.poll(task, latency);
             let mut lifo_polls = 0;
             loop {
                 let mut slot = self.core.borrow_mut();
@@ -341,31 +345,46 @@ impl Context {
                 let core = slot.as_mut()?;
                 let next = core.run_queue.take_lifo();
                 let Some(task) = next else {
-                    core.lifo_enabled = core.lifo_allowed;
-                    return slot.take();
+                    return self.end_poll(slot.take());
                 };
                 if !coop::has_budget_remaining() {
                     core.push(task, &self.handle().shared.inject);
-                    core.lifo_enabled = core.lifo_allowed;
-                    return slot.take();
+                    return self.end_poll(slot.take());
                 }
                 lifo_polls += 1;
                 if lifo_polls >= MAX_LIFO_POLLS {
                     core.lifo_enabled = false;
                 }
-                core.start_poll();
+                core.start_poll(false);
+                let (task, latency) = self.claim(task, core);
                 drop(slot);
-                self.poll(task);
+                self.poll(task, latency);
             }
         })
     }
 
-    #[inline]
-    fn poll(&self, task: Task) {
-        let task = self.handle().shared.owned.assert_owner(task);
+    fn end_poll(&self, mut core: Run) -> Run {
+        if let Some(core) = &mut core {
+            core.lifo_enabled = core.lifo_allowed;
+            core.stats.end_poll();
+        }
+        core
+    }
 
+    /// The task as one to poll, and how long it has waited for that, if anybody wants to know.
+    #[inline]
+    fn claim(&self, task: Task, core: &mut Core) -> (LocalNotified<Arc<Handle>>, Option<Duration>) {
+        let shared = &self.handle().shared;
+        let task = shared.owned.assert_owner(task);
+        let latency = shared.latency_clock.record(task.scheduled_at(), &mut core.stats);
+        (task, latency)
+    }
+
+    #[inline]
+    #[cfg_attr(not(tokio_unstable), allow(unused_variables))]
+    fn poll(&self, task: LocalNotified<Arc<Handle>>, latency: Option<Duration>) {
         #[cfg(tokio_unstable)]
-        let meta = task.task_meta();
+        let meta = task.task_meta(latency);
         #[cfg(tokio_unstable)]
         self.handle().task_hooks.poll_start_callback(&meta);
 
@@ -417,6 +436,10 @@ impl Context {
         if self.start_sleeping(&mut core) {
             // Looking after siblings and waking up for nothing is part of one sleep.
             core.stats.about_to_park();
+            if core.watchdog.expects_a_short_sleep() {
+                handle.shared.sentinels.take(self.worker.index);
+            }
+            let start = Instant::now();
             while !core.is_shutdown {
                 core.submit_stats(self.worker.metrics());
                 let turn = self.how_to_sleep(&mut core);
@@ -426,9 +449,10 @@ impl Context {
                     break;
                 }
             }
+            core.watchdog.slept(start.elapsed());
             core.stats.unparked();
         }
-        handle.shared.sentinel.resign(self.worker.index);
+        handle.shared.sentinels.resign(self.worker.index);
         handle.appoint_sentinel();
         if let Some(after_unpark) = &handle.shared.config.after_unpark {
             core = self.with_core_in_place(core, || after_unpark());
@@ -469,16 +493,16 @@ impl Context {
     fn how_to_sleep(&self, core: &mut Core) -> Turn {
         let shared = &self.handle().shared;
         if !shared.idle.any_running() {
-            if shared.sentinel.is(self.worker.index) && core.watchdog.lingers(&shared.sentinel) {
+            if shared.sentinels.include(self.worker.index) && core.watchdog.lingers(&shared.sentinels) {
                 return Turn::Watch;
             }
-            shared.sentinel.resign(self.worker.index);
+            shared.sentinels.resign(self.worker.index);
             // Somebody who began to run in between has seen a sentinel; look again.
             if !shared.idle.any_running() {
                 return Turn::Sleep;
             }
         }
-        if !shared.sentinel.take(self.worker.index) {
+        if !shared.sentinels.take(self.worker.index) {
             return Turn::Sleep;
         }
         let now = Instant::now();
