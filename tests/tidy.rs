@@ -59,6 +59,7 @@ const UNSAFE: &[&str] = &[
     "src/native/fs.rs",
     "src/native/other.rs",
     "src/native/request.rs",
+    "src/native/ring.rs",
     "src/net/tcp/socket.rs",
     "src/net/unix/socket.rs",
     "src/process/command.rs",

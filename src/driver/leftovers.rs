@@ -280,16 +280,6 @@ impl Leftovers {
             }
         })
     }
-
-    /// How many bytes, datagrams' ones too, are kept.
-    pub(crate) fn bytes(&self) -> usize {
-        let len = |leftover: &Leftover| match leftover {
-            Leftover::Bytes { data, read, .. } => data.len() - read,
-            Leftover::Datagram { data, .. } => data.len(),
-            Leftover::Accepted { .. } | Leftover::Error(_) => 0,
-        };
-        self.lock().kept.iter().map(len).sum()
-    }
 }
 
 /// Shows `put` the first of `kept`. An error is reported, and gone.
@@ -332,10 +322,8 @@ mod tests {
         let leftovers = leftovers();
         assert!(read(&leftovers, 9).is_none());
         leftovers.keep([bytes(b"hello"), bytes(b"world")]);
-        assert_eq!(leftovers.bytes(), 10);
         assert_eq!(read(&leftovers, 2).unwrap().unwrap(), b"he");
         assert_eq!(read(&leftovers, 9).unwrap().unwrap(), b"llo");
-        assert_eq!(leftovers.bytes(), 5);
         assert_eq!(read(&leftovers, 9).unwrap().unwrap(), b"world");
         assert!(read(&leftovers, 9).is_none());
         assert!(!leftovers.is_pending());

@@ -281,6 +281,15 @@ impl Handle {
         }
     }
 
+    /// Has this thread's ring serve what there is until `done`, and waits a little for others if
+    /// `patient`.
+    pub(crate) fn settle(&self, patient: bool, done: impl FnMut() -> bool) {
+        match &self.0.backend {
+            Backend::Uring(_) => uring::settle(patient, done),
+            Backend::Mio(_) => {}
+        }
+    }
+
     /// Does a ring of this runtime know the operation `opcode` (`IORING_OP_*`)?
     #[allow(dead_code)]
     pub(crate) fn supports(&self, opcode: u8) -> bool {

@@ -68,7 +68,7 @@ impl Registration {
         #[cfg(tokio_unstable)]
         self.handle.io_metrics().deregistered();
         match self.leftovers.get() {
-            Some(leftovers) if Leftovers::is_shared(leftovers) => {
+            Some(leftovers) if !self.settle(leftovers, Some(&fd)) => {
                 self.handle.unwatch(&self.shared, None);
                 leftovers.park(fd);
             }

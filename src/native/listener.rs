@@ -38,12 +38,6 @@ impl<S> Clone for Listener<'_, S> {
 
 impl<S> Copy for Listener<'_, S> {}
 
-impl<'a, S> Listener<'a, S> {
-    pub(crate) fn registration(self) -> &'a Registration {
-        self.io
-    }
-}
-
 #[allow(private_bounds)]
 impl<'a, S: super::address::Accepted> Listener<'a, S> {
     /// Accepts a connection, and returns it with the address of its peer.

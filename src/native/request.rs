@@ -34,7 +34,9 @@ use upstream::task::coop;
 
 use super::action::{Action, Early};
 use super::target::{Target, Wait};
-use crate::driver::ReadyEvent;
+use super::ring::{self, Ringed};
+use crate::driver::op::Op;
+use crate::driver::{Handle, ReadyEvent};
 use crate::runtime::spawn_blocking;
 use crate::runtime::task::JoinHandle;
 use crate::time::{Instant, Sleep};
@@ -69,6 +71,7 @@ pub struct Request<'a, A: Action> {
 
 enum State<'a, A: Action> {
     Idle(A),
+    Ring(Op<Ringed<A>>),
     Waiting(A, Wait<'a>),
     Pool(JoinHandle<Outcome<A>>, Arc<Slot<A>>),
     Over,
@@ -118,6 +121,10 @@ impl<'a, A: Action> Request<'a, A> {
         Some(action.complete(result))
     }
 
+    fn is_clock_paused(&self) -> bool {
+        self.deadline.is_some() && self.target.driver().clock().is_paused()
+    }
+
     fn expired(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(deadline) = self.deadline else { return false };
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(Sleep::new_timeout(deadline)));
@@ -141,8 +148,12 @@ impl<'a, A: Action> Request<'a, A> {
                 return self.waiting(action, wait);
             }
             Early::Attempt => {
+                let driver = self.target.driver();
                 if let Some(gone) = self.target.runtime_gone() {
                     Err(gone)
+                } else if ring::supports(&driver, action.call().opcode()) {
+                    self.state = self.submit(action, &driver);
+                    return Poll::Ready(None);
                 } else if self.target.is_blocking() {
                     self.state = self.send_off(action);
                     return Poll::Ready(None);
@@ -175,6 +186,32 @@ impl<'a, A: Action> Request<'a, A> {
         Poll::Ready(None)
     }
 
+    /// Hands the action to a ring.
+    fn submit(&mut self, action: A, driver: &Handle) -> State<'a, A> {
+        let op = Op::new(driver, Ringed::new(action));
+        State::Ring(match self.deadline {
+            // The kernel knows nothing of a clock that is paused.
+            Some(deadline) if !driver.clock().is_paused() => {
+                op.with_limit(deadline.saturating_duration_since(Instant::now()))
+            }
+            _ => op,
+        })
+    }
+
+    /// The ring is done with it.
+    fn landed(&mut self, action: A, result: io::Result<u32>) -> Poll<Option<A::Output>> {
+        let errno = result.as_ref().err().and_then(io::Error::raw_os_error);
+        match errno {
+            // Nothing else cancels what somebody waits for, but the end of the runtime.
+            Some(libc::ECANCELED) if self.deadline.is_some() => {
+                Poll::Ready(self.after(action, Err(timed_out())))
+            }
+            // What is in non-blocking mode is not waited for by every operation.
+            Some(libc::EAGAIN) if self.target.can_wait() => self.wait(action),
+            _ => Poll::Ready(self.after(action, result)),
+        }
+    }
+
     /// Hands the action to the blocking pool.
     fn send_off(&self, action: A) -> State<'a, A> {
         let slot = Arc::new(Mutex::new(Some(action)));
@@ -193,6 +230,16 @@ impl<'a, A: Action> Request<'a, A> {
     fn step(&mut self, cx: &mut Context<'_>) -> Poll<Option<A::Output>> {
         match mem::replace(&mut self.state, State::Over) {
             State::Idle(action) => self.start(action, cx),
+            State::Ring(mut op) => match Pin::new(&mut op).poll(cx) {
+                Poll::Ready((action, result)) => self.landed(action, result),
+                Poll::Pending => {
+                    if self.is_clock_paused() && self.expired(cx) {
+                        op.cancel();
+                    }
+                    self.state = State::Ring(op);
+                    Poll::Pending
+                }
+            },
             State::Waiting(action, mut wait) => match wait.as_mut().poll(cx) {
                 Poll::Ready(Ok(event)) => {
                     self.event = Some(event);
@@ -266,6 +313,13 @@ impl<A: Action> Drop for Request<'_, A> {
                     action.orphan(Err(io::Error::from_raw_os_error(libc::ECANCELED)));
                 }
             }
+            State::Ring(op) => {
+                if A::TAKES {
+                    // From here on nobody reads past it.
+                    self.target.orphaned();
+                }
+                drop(op);
+            }
             State::Pool(handle, slot) => {
                 // What has not begun does not begin any more.
                 drop(take(&slot));
@@ -280,6 +334,7 @@ impl<A: Action> fmt::Debug for Request<'_, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lane = match self.state {
             State::Idle(_) => "idle",
+            State::Ring(_) => "on a ring",
             State::Waiting(..) => "waiting",
             State::Pool(..) => "on the blocking pool",
             State::Over => "over",

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::pin::Pin;
 
 use super::action::End;
-use crate::driver::{Interest, ReadyEvent, Registration};
+use crate::driver::{Handle, Interest, ReadyEvent, Registration};
 use crate::io::PollEvented;
 use crate::runtime::scheduler;
 use crate::sys::{pidfd, poll};
@@ -30,6 +30,26 @@ pub(crate) enum Target<'a> {
 impl<'a> Target<'a> {
     pub(crate) fn is_blocking(&self) -> bool {
         matches!(self, Target::Blocking)
+    }
+
+    /// The drivers of the runtime that does it.
+    ///
+    /// # Panics
+    ///
+    /// Where that is the current runtime, if there is none.
+    #[track_caller]
+    pub(crate) fn driver(&self) -> Handle {
+        match self {
+            Target::Io(io, _)
+            | Target::Between { from: (_, Some(io)), .. }
+            | Target::Between { to: (_, Some(io)), .. } => io.handle().clone(),
+            Target::Between { .. } | Target::Child(_) | Target::Blocking => current_driver(),
+        }
+    }
+
+    /// Can one wait until an attempt is worth it?
+    pub(crate) fn can_wait(&self) -> bool {
+        matches!(self, Target::Io(..) | Target::Between { .. })
     }
 
     /// An error, if the driver that would wait is gone.
@@ -124,6 +144,6 @@ async fn wait_between(
 
 /// The driver of the current runtime.
 #[track_caller]
-pub(crate) fn current_driver() -> crate::driver::Handle {
+pub(crate) fn current_driver() -> Handle {
     scheduler::Handle::current().driver().clone()
 }

@@ -3,7 +3,7 @@
 use std::io;
 #[cfg(feature = "uring-native")]
 use std::os::fd::BorrowedFd;
-#[cfg(feature = "uring-native")]
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use super::Registration;
@@ -13,12 +13,23 @@ use super::gone;
 use crate::driver::Handle;
 use crate::driver::error::LEFTOVERS_ERROR;
 use crate::driver::leftovers::{Found, Leftovers};
+use crate::sys;
 
 impl Registration {
+    /// Waits until no operation is on its way, if that can be had at once; a little longer for what
+    /// holds an address.
+    pub(super) fn settle(&self, leftovers: &Arc<Leftovers>, fd: Option<&OwnedFd>) -> bool {
+        if Leftovers::is_shared(leftovers) {
+            let patient = fd.is_none_or(|fd| sys::io::holds_address(fd.as_raw_fd()));
+            self.handle.settle(patient, || !Leftovers::is_shared(leftovers));
+        }
+        !Leftovers::is_shared(leftovers)
+    }
+
     /// Refuses to part with a descriptor some of whose bytes have been received already.
     pub(crate) fn check_leftovers(&self) -> io::Result<()> {
         match self.leftovers.get() {
-            Some(leftovers) if leftovers.is_pending() || Leftovers::is_shared(leftovers) => {
+            Some(leftovers) if !self.settle(leftovers, None) || leftovers.is_pending() => {
                 Err(io::Error::other(LEFTOVERS_ERROR))
             }
             _ => Ok(()),

@@ -40,6 +40,8 @@ impl Control {
 unsafe impl sealed::Action for Control {
     type Output = io::Result<()>;
 
+    const HOLDS_CLOCK: bool = true;
+
     fn call(&mut self) -> Call {
         let fd = self.file.as_raw_fd();
         match self.what {
@@ -74,6 +76,8 @@ impl Fallocate {
 #[allow(private_interfaces)]
 unsafe impl sealed::Action for Fallocate {
     type Output = io::Result<()>;
+
+    const HOLDS_CLOCK: bool = true;
 
     fn call(&mut self) -> Call {
         let (fd, mode) = (self.file.as_raw_fd(), self.mode);

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use socket2::{SockAddr, SockAddrStorage};
 
+use super::send::is_unsupported;
 use super::vectored::{IoVecs, gather, received_all, scatter};
 use super::{Early, lasting, sealed};
 use crate::driver::{Found, Leftover, Leftovers};
@@ -327,6 +328,11 @@ unsafe impl<B: BoundedBuf> sealed::Action for SendMsg<B> {
                 Early::Attempt
             }
         }
+    }
+
+    fn again(&mut self, result: &io::Result<u32>) -> bool {
+        // A kind of socket without zero copy.
+        is_unsupported(result) && std::mem::take(&mut self.zero_copy)
     }
 
     fn complete(self, result: io::Result<u32>) -> Self::Output {

@@ -99,6 +99,9 @@ pub(crate) mod sealed {
         /// Does it take something out of its descriptor, which must not be lost?
         const TAKES: bool = false;
 
+        /// Does a paused clock stand still meanwhile, as for what Tokio does on its blocking pool?
+        const HOLDS_CLOCK: bool = false;
+
         /// What is to be done (next).
         fn call(&mut self) -> Call;
 

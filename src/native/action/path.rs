@@ -76,6 +76,8 @@ impl Open {
 unsafe impl sealed::Action for Open {
     type Output = io::Result<crate::fs::File>;
 
+    const HOLDS_CLOCK: bool = true;
+
     fn call(&mut self) -> Call {
         Call::OpenAt2 { dir: self.dir.fd(), path: self.path.as_ptr(), how: self.how.as_kernel() }
     }
@@ -109,6 +111,8 @@ impl Statx {
 #[allow(private_interfaces)]
 unsafe impl sealed::Action for Statx {
     type Output = io::Result<Metadata>;
+
+    const HOLDS_CLOCK: bool = true;
 
     fn call(&mut self) -> Call {
         Call::Statx {
@@ -156,6 +160,8 @@ impl PathChange {
 #[allow(private_interfaces)]
 unsafe impl sealed::Action for PathChange {
     type Output = io::Result<()>;
+
+    const HOLDS_CLOCK: bool = true;
 
     fn call(&mut self) -> Call {
         let (dir, path) = (self.dir.fd(), self.path.as_ptr());

@@ -32,7 +32,7 @@ unsafe impl<R: Send + Unpin + 'static> sealed::Action for Raw<R> {
     type Output = (io::Result<u32>, R);
 
     fn call(&mut self) -> Call {
-        Call::Raw(Box::new(self.entry.clone()))
+        Call::Raw(Box::new(self.entry.clone().clear_flags()))
     }
 
     unsafe fn perform(&mut self) -> i32 {

@@ -41,6 +41,7 @@ impl<B: BoundedBufMut> ReadAt<B> {
     }
 
     /// The same into a buffer that rings know as `index`.
+    #[allow(dead_code)]
     pub(crate) fn fixed(file: &Arc<File>, buf: B, offset: u64, index: Option<u16>) -> ReadAt<B> {
         ReadAt { index, ..ReadAt::new(file, buf, offset, Extent::Once) }
     }
@@ -50,6 +51,8 @@ impl<B: BoundedBufMut> ReadAt<B> {
 #[allow(private_interfaces)]
 unsafe impl<B: BoundedBufMut> sealed::Action for ReadAt<B> {
     type Output = BufResult<usize, B>;
+
+    const HOLDS_CLOCK: bool = true;
 
     fn call(&mut self) -> Call {
         let fd = self.file.as_raw_fd();
@@ -105,6 +108,7 @@ impl<B: BoundedBuf> WriteAt<B> {
     }
 
     /// The same from a buffer that rings know as `index`.
+    #[allow(dead_code)]
     pub(crate) fn fixed(file: &Arc<File>, buf: B, offset: u64, index: Option<u16>) -> WriteAt<B> {
         WriteAt { index, ..WriteAt::new(file, buf, offset, Extent::Once) }
     }
@@ -114,6 +118,8 @@ impl<B: BoundedBuf> WriteAt<B> {
 #[allow(private_interfaces)]
 unsafe impl<B: BoundedBuf> sealed::Action for WriteAt<B> {
     type Output = BufResult<usize, B>;
+
+    const HOLDS_CLOCK: bool = true;
 
     fn call(&mut self) -> Call {
         let fd = self.file.as_raw_fd();

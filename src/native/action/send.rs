@@ -35,6 +35,21 @@ fn call<B: BoundedBuf>(io: &Leftovers, buf: &B, sent: usize, how: How) -> Call {
     }
 }
 
+/// A kind of socket without zero copy: the bytes are copied.
+fn falls_back(how: &mut How, result: &io::Result<u32>) -> bool {
+    match *how {
+        How::ZeroCopy(flags) if is_unsupported(result) => {
+            *how = How::Copied(flags);
+            true
+        }
+        How::ZeroCopy(_) | How::Copied(_) | How::Pipe => false,
+    }
+}
+
+pub(super) fn is_unsupported(result: &io::Result<u32>) -> bool {
+    matches!(result, Err(e) if e.raw_os_error() == Some(libc::EOPNOTSUPP))
+}
+
 /// Sends once. See [`Stream::send`](crate::native::Stream::send).
 #[derive(Debug)]
 pub struct Send<B> {
@@ -56,6 +71,10 @@ unsafe impl<B: BoundedBuf> sealed::Action for Send<B> {
 
     fn call(&mut self) -> Call {
         call(&self.io, &self.buf, 0, self.how)
+    }
+
+    fn again(&mut self, result: &io::Result<u32>) -> bool {
+        falls_back(&mut self.how, result)
     }
 
     fn complete(self, result: io::Result<u32>) -> BufResult<usize, B> {
@@ -94,6 +113,7 @@ unsafe impl<B: BoundedBuf> sealed::Action for SendAll<B> {
 
     fn again(&mut self, result: &io::Result<u32>) -> bool {
         match result {
+            _ if falls_back(&mut self.how, result) => true,
             Ok(n @ 1..) => {
                 self.sent += *n as usize;
                 self.sent < self.buf.bytes_init()

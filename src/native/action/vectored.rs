@@ -190,6 +190,8 @@ impl<B: BoundedBufMut> Readv<B> {
 unsafe impl<B: BoundedBufMut> sealed::Action for Readv<B> {
     type Output = BufResult<usize, Vec<B>>;
 
+    const HOLDS_CLOCK: bool = true;
+
     fn call(&mut self) -> Call {
         let (iov, n) = self.iovecs.fill_into(&mut self.bufs);
         Call::Readv { fd: self.file.as_raw_fd(), iov, n: n as u32, offset: self.offset }
@@ -224,6 +226,8 @@ impl<B: BoundedBuf> Writev<B> {
 #[allow(private_interfaces)]
 unsafe impl<B: BoundedBuf> sealed::Action for Writev<B> {
     type Output = BufResult<usize, Vec<B>>;
+
+    const HOLDS_CLOCK: bool = true;
 
     fn call(&mut self) -> Call {
         let (iov, n) = self.iovecs.fill_from(&self.bufs);

@@ -51,6 +51,8 @@ impl<B: BoundedBufMut> GetXattr<B> {
 unsafe impl<B: BoundedBufMut> sealed::Action for GetXattr<B> {
     type Output = BufResult<usize, B>;
 
+    const HOLDS_CLOCK: bool = true;
+
     fn call(&mut self) -> Call {
         let (value, len) = (self.value.stable_mut_ptr(), len32(self.value.bytes_total()));
         let name = self.name.as_ptr();
@@ -96,6 +98,8 @@ impl<B: BoundedBuf> SetXattr<B> {
 #[allow(private_interfaces)]
 unsafe impl<B: BoundedBuf> sealed::Action for SetXattr<B> {
     type Output = BufResult<(), B>;
+
+    const HOLDS_CLOCK: bool = true;
 
     fn call(&mut self) -> Call {
         let (value, len) = (self.value.stable_ptr(), len32(self.value.bytes_init()));

@@ -31,7 +31,6 @@ pub(crate) const CURRENT_POSITION: u64 = u64::MAX;
 #[derive(Debug, Clone)]
 #[rustfmt::skip]
 #[allow(missing_docs)]
-#[cfg_attr(not(test), allow(dead_code))]
 pub(crate) enum Call {
     // Sockets.
     Recv { fd: RawFd, buf: *mut u8, len: u32, flags: i32 },
