@@ -534,14 +534,17 @@ impl Lane {
             self.reap(&mut aftermath);
         }
         let deadline = Instant::now() + LIMIT;
-        while self.in_flight() > 0 {
-            if self.is_broken || Instant::now() >= deadline {
-                // The ring is closed instead of being used again. At the deadline: never seen.
+        while self.in_flight() > 0 && !self.is_broken {
+            if Instant::now() >= deadline {
+                // Never seen; if it happens the ring is closed instead of being used again.
                 self.ring.mark_unclean();
                 break;
             }
             self.enter(Wait::For(Duration::from_millis(1)));
             self.reap(&mut aftermath);
+        }
+        if self.is_broken {
+            self.ring.mark_unclean();
         }
         // Resources that another ring has taken over meanwhile.
         let mut others = Vec::new();
@@ -590,7 +593,7 @@ impl Lane {
 
     /// Can the drained ring be used again?
     pub(super) fn is_clean(&self) -> bool {
-        self.in_flight() == 0
+        self.in_flight() == 0 && !self.is_broken
     }
 }
 
