@@ -2,7 +2,7 @@
 
 use super::idle::Idle;
 use super::queue::{self, Steal};
-use super::watchdog::Sentinel;
+use super::watchdog::Sentinels;
 use super::worker::{Context, Core};
 use crate::driver::{self, Driver};
 use crate::loom::sync::Mutex;
@@ -33,7 +33,7 @@ pub(super) struct Shared {
     pub(super) workers: Box<[WorkerShared]>,
     pub(super) inject: Inject<Arc<Handle>>,
     pub(super) idle: Idle,
-    pub(super) sentinel: Sentinel,
+    pub(super) sentinels: Sentinels,
     pub(super) owned: OwnedTasks<Arc<Handle>>,
     pub(super) is_shutdown: AtomicBool,
     /// Step 4 of the shutdown: how many workers have cancelled all tasks.
@@ -74,7 +74,7 @@ impl Handle {
                 workers: workers.into_boxed_slice(),
                 inject: Inject::new(),
                 idle: Idle::new(n),
-                sentinel: Sentinel::new(),
+                sentinels: Sentinels::new(),
                 owned: OwnedTasks::new(n),
                 is_shutdown: AtomicBool::new(false),
                 tasks_cancelled: std::sync::Mutex::new(0),
@@ -142,7 +142,7 @@ impl Handle {
 
     /// A worker starts to run: if others sleep, one of them must look after it.
     pub(super) fn appoint_sentinel(&self) {
-        if self.shared.sentinel.is_missing() {
+        if self.shared.sentinels.are_missing() {
             if let Some(sleeper) = self.shared.idle.oldest_sleeper() {
                 self.driver.unpark_shard(sleeper);
             }

@@ -288,7 +288,7 @@ impl Context {
 
     /// The core is another thread's now: this one's ring gives up what it watches.
     fn leave(&self) {
-        self.driver.borrow_mut().abandon();
+        self.driver.borrow_mut().abandon(&self.handle().driver);
         // What this thread's last task deferred.
         self.defer.wake();
     }
@@ -436,6 +436,10 @@ impl Context {
         if self.start_sleeping(&mut core) {
             // Looking after siblings and waking up for nothing is part of one sleep.
             core.stats.about_to_park();
+            if core.watchdog.expects_a_short_sleep() {
+                handle.shared.sentinels.take(self.worker.index);
+            }
+            let start = Instant::now();
             while !core.is_shutdown {
                 core.submit_stats(self.worker.metrics());
                 let turn = self.how_to_sleep(&mut core);
@@ -445,9 +449,10 @@ impl Context {
                     break;
                 }
             }
+            core.watchdog.slept(start.elapsed());
             core.stats.unparked();
         }
-        handle.shared.sentinel.resign(self.worker.index);
+        handle.shared.sentinels.resign(self.worker.index);
         handle.appoint_sentinel();
         if let Some(after_unpark) = &handle.shared.config.after_unpark {
             core = self.with_core_in_place(core, || after_unpark());
@@ -488,16 +493,16 @@ impl Context {
     fn how_to_sleep(&self, core: &mut Core) -> Turn {
         let shared = &self.handle().shared;
         if !shared.idle.any_running() {
-            if shared.sentinel.is(self.worker.index) && core.watchdog.lingers(&shared.sentinel) {
+            if shared.sentinels.include(self.worker.index) && core.watchdog.lingers(&shared.sentinels) {
                 return Turn::Watch;
             }
-            shared.sentinel.resign(self.worker.index);
+            shared.sentinels.resign(self.worker.index);
             // Somebody who began to run in between has seen a sentinel; look again.
             if !shared.idle.any_running() {
                 return Turn::Sleep;
             }
         }
-        if !shared.sentinel.take(self.worker.index) {
+        if !shared.sentinels.take(self.worker.index) {
             return Turn::Sleep;
         }
         let now = Instant::now();
