@@ -22,6 +22,8 @@ mod ready;
 mod remote;
 #[path = "../../src/driver/scheduled_io.rs"]
 mod scheduled_io;
+#[path = "../../src/driver/uring/stats.rs"]
+mod stats;
 #[path = "../../src/sys/uring/token.rs"]
 mod token;
 
@@ -69,6 +71,11 @@ mod driver {
     pub(crate) mod mio {
         #[derive(Debug)]
         pub(crate) struct Shard;
+    }
+
+    pub(crate) mod op {
+        /// Stands in for an operation.
+        pub(crate) trait Flight: Send + Sync + std::fmt::Debug {}
     }
 
     pub(crate) mod uring {

@@ -14,9 +14,11 @@ cfg_process! {
 pub(crate) mod choice;
 mod error;
 mod interest;
+mod leftovers;
 #[cfg(tokio_unstable)]
 mod metrics;
 mod mio;
+pub(crate) mod op;
 mod parking;
 mod ready;
 mod registration;
@@ -26,6 +28,8 @@ mod uring;
 
 pub(crate) use error::{CONTEXT_MISSING_ERROR, RUNTIME_SHUTTING_DOWN_ERROR, THREAD_LOCAL_DESTROYED_ERROR};
 pub use interest::Interest;
+#[cfg_attr(not(feature = "uring-native"), allow(unused_imports))]
+pub(crate) use leftovers::{Found, Leftover, Leftovers};
 #[cfg(tokio_unstable)]
 pub(crate) use metrics::IoMetrics;
 pub use ready::Ready;
@@ -296,6 +300,62 @@ impl Handle {
         &self.0.choice
     }
 
+    /// Has an operation submitted, by this thread's shard if it has one, else by some other. Where there
+    /// is no ring it fails.
+    pub(crate) fn launch(&self, flight: Arc<dyn op::Flight>) {
+        // For the paused clock of a runtime that another thread drives.
+        self.0.time.unpark();
+        match &self.0.backend {
+            Backend::Uring(shards) => shards.launch(flight),
+            Backend::Mio(_) => op::refuse(&*flight, op::Completion::no_ring()),
+        }
+    }
+
+    /// Has this thread's ring serve what there is until `done`, and waits a little for others if
+    /// `patient`.
+    pub(crate) fn settle(&self, patient: bool, done: impl FnMut() -> bool) {
+        match &self.0.backend {
+            Backend::Uring(_) => uring::settle(patient, done),
+            Backend::Mio(_) => {}
+        }
+    }
+
+    /// Does a ring of this runtime know the operation `opcode` (`IORING_OP_*`)?
+    #[allow(dead_code)]
+    pub(crate) fn supports(&self, opcode: u8) -> bool {
+        match &self.0.backend {
+            Backend::Uring(_) => crate::sys::uring::supports(opcode),
+            Backend::Mio(_) => false,
+        }
+    }
+
+    /// Does this thread drive a shard of this runtime that takes operations? Not while it blocks in
+    /// `block_in_place`.
+    #[allow(dead_code)]
+    pub(crate) fn takes_ops_here(&self) -> bool {
+        match &self.0.backend {
+            Backend::Uring(shards) => shards.takes_ops_here(),
+            Backend::Mio(_) => false,
+        }
+    }
+
+    /// This thread, which drives a shard, goes to block: what its ring does is called back and done
+    /// by others. That is waited for.
+    pub(crate) fn lend(&self) {
+        match &self.0.backend {
+            Backend::Uring(shards) => shards.lend(),
+            Backend::Mio(_) => {}
+        }
+    }
+
+    /// This thread is back and drives its shard as before.
+    pub(crate) fn reclaim(&self) {
+        match &self.0.backend {
+            Backend::Uring(shards) => shards.reclaim(),
+            Backend::Mio(_) => {}
+        }
+    }
+
     /// Where a descriptor that a user registers is claimed first.
     pub(crate) fn foreign_fds(&self) -> &Arc<ForeignFds> {
         &self.0.foreign_fds
@@ -377,13 +437,32 @@ impl Driver {
             return;
         }
         let shard = self.shard();
-        let plan = inner.time.park_timeout(shard, limit);
+        let mut plan = inner.time.park_timeout(shard, limit);
+        if let ParkPlan::PollThenAdvance(limit) = plan {
+            if self.holds_clock() {
+                // As on Tokio, whose blocking pool does such work.
+                plan = ParkPlan::For(limit);
+            }
+        }
         self.turn(match plan {
             ParkPlan::Forever => Wait::Forever,
             ParkPlan::For(Duration::ZERO) | ParkPlan::PollThenAdvance(_) => Wait::No,
             ParkPlan::For(limit) => Wait::For(limit),
         });
+        if let ParkPlan::PollThenAdvance(limit) = plan {
+            if self.holds_clock() {
+                // It came by mail just now.
+                plan = ParkPlan::For(limit);
+            }
+        }
         inner.time.after_park(shard, plan);
+    }
+
+    fn holds_clock(&self) -> bool {
+        match &self.backend {
+            DriverBackend::Uring(driver) => driver.holds_clock(),
+            DriverBackend::Mio(_) => false,
+        }
     }
 
     /// Serves a stalled sibling's timers and sockets along with this shard's, waiting no longer
@@ -443,10 +522,11 @@ impl Driver {
     }
 
     /// Gives up a shard that another thread has taken over.
-    pub(crate) fn abandon(&mut self) {
-        match &mut self.backend {
-            DriverBackend::Uring(driver) => driver.abandon(),
-            DriverBackend::Mio(driver) => driver.detach(),
+    pub(crate) fn abandon(&mut self, handle: &Handle) {
+        match (&mut self.backend, &handle.0.backend) {
+            (DriverBackend::Uring(driver), Backend::Uring(shards)) => driver.abandon(shards),
+            (DriverBackend::Mio(driver), _) => driver.detach(),
+            (DriverBackend::Uring(_), Backend::Mio(_)) => unreachable!("a runtime has one backend"),
         }
     }
 }

@@ -50,6 +50,13 @@ mod imp {
         false
     }
 
+    /// Is this a kernel that does not know `opcode`?
+    #[inline(always)]
+    #[allow(dead_code)]
+    pub(crate) fn is_hidden(_: u8) -> bool {
+        false
+    }
+
     /// Which backend to use, instead of what the environment says.
     #[inline(always)]
     pub(crate) fn backend() -> Option<&'static str> {
@@ -95,6 +102,7 @@ mod imp {
         short_submits: bool,
         ring_size: Option<(u32, u32)>,
         before_6_13: bool,
+        hidden: Vec<u8>,
         backend: Option<&'static str>,
     }
 
@@ -146,6 +154,12 @@ mod imp {
             self
         }
 
+        /// Hides an operation.
+        pub(crate) fn hide(self, opcode: u8) -> Script {
+            self.plan().hidden.push(opcode);
+            self
+        }
+
         /// Has runtimes use this backend, as if the environment said so.
         pub(crate) fn backend(self, name: &'static str) -> Script {
             self.plan().backend = Some(name);
@@ -193,6 +207,10 @@ mod imp {
 
     pub(crate) fn is_before_6_13() -> bool {
         plan(|plan| plan.before_6_13) == Some(true)
+    }
+
+    pub(crate) fn is_hidden(opcode: u8) -> bool {
+        plan(|plan| plan.hidden.contains(&opcode)) == Some(true)
     }
 
     /// A test that breaks rings is about rings, whatever the environment says.

@@ -16,13 +16,17 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::driver::Ready;
+use crate::driver::op::{Completion, Flight};
 use crate::driver::scheduled_io::{ScheduledIo, Watch};
 use crate::sys::fault::{self, Call};
 use crate::sys::poll::{self, PollFd};
 use crate::sys::uring::{Cqe, EnterError, Kind, Ring, Rung, Sqe, Token, Wait};
 use crate::util::unwind;
 
+use super::ops::Ops;
 use super::remote::{Due, Message, Remote};
+
+mod ops;
 
 /// What is the matter if a ring does not work any more.
 const FORBIDDEN: &str = "Was io_uring forbidden (seccomp, kernel.io_uring_disabled) or a descriptor closed \
@@ -37,13 +41,20 @@ const DOORBELL_WATCH: Token = Token::new(Kind::DoorbellWatch, 0, 0);
 thread_local! {
     static LANE: RefCell<Option<Box<Lane>>> = const { RefCell::new(None) };
     /// Whose lane it is, for a look without a borrow.
-    static CURRENT: Cell<Current> = const { Cell::new(Current { address: 0, runtime: 0, shard: 0 }) };
+    static CURRENT: Cell<Current> = const { Cell::new(Current::NONE) };
 }
 
 /// See the module docs.
 pub(crate) struct Lane {
     ring: Ring,
     remote: Arc<Remote>,
+    ops: Ops,
+    /// Operations that were cancelled since the ring must go, for another ring.
+    recalled: Vec<Arc<dyn Flight>>,
+    /// The kernel did not let go of everything in time.
+    is_unclean: bool,
+    /// The thread went to block and will not turn: see [`lend`].
+    is_lent: bool,
     /// Reaped, but not looked at yet.
     completions: Vec<Cqe>,
     /// Scratch space of a turn.
@@ -62,12 +73,25 @@ pub(crate) struct Lane {
     is_broken: bool,
 }
 
+/// Why a lane is drained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Another owner goes on.
+    HandOver,
+    /// The runtime ends.
+    Shutdown,
+}
+
 /// What a turn leaves to do once the lane is free again.
 #[derive(Default)]
 struct Aftermath {
     wakers: Vec<Waker>,
     released: Vec<Arc<ScheduledIo>>,
     due: Vec<(Arc<Remote>, Due)>,
+    /// Operations that are over.
+    flights: Vec<Arc<dyn Flight>>,
+    /// The same, with what nobody waits for.
+    orphans: Vec<(Arc<dyn Flight>, Completion)>,
 }
 
 impl Aftermath {
@@ -75,6 +99,14 @@ impl Aftermath {
     fn finish(&mut self) {
         wake_all(self.wakers.drain(..));
         self.released.clear();
+        for flight in self.flights.drain(..) {
+            // One that never took off may be dropped here, with what it owns.
+            unwind::swallow(|| drop(flight));
+        }
+        for (flight, completion) in self.orphans.drain(..) {
+            // Destructors of users' buffers run here.
+            unwind::swallow(|| flight.orphan(completion));
+        }
         for (remote, Due { fd, told }) in self.due.drain(..) {
             remote.close(fd);
             drop(told);
@@ -93,16 +125,17 @@ struct Current {
     address: usize,
     runtime: u64,
     shard: usize,
+    is_lent: bool,
 }
 
 impl Current {
+    const NONE: Current = Current { address: 0, runtime: 0, shard: 0, is_lent: false };
+
     fn of(lane: Option<&Lane>) -> Current {
-        match lane {
-            None => Current { address: 0, runtime: 0, shard: 0 },
-            Some(Lane { remote, .. }) => {
-                Current { address: address(remote), runtime: remote.runtime, shard: remote.shard }
-            }
-        }
+        let Some(Lane { remote, is_lent, .. }) = lane else {
+            return Current::NONE;
+        };
+        Current { address: address(remote), runtime: remote.runtime, shard: remote.shard, is_lent: *is_lent }
     }
 }
 
@@ -131,6 +164,34 @@ pub(crate) fn is_current(remote: &Remote) -> bool {
 pub(super) fn current_shard(runtime: u64) -> Option<usize> {
     let current = CURRENT.try_with(Cell::get).ok()?;
     (current.address != 0 && current.runtime == runtime).then_some(current.shard)
+}
+
+/// Has this thread a lane of `runtime` that takes operations?
+pub(super) fn takes_ops(runtime: u64) -> bool {
+    let current = CURRENT.try_with(Cell::get).unwrap_or(Current::NONE);
+    current.address != 0 && current.runtime == runtime && !current.is_lent
+}
+
+/// This thread goes to block: nothing takes off here until [`reclaim`], and what flies is called
+/// back, which is waited for. Returns what is to be submitted elsewhere.
+pub(super) fn lend() -> Vec<Arc<dyn Flight>> {
+    let mut aftermath = Aftermath::default();
+    let recalled = with(|lane| {
+        lane.is_lent = true;
+        CURRENT.set(Current::of(Some(lane)));
+        lane.land_all(&mut aftermath);
+        std::mem::take(&mut lane.recalled)
+    });
+    aftermath.finish();
+    recalled.unwrap_or_default()
+}
+
+/// The thread is back, and turns.
+pub(super) fn reclaim() {
+    with(|lane| {
+        lane.is_lent = false;
+        CURRENT.set(Current::of(Some(lane)));
+    });
 }
 
 /// Calls `f` with this thread's lane; `None` if it has none or is in the middle of a turn.
@@ -230,6 +291,10 @@ impl Lane {
         Box::new(Lane {
             ring,
             remote,
+            ops: Ops::default(),
+            recalled: Vec::new(),
+            is_unclean: false,
+            is_lent: false,
             completions: Vec::new(),
             messages: Vec::new(),
             settling: Vec::new(),
@@ -354,6 +419,7 @@ impl Lane {
     }
 
     fn enter(&mut self, wait: Wait) {
+        self.remote.stats.count_enter(self.ring.unsubmitted());
         match self.ring.enter(wait) {
             Ok(()) | Err(EnterError::Interrupted | EnterError::TimedOut) => {}
             // Everything stays queued; the reap that follows makes room, the next turn repeats.
@@ -406,6 +472,8 @@ impl Lane {
                     }
                     aftermath.due.push((self.remote.clone(), due));
                 }
+                Message::Launch(flight) => aftermath.flights.extend(self.launch(flight)),
+                Message::Cancel(token) => self.cancel_op(token),
             }
         }
         self.messages = messages;
@@ -471,6 +539,7 @@ impl Lane {
         self.ring.reap(&mut completions);
         if !completions.is_empty() {
             let remote = self.remote.clone();
+            remote.stats.count_completions(completions.len());
             let mut slots = remote.slots.lock();
             let mut ended = Vec::new();
             let mut doorbell_watch_ended = false;
@@ -495,6 +564,10 @@ impl Lane {
                             self.ring.push(Sqe::cancel(target));
                         }
                     }
+                    Some(Kind::Op) => self.op_event(&cqe, aftermath),
+                    Some(Kind::OpCancel) => self.op_cancel_failed(&cqe),
+                    // The operation's own completion says how it ended.
+                    Some(Kind::OpLimit) => {}
                     // Its only purpose was to end the wait.
                     Some(Kind::Doorbell) => {}
                     Some(Kind::DoorbellWatch) => doorbell_watch_ended |= !cqe.more,
@@ -518,10 +591,12 @@ impl Lane {
         self.completions = completions;
     }
 
-    /// Cancels every poll and waits for the terminal completions; returns the resources.
+    /// Cancels everything and waits for the terminal completions; returns the resources, and keeps
+    /// the operations that are to be submitted again.
     ///
-    /// Closing a ring is no barrier: only the completions say that the kernel is done.
-    pub(super) fn drain(&mut self) -> Vec<Arc<ScheduledIo>> {
+    /// Closing a ring is no barrier: only the completions say that the kernel is done. An operation
+    /// that somebody waits for is waited for here, too, if the next owner of the ring needs it.
+    pub(super) fn drain(&mut self, ending: Ending) -> Vec<Arc<ScheduledIo>> {
         const LIMIT: Duration = Duration::from_secs(5);
 
         let mut aftermath = Aftermath::default();
@@ -531,6 +606,7 @@ impl Lane {
         if self.watches_doorbell {
             self.ring.push(Sqe::cancel(DOORBELL_WATCH));
         }
+        self.recall_all();
         let armed = self.remote.slots.lock().armed();
         let cancelled: Vec<_> =
             armed.into_iter().filter_map(|token| Some((self.cancel(token)?, token))).collect();
@@ -540,13 +616,21 @@ impl Lane {
         }
         let deadline = Instant::now() + LIMIT;
         while self.in_flight() > 0 {
-            if self.is_broken || Instant::now() >= deadline {
-                // The ring is closed instead of being used again. At the deadline: never seen.
+            let is_awaited = ending == Ending::HandOver && self.ops.any_awaited();
+            if self.is_broken || !is_awaited && Instant::now() >= deadline {
+                // The ring is closed instead of being used again, and what the kernel may still write
+                // to stays. At the deadline: never seen.
                 self.ring.mark_unclean();
+                self.is_unclean = true;
+                let leaked = self.ops.leak();
+                self.remote.stats.count_leaked(leaked);
                 break;
             }
             self.enter(Wait::For(Duration::from_millis(1)));
             self.reap(&mut aftermath);
+        }
+        if self.is_broken {
+            self.ring.mark_unclean();
         }
         // Resources that another ring has taken over meanwhile.
         let mut others = Vec::new();
@@ -563,6 +647,9 @@ impl Lane {
                 Message::Unwatch(_, due) => aftermath.due.push((self.remote.clone(), due)),
                 // Whoever waits for it arms a new poll anyway.
                 Message::Watch(io) | Message::GiveUp(io) => others.push(io),
+                // All of them were cancelled.
+                Message::Cancel(_) => {}
+                Message::Launch(flight) => self.recalled.push(flight),
             }
         }
         let released = std::mem::take(&mut aftermath.released);
@@ -588,14 +675,19 @@ impl Lane {
         })
     }
 
-    /// How many polls have no terminal completion yet.
+    /// How much has no terminal completion yet.
     fn in_flight(&self) -> usize {
-        self.remote.slots.lock().in_flight() + usize::from(self.watches_doorbell)
+        self.remote.slots.lock().in_flight() + usize::from(self.watches_doorbell) + self.ops.len()
     }
 
     /// Can the drained ring be used again?
     pub(super) fn is_clean(&self) -> bool {
-        self.in_flight() == 0
+        !self.is_unclean && !self.is_broken && self.in_flight() == 0
+    }
+
+    /// The operations that [`drain`](Lane::drain) kept.
+    pub(super) fn take_recalled(&mut self) -> Vec<Arc<dyn Flight>> {
+        std::mem::take(&mut self.recalled)
     }
 }
 

@@ -9,13 +9,14 @@
 //!   and then it does not wait. So either the notifier sees `PARKED`, or the owner sees
 //!   `NOTIFIED`.
 //! - A closed mailbox takes nothing: the ring has no polls any more, and the sender acts itself.
-//!   While the ring is *detached* that goes for what concerns its polls only; a request to watch
-//!   something waits for the next owner.
+//!   While the ring is *detached* that goes for what concerns its polls and operations only; a
+//!   request to watch something, or a new operation, waits for the next owner.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, mpsc};
 
+use crate::driver::op::Flight;
 use crate::driver::scheduled_io::ScheduledIo;
 use crate::loom::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use crate::loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
@@ -24,6 +25,7 @@ use crate::sys;
 use crate::sys::uring::{Doorbell, Token};
 
 use super::slots::Slots;
+use super::stats::Stats;
 
 /// The owner runs tasks, or is on its way to.
 const RUNNING: u8 = 0;
@@ -41,6 +43,17 @@ pub(crate) enum Message {
     GiveUp(Arc<ScheduledIo>),
     /// Stop watching; then do what is due.
     Unwatch(Token, Due),
+    /// Take this operation on.
+    Launch(Arc<dyn Flight>),
+    /// Cancel this operation.
+    Cancel(Token),
+}
+
+impl Message {
+    /// Does it wait for the next owner of a ring that was given up?
+    fn outlasts_ring(&self) -> bool {
+        matches!(self, Message::Watch(_) | Message::Launch(_))
+    }
 }
 
 /// What is due once a poll is gone: the descriptor is closed, if one is given, and then who waits
@@ -65,6 +78,7 @@ pub(crate) struct Remote {
     turns: AtomicU64,
     /// Held by a sibling while it waits for what this ring watches.
     visited: Mutex<()>,
+    pub(crate) stats: Stats,
     /// That sibling's ring.
     visitor: Mutex<Option<Arc<Remote>>>,
 }
@@ -88,6 +102,7 @@ impl Remote {
             slots: Mutex::default(),
             turns: AtomicU64::new(0),
             visited: Mutex::new(()),
+            stats: Stats::default(),
             visitor: Mutex::new(None),
         })
     }
@@ -96,7 +111,7 @@ impl Remote {
     pub(crate) fn send(&self, message: Message) -> Result<(), Message> {
         {
             let mut mailbox = self.mailbox.lock();
-            if mailbox.closed || !mailbox.attached && !matches!(message, Message::Watch(_)) {
+            if mailbox.closed || !mailbox.attached && !message.outlasts_ring() {
                 return Err(message);
             }
             mailbox.messages.push(message);
@@ -129,7 +144,7 @@ impl Remote {
         let mut mailbox = self.mailbox.lock();
         mailbox.attached = false;
         let messages = std::mem::take(&mut mailbox.messages).into_iter();
-        let (kept, rest) = messages.partition(|message| matches!(message, Message::Watch(_)));
+        let (kept, rest) = messages.partition(Message::outlasts_ring);
         mailbox.messages = kept;
         rest
     }

@@ -15,8 +15,9 @@
 //!
 //! # Safety
 //!
-//! Entries pushed to the kernel hold no pointers: polls, cancels and messages carry numbers
-//! only. The single raw `enter` passes no argument struct but a timespec that outlives it.
+//! Entries either hold no pointers (polls, cancels and messages carry numbers only), or whoever made
+//! them promised what [`entry`](super::entry) asks for. The single raw `enter` passes no argument
+//! struct but a timespec that outlives it.
 #![allow(unsafe_code)]
 
 use std::collections::VecDeque;
@@ -35,7 +36,7 @@ use io_uring::{EnterFlags, IoUring, types};
 use super::cache::{self, Home};
 use super::doorbell;
 use super::token::Token;
-use super::{Cqe, Sqe};
+use super::{Cqe, Sqe, probe};
 use crate::sys::fault::{self, Call};
 
 /// How long an `enter` may wait for a completion.
@@ -95,14 +96,18 @@ pub(crate) struct Ring {
     io: ManuallyDrop<IoUring>,
     /// The thread this ring is bound to; `None` before `enable`.
     home: Option<Home>,
-    /// Entries that did not fit into the submission queue.
-    backlog: VecDeque<Sqe>,
+    /// Entries that did not fit into the submission queue; linked ones are together.
+    backlog: VecDeque<Backlogged>,
     /// An eventfd for waits outside of the ring, once there was one.
     alarm: Option<File>,
     /// Entries the kernel holds no terminal completion of yet are the caller's to count; a ring
     /// with any is not reused.
     clean: bool,
 }
+
+/// An entry, or two of which the first is linked to the second: a link does not outlast the `enter`
+/// that submits it, so they must go in together.
+type Backlogged = (Sqe, Option<Sqe>);
 
 /// Submission entries, of which more are kept in the backlog, and completion entries, of which the
 /// kernel keeps what overflows. Rings count against `RLIMIT_MEMLOCK` (and take the kernel's memory):
@@ -140,19 +145,25 @@ impl Ring {
             };
         }
         let io = io.map_err(Refused::explain)?;
+        probe::ask(&io);
         Ok(Ring { io: ManuallyDrop::new(io), home: None, backlog: VecDeque::new(), alarm: None, clean: true })
     }
 
     /// A ring bound to the calling thread: one it used before, or a new one.
     pub(crate) fn for_this_thread() -> io::Result<Ring> {
-        if let Some((io, home)) = cache::take() {
-            return Ok(Ring {
+        while let Some((io, home)) = cache::take() {
+            let mut ring = Ring {
                 io: ManuallyDrop::new(io),
                 home: Some(home),
                 backlog: VecDeque::new(),
                 alarm: None,
                 clean: true,
-            });
+            };
+            // Rings may have been forbidden since it was used.
+            if ring.try_enter().is_ok() {
+                return Ok(ring);
+            }
+            ring.mark_unclean();
         }
         let mut ring = Ring::new()?;
         // A policy may allow the setup and nothing else: better known now.
@@ -202,29 +213,41 @@ impl Ring {
     /// Queues `sqe` for the next `enter`.
     pub(crate) fn push(&mut self, sqe: Sqe) {
         if !self.backlog.is_empty() || !self.try_push(&sqe) {
-            self.backlog.push_back(sqe);
+            self.backlog.push_back((sqe, None));
             self.refill();
         }
     }
 
+    /// The same for an entry and the one that is linked to it.
+    pub(crate) fn push_linked(&mut self, first: Sqe, second: Sqe) {
+        self.backlog.push_back((first.linked(), Some(second)));
+        self.refill();
+    }
+
     fn try_push(&mut self, sqe: &Sqe) -> bool {
-        // SAFETY: entries hold no pointers (see the module docs).
+        // SAFETY: the entry holds no pointers, or good ones (see the module docs).
         unsafe { self.io.submission().push(&sqe.0).is_ok() }
+    }
+
+    fn try_push_all(&mut self, (first, second): &Backlogged) -> bool {
+        let Some(second) = second else { return self.try_push(first) };
+        // SAFETY: as above. It takes both or none.
+        unsafe { self.io.submission().push_multiple(&[first.0.clone(), second.0.clone()]).is_ok() }
     }
 
     /// Moves the backlog into the queue, submitting what is in the way.
     fn refill(&mut self) {
-        while let Some(sqe) = self.backlog.pop_front() {
-            if self.try_push(&sqe) {
+        while let Some(next) = self.backlog.pop_front() {
+            if self.try_push_all(&next) {
                 continue;
             }
             let submitted = fault::check(Call::Enter).and_then(|()| self.io.submit());
-            if self.try_push(&sqe) {
+            if self.try_push_all(&next) {
                 continue;
             }
             // Backpressure: the entry waits for the next `enter`, which reports the errno.
             drop(submitted);
-            self.backlog.push_front(sqe);
+            self.backlog.push_front(next);
             return;
         }
     }
@@ -232,6 +255,11 @@ impl Ring {
     /// Is there anything the kernel has not taken yet?
     pub(crate) fn has_unsubmitted(&mut self) -> bool {
         !self.backlog.is_empty() || !self.io.submission().is_empty()
+    }
+
+    /// How many entries the next `enter` has to offer.
+    pub(crate) fn unsubmitted(&mut self) -> usize {
+        self.io.submission().len()
     }
 
     /// Would an `enter` that does not wait have anything to do?
@@ -304,6 +332,7 @@ impl Ring {
             token: Token::from_raw(cqe.user_data()),
             result: cqe.result(),
             more: io_uring::cqueue::more(cqe.flags()),
+            flags: cqe.flags(),
         }));
     }
 }

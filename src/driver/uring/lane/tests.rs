@@ -29,7 +29,7 @@ fn receive(lane: &mut Lane, cqe: Cqe) -> Aftermath {
 }
 
 fn cqe(token: Token, result: i32) -> Cqe {
-    Cqe { token, result, more: false }
+    Cqe { token, result, more: false, flags: 0 }
 }
 
 /// A pair of sockets whose first one is watched.
@@ -73,7 +73,7 @@ fn h32_unknown_completions_are_counted_and_ignored() {
     writer.write_all(b"x").unwrap();
     lane.turn(Wait::For(Duration::from_secs(5)), &mut Aftermath::default());
     assert!(io.ready_event(Interest::READABLE).ready.is_readable());
-    drop(lane.drain());
+    drop(lane.drain(Ending::Shutdown));
     assert_eq!(lane.in_flight(), 0);
 }
 
@@ -110,7 +110,7 @@ fn h05_the_doorbells_poll_is_armed_again() {
         lane.turn(Wait::For(Duration::from_secs(5)), &mut Aftermath::default());
         assert!(start.elapsed() < Duration::from_secs(5), "nobody heard the bell");
     }
-    drop(lane.drain());
+    drop(lane.drain(Ending::Shutdown));
     assert_eq!(lane.in_flight(), 0);
 }
 
@@ -128,7 +128,7 @@ fn h24_mail_is_found_without_its_doorbell() {
     lane.turn(Wait::No, &mut aftermath);
     lane.turn(Wait::No, &mut aftermath);
     assert!(io.ready_event(Interest::READABLE).ready.is_readable());
-    drop(lane.drain());
+    drop(lane.drain(Ending::Shutdown));
 }
 
 /// The only shard of a runtime, driven by this thread.
@@ -232,5 +232,5 @@ fn h22_a_visitor_leaves_when_the_owner_closes_a_stream() {
         assert_eq!(peer.read(&mut [0]).map_err(|e| e.kind()), Ok::<_, ErrorKind>(0));
         assert!(start.elapsed() < LONG / 2, "the end came after {:?}", start.elapsed());
     });
-    drop(lane.drain());
+    drop(lane.drain(Ending::Shutdown));
 }

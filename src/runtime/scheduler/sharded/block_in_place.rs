@@ -40,6 +40,8 @@ fn lend_core(cx: &super::Context) -> Option<Reclaim> {
     reclaim.0.put_core(core);
     // If no thread can be had this panics, and the core comes back on the way out.
     reclaim.0.clone().launch();
+    // The ring stays with this thread, which will not turn it.
+    reclaim.0.handle.driver.lend();
     Some(reclaim)
 }
 
@@ -51,6 +53,9 @@ impl Drop for Reclaim {
         context::with_scheduler(|cx| {
             if let Some(scheduler::Context::MultiThread(cx)) = cx {
                 let core = self.0.take_core();
+                if core.is_some() {
+                    self.0.handle.driver.reclaim();
+                }
                 cx.lost_core.set(core.is_none());
                 *cx.core.borrow_mut() = core;
             }
