@@ -340,6 +340,13 @@ impl Driver {
         }
     }
 
+    /// Does the shard's mail come here? Not if another thread has taken the shard over.
+    pub(crate) fn is_in_charge(&self, handle: &Handle) -> bool {
+        match (&self.backend, &handle.0.backend) {
+            (DriverBackend::Uring(driver), Backend::Uring(shards)) => driver.is_in_charge(shards),
+        }
+    }
+
     /// Gives up a shard that another thread has taken over.
     pub(crate) fn abandon(&mut self) {
         match &mut self.backend {

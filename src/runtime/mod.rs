@@ -74,11 +74,16 @@ pub(crate) use config::Config;
 mod handle;
 pub use handle::{EnterGuard, Handle, TryCurrentError};
 
+mod home;
+pub(crate) use home::{Home, ThreadBound};
+
 mod id;
 pub use id::Id;
 
 mod local_runtime;
 pub use local_runtime::{LocalOptions, LocalRuntime};
+
+pub(crate) mod mailroom;
 
 pub(crate) mod metrics;
 pub use metrics::RuntimeMetrics;

@@ -25,6 +25,7 @@
 mod block_in_place;
 mod handle;
 mod idle;
+mod pinned;
 mod queue;
 mod tuning;
 mod watchdog;
