@@ -14,7 +14,7 @@
 //! Not in this list, and why:
 //!
 //! - `io::{Interest, Ready}`, `io::unix`, `io::{stdin, stdout, stderr}`, `net`,
-//!   `fs`, `time`, `process`, `signal`, `runtime`: bound to the runtime;
+//!   `fs`, `time`, `process`, `signal`, nearly all of `runtime`: bound to the runtime;
 //! - `task::{spawn, JoinHandle, JoinSet, LocalSet, AbortHandle, Id, …}`: likewise.
 
 /// `io`: the traits every I/O type of the ecosystem implements, and what can be
@@ -65,6 +65,12 @@ pub(crate) mod task {
     pub mod futures {
         pub use ::upstream::task::futures::TaskLocalFuture;
     }
+}
+
+/// `runtime`: a number.
+#[cfg(tokio_unstable)]
+pub(crate) mod runtime {
+    pub use ::upstream::runtime::RngSeed;
 }
 
 /// The macros of the crate root. Their expansions name the published crate.

@@ -4,7 +4,7 @@ mod common;
 
 use std::os::fd::AsRawFd;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{BackendKind, Builder, Runtime};
 
 use common::*;
 
@@ -23,7 +23,7 @@ fn with_few_descriptors(build: impl Fn() -> std::io::Result<Runtime>) -> usize {
         match build() {
             Err(error) => {
                 let text = error.to_string();
-                assert!(text.contains("io_uring") && text.contains("ulimit -n"), "{text}");
+                assert!(text.contains("ulimit -n"), "{text}");
                 too_few += 1;
             }
             Ok(rt) => {
@@ -45,18 +45,25 @@ fn open_fds_without_looking() -> usize {
 #[test]
 fn h31_emfile_is_an_error_and_leaves_nothing_behind() {
     in_a_child("h31_emfile_is_an_error_and_leaves_nothing_behind", || {
-        // A ring of its own for each worker.
+        // A ring of its own for each worker, or what epoll takes.
+        let each = match backend() {
+            BackendKind::IoUring => 1,
+            _ => 3,
+        };
         let workers = 4;
         let too_few =
             with_few_descriptors(|| Builder::new_multi_thread().worker_threads(workers).enable_all().build());
-        assert_eq!(too_few, workers);
+        assert_eq!(too_few, workers * each);
     });
 }
 
 #[test]
 fn h31_emfile_on_a_thread_without_a_ring() {
     in_a_child("h31_emfile_on_a_thread_without_a_ring", || {
-        drop(current_thread());
+        let needed = match backend() {
+            BackendKind::IoUring => 1,
+            _ => 3,
+        };
         limit_descriptors(64);
         let mut files = take_all_descriptors();
         let refused = |expected: bool| {
@@ -71,9 +78,11 @@ fn h31_emfile_on_a_thread_without_a_ring() {
             .unwrap();
         };
         refused(true);
-        let last = files.pop().unwrap();
-        assert!(last.as_raw_fd() < 64);
-        drop(last);
+        for _ in 0..needed {
+            let last = files.pop().unwrap();
+            assert!(last.as_raw_fd() < 64);
+            drop(last);
+        }
         refused(false);
     });
 }

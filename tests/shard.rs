@@ -37,7 +37,9 @@ fn thread_id() -> ThreadId {
 /// Runs `test` on a thread of its own; a hang is a failure.
 fn within<T: Send + 'static>(limit: Duration, test: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, result) = mpsc::channel();
-    let thread = thread::spawn(move || drop(done.send(test())));
+    let thread = thread::spawn(move || {
+        let _ = done.send(test());
+    });
     match result.recv_timeout(limit) {
         Ok(value) => {
             thread.join().unwrap();
@@ -62,7 +64,7 @@ impl DroppedOn {
 
 impl Drop for DroppedOn {
     fn drop(&mut self) {
-        drop(self.0.send(thread_id()));
+        let _ = self.0.send(thread_id());
     }
 }
 
@@ -801,4 +803,68 @@ fn a_bound_future_whose_thread_has_ended() {
             Some(&"the thread that a pinned future belongs to has ended")
         );
     });
+}
+
+// ===== processors =====
+
+fn allowed() -> String {
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+    status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).unwrap().trim().to_owned()
+}
+
+fn cpus() -> Vec<usize> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        first.parse().unwrap()..=last.parse().unwrap()
+    };
+    allowed().split(',').flat_map(range).collect()
+}
+
+#[test]
+fn workers_are_tied_to_processors() {
+    within(FOREVER, || {
+        let cpus = cpus();
+        let here = allowed();
+        let rt = Builder::new_multi_thread()
+            .worker_threads(3)
+            .worker_affinity(cpus.iter().rev().copied())
+            .build()
+            .unwrap();
+        rt.block_on(async {
+            for worker in 0..3 {
+                let expected = cpus[cpus.len() - 1 - worker % cpus.len()].to_string();
+                let tied = shard::spawn_pinned(Shard::new(worker), async { allowed() });
+                assert_eq!(tied.await.unwrap(), expected);
+                // Who takes the shard over is tied, who does blocking work is not.
+                let (go_on, blocked) = mpsc::channel::<()>();
+                let blocks = shard::spawn_pinned(Shard::new(worker), async move {
+                    block_in_place(|| blocked.recv().unwrap());
+                });
+                let tied = shard::spawn_pinned(Shard::new(worker), async { allowed() });
+                assert_eq!(tied.await.unwrap(), expected);
+                go_on.send(()).unwrap();
+                blocks.await.unwrap();
+                assert_eq!(tokio::task::spawn_blocking(allowed).await.unwrap(), here);
+            }
+        });
+        assert_eq!(allowed(), here);
+    });
+}
+
+#[test]
+fn a_processor_that_is_not_there() {
+    for cpu in [1023, 1024, usize::MAX] {
+        let error = Builder::new_multi_thread().worker_threads(1).worker_affinity([cpu]).build().unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+        let text = error.to_string();
+        assert!(text.starts_with(&format!("no worker can be tied to processor {cpu}: ")), "{text}");
+    }
+    // Nobody is to be tied.
+    drop(Builder::new_current_thread().worker_affinity([1023]).build().unwrap());
+}
+
+#[test]
+#[should_panic = "worker_affinity needs at least one processor"]
+fn no_processor_at_all() {
+    Builder::new_multi_thread().worker_affinity([]);
 }

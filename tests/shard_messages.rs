@@ -30,7 +30,7 @@ fn within(test: impl FnOnce() + Send + 'static) {
     let (done, result) = mpsc::channel();
     let thread = thread::spawn(move || {
         test();
-        drop(done.send(()));
+        let _ = done.send(());
     });
     if result.recv_timeout(FOREVER) == Err(mpsc::RecvTimeoutError::Timeout) {
         panic!("not within {FOREVER:?}");
@@ -480,7 +480,7 @@ fn receiving_is_budgeted() {
                         break;
                     }
                 }
-                drop(tell.send(count));
+                let _ = tell.send(count);
             });
             receiver.await.unwrap();
             assert!(told.await.unwrap() < 1000);

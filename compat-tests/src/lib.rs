@@ -10,14 +10,16 @@
 //! 4. [`build`] compiles every test target, keeps going over errors and keeps the first error of
 //!    each file.
 //! 5. [`run`] gives each test a process of its own, a time limit and no second chance.
-//! 6. [`report`] compares with what real tokio passed ([`baseline`]) and with the list of
-//!    failures we know about ([`known`]).
+//! 6. [`report`] compares with what real tokio passed ([`baseline`]), names what differs on
+//!    purpose ([`deviation`]), and, where one is given, compares with a list of failures we know
+//!    about ([`known`]).
 #![deny(unsafe_code)]
 
 pub mod area;
 pub mod baseline;
 pub mod build;
 pub mod cli;
+pub mod deviation;
 pub mod graph;
 pub mod known;
 pub mod lock;

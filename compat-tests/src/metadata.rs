@@ -66,11 +66,6 @@ impl Workspace {
         let suffix = if unstable { "-unstable" } else { "" };
         self.runner.join(format!("baseline/{suite}{suffix}.txt"))
     }
-
-    /// The committed list of failures.
-    pub fn known_failures(&self) -> PathBuf {
-        self.runner.join("known-failures.txt")
-    }
 }
 
 /// What the cargo that started us, and rustc's wrappers, tell a process about *our* package or

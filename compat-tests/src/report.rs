@@ -115,13 +115,17 @@ pub fn summary(runs: &[SuiteRun]) -> String {
         broken_libraries(&mut text, run);
         failures(&mut text, run);
         extras(&mut text, run);
+        deviations(&mut text, run);
     }
     let (all, areas) = count(runs);
     text += "\narea      passed      of    share\n";
     for (area, count) in AREAS.iter().filter_map(|area| areas.get_key_value(area)) {
         let _ = writeln!(text, "{area:<9} {:>6}  {:>6}  {:>7}", count.passed, count.total, count.percent());
     }
-    let _ = writeln!(text, "\npassed {} of {} ({})", all.passed, all.total, all.percent());
+    let deviate =
+        runs.iter().flat_map(|run| &run.tests).filter(|test| test.status == Status::Deviates).count();
+    let deviate = if deviate > 0 { format!("; {deviate} deviates on purpose") } else { String::new() };
+    let _ = writeln!(text, "\npassed {} of {} ({}){deviate}", all.passed, all.total, all.percent());
     text
 }
 
@@ -179,6 +183,13 @@ fn failures(text: &mut String, run: &SuiteRun) {
             text,
             "  {not_built} tests in files that were not built, because a library does not compile"
         );
+    }
+}
+
+/// Tests that fail because they have to.
+fn deviations(text: &mut String, run: &SuiteRun) {
+    for test in run.tests.iter().filter(|test| test.status == Status::Deviates) {
+        let _ = writeln!(text, "\n{}: deviates on purpose: {}: {}", run.suite, test.name, test.reason);
     }
 }
 

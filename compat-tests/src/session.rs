@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::baseline::Baseline;
 use crate::build::{Build, CompileError, build};
 use crate::cli::Options;
+use crate::deviation::{self, Verdict};
 use crate::graph;
 use crate::known::KnownFailures;
 use crate::lock::RunLock;
@@ -26,6 +27,8 @@ use crate::suite::Suite;
 pub enum Status {
     Passed,
     Failed,
+    /// Failed, as it has to (see [`deviation`]).
+    Deviates,
     Ignored,
 }
 
@@ -36,7 +39,7 @@ pub struct TestResult {
     /// `file::test`
     pub name: String,
     pub status: Status,
-    /// Why it failed.
+    /// Why it did not pass.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
     pub seconds: f64,
@@ -65,6 +68,8 @@ pub struct Outcome {
     pub failed: usize,
     /// Failures that are on the list of known ones.
     pub known: usize,
+    /// Failures that have to be (see [`deviation`]).
+    pub deviations: usize,
     pub ignored: usize,
     pub good: bool,
     /// The crate under test, or cargo itself, failed: nothing could be run.
@@ -243,13 +248,16 @@ impl Session<'_> {
         let file = |name: &str| name.split("::").next().unwrap_or(name).to_owned();
         let mut tests: Vec<TestResult> = runs
             .into_iter()
-            .map(|run| TestResult {
-                file: file(&run.name),
-                status: if run.failure.is_some() { Status::Failed } else { Status::Passed },
-                reason: run.failure.unwrap_or_default(),
-                seconds: run.took.as_secs_f64().max(0.001),
-                expected: expected(&run.name),
-                name: run.name,
+            .map(|run| {
+                let (status, reason) = self.status(&run);
+                TestResult {
+                    file: file(&run.name),
+                    status,
+                    reason,
+                    seconds: run.took.as_secs_f64().max(0.001),
+                    expected: expected(&run.name),
+                    name: run.name,
+                }
             })
             .collect();
         // Ignored here but not over real tokio would be a gap; then it counts as a failure below.
@@ -277,6 +285,19 @@ impl Session<'_> {
         ));
         tests.sort_by(|a, b| a.name.cmp(&b.name));
         tests
+    }
+
+    /// What became of a test, and why.
+    fn status(&self, run: &Run) -> (Status, String) {
+        let failure = run.failure.as_deref();
+        let verdict =
+            if self.options.record_baseline { Verdict::Stands } else { deviation::judge(&run.name, failure) };
+        match (verdict, failure) {
+            (Verdict::Deviates(because), _) => (Status::Deviates, because.to_owned()),
+            (Verdict::Relapsed(reason), _) => (Status::Failed, reason),
+            (Verdict::Stands, Some(reason)) => (Status::Failed, reason.to_owned()),
+            (Verdict::Stands, None) => (Status::Passed, String::new()),
+        }
     }
 
     /// Keeps the output of each failed test, and only of those.
@@ -360,6 +381,7 @@ impl Session<'_> {
                 match test.status {
                     Status::Passed => drop(passed.insert(name)),
                     Status::Failed if test.expected => drop(failed.insert(name)),
+                    Status::Deviates => outcome.deviations += 1,
                     Status::Failed | Status::Ignored => outcome.ignored += 1,
                 }
             }

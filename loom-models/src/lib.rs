@@ -22,6 +22,8 @@ mod ready;
 mod remote;
 #[path = "../../src/driver/scheduled_io.rs"]
 mod scheduled_io;
+#[path = "../../src/driver/uring/stats.rs"]
+mod stats;
 #[path = "../../src/sys/uring/token.rs"]
 mod token;
 
@@ -65,6 +67,16 @@ mod driver {
     pub(crate) use crate::interest::Interest;
     pub(crate) use crate::ready::Ready;
     pub(crate) use crate::scheduled_io;
+
+    pub(crate) mod mio {
+        #[derive(Debug)]
+        pub(crate) struct Shard;
+    }
+
+    pub(crate) mod op {
+        /// Stands in for an operation.
+        pub(crate) trait Flight: Send + Sync + std::fmt::Debug {}
+    }
 
     pub(crate) mod uring {
         pub(crate) use crate::remote::Remote;

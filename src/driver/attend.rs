@@ -7,6 +7,7 @@
 //! borrowed. It works until that would block, and waits again. It ends when its work says so, or
 //! with the runtime; until then only its own waker keeps it alive.
 
+use std::io;
 use std::os::fd::RawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
@@ -45,39 +46,54 @@ struct Attendant<W> {
 }
 
 /// Has `work` done whenever its descriptor is readable, by the runtime of `driver`.
-pub(super) fn attend(work: impl Work, driver: &Handle) {
+///
+/// # Errors
+///
+/// If the driver cannot watch the descriptor. Then the runtime is as good as gone for `work`.
+pub(super) fn attend(work: impl Work, driver: &Handle) -> io::Result<()> {
     let io = Arc::new(ScheduledIo::new(work.fd(), Interest::READABLE));
-    Arc::new(Attendant { io, driver: Arc::downgrade(&driver.0), work }).wake();
+    Arc::new(Attendant { io, driver: Arc::downgrade(&driver.0), work }).go_on()
 }
 
 impl<W: Work> Wake for Attendant<W> {
     fn wake(self: Arc<Self>) {
+        // Only its first wait can be refused: from then on the descriptor is watched.
+        let _ = self.go_on();
+    }
+}
+
+impl<W: Work> Attendant<W> {
+    /// Works until that would block, and waits.
+    fn go_on(self: Arc<Self>) -> io::Result<()> {
         let waker = Waker::from(self.clone());
         let mut cx = Context::from_waker(&waker);
         loop {
             let driver = self.driver.upgrade().map(Handle).filter(|driver| !driver.is_shutdown());
             let Some(driver) = driver else {
-                return self.leave();
+                self.leave();
+                return Ok(());
             };
             match self.io.poll_readiness(&mut cx, Direction::Read) {
-                Poll::Pending => return driver.watch(&self.io),
-                Poll::Ready(event) if event.is_shutdown => return self.leave(),
+                Poll::Pending => return driver.watch(&self.io).inspect_err(|_| self.leave()),
+                Poll::Ready(event) if event.is_shutdown => {
+                    self.leave();
+                    return Ok(());
+                }
                 Poll::Ready(event) => {
                     // Wakers of tasks run in there: one that panics must not end the service.
                     match catch_unwind(AssertUnwindSafe(|| self.work.readable())) {
                         Ok(Next::Wait) | Err(_) => self.io.clear_readiness(&event),
                         Ok(Next::End) => {
                             self.io.clear_wakers();
-                            return driver.unwatch(&self.io, None);
+                            driver.unwatch(&self.io, None);
+                            return Ok(());
                         }
                     }
                 }
             }
         }
     }
-}
 
-impl<W: Work> Attendant<W> {
     fn leave(&self) {
         // The waker in there is this very object.
         self.io.clear_wakers();

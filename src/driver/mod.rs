@@ -1,7 +1,8 @@
 //! L1: turns completions into wake-ups. Knows `Waker` and `Interest`, not tasks.
 //!
 //! One [`Driver`] per shard belongs to the thread that drives it; one [`Handle`] per runtime is
-//! shared by all. The backend is chosen here and nowhere else.
+//! shared by all. A runtime stands on rings, or on epoll where there are none; the choice is made
+//! in [`choice`], once for each runtime.
 
 cfg_signal_driver! {
     mod attend;
@@ -10,8 +11,14 @@ cfg_signal_driver! {
 cfg_process! {
     pub(crate) mod process;
 }
+pub(crate) mod choice;
 mod error;
 mod interest;
+#[cfg(tokio_unstable)]
+mod metrics;
+mod mio;
+pub(crate) mod op;
+mod parking;
 mod ready;
 mod registration;
 mod scheduled_io;
@@ -20,6 +27,8 @@ mod uring;
 
 pub(crate) use error::{CONTEXT_MISSING_ERROR, RUNTIME_SHUTTING_DOWN_ERROR, THREAD_LOCAL_DESTROYED_ERROR};
 pub use interest::Interest;
+#[cfg(tokio_unstable)]
+pub(crate) use metrics::IoMetrics;
 pub use ready::Ready;
 pub(crate) use registration::{Drained, Registration};
 pub(crate) use scheduled_io::{Direction, ReadyEvent};
@@ -36,6 +45,7 @@ use crate::driver::scheduled_io::ScheduledIo;
 use crate::sys::foreign::ForeignFds;
 use crate::sys::uring::Wait;
 
+use choice::Choice;
 use time::{Clock, ParkPlan};
 
 /// What a runtime asks of its drivers.
@@ -45,6 +55,8 @@ pub(crate) struct Cfg {
     pub(crate) enable_time: bool,
     pub(crate) enable_pause_time: bool,
     pub(crate) start_paused: bool,
+    /// What timers do that are left when the runtime shuts down: fire, or fail.
+    pub(crate) fire_at_shutdown: bool,
 }
 
 /// A runtime's drivers, as everyone sees them. Cheap to clone.
@@ -57,7 +69,10 @@ struct Inner {
     time_enabled: bool,
     time: time::Handle,
     backend: Backend,
+    choice: choice::Backend,
     is_shutdown: AtomicBool,
+    #[cfg(tokio_unstable)]
+    io_metrics: Arc<IoMetrics>,
     /// Descriptors registered by users (`AsyncFd`), of which the kernel would not tell twins.
     foreign_fds: Arc<ForeignFds>,
     /// Is the runtime one that delivers signals?
@@ -68,6 +83,7 @@ struct Inner {
 #[derive(Debug, Clone)]
 enum Backend {
     Uring(Arc<uring::Shards>),
+    Mio(Arc<mio::Shards>),
 }
 
 /// The owner's side of one shard.
@@ -77,6 +93,7 @@ pub(crate) struct Driver {
 
 enum DriverBackend {
     Uring(uring::Driver),
+    Mio(mio::Driver),
 }
 
 /// The driver of a `current_thread` runtime: one shard, a ring of this thread.
@@ -97,24 +114,35 @@ fn create(cfg: &Cfg, shards: usize, reuse: bool) -> io::Result<(Vec<Driver>, Han
     static NEXT_RUNTIME: AtomicU64 = AtomicU64::new(1);
 
     let runtime = NEXT_RUNTIME.fetch_add(1, Relaxed);
-    let (uring, drivers) = uring::Shards::new(runtime, shards, reuse)?;
-    let uring = Arc::new(uring);
+    let on_rings = || {
+        let (shards, drivers) = uring::Shards::new(runtime, shards, reuse)?;
+        let drivers = drivers.into_iter().map(|d| Driver { backend: DriverBackend::Uring(d) }).collect();
+        Ok((drivers, Backend::Uring(Arc::new(shards))))
+    };
+    let on_epoll = || {
+        let (shards, drivers) = mio::Shards::new(runtime, shards)?;
+        let drivers = drivers.into_iter().map(|d| Driver { backend: DriverBackend::Mio(d) }).collect();
+        Ok((drivers, Backend::Mio(Arc::new(shards))))
+    };
+    let (choice, (drivers, backend)) = Choice::of_process()?.make(on_rings, on_epoll)?;
     let clock = Clock::new(cfg.enable_pause_time, cfg.start_paused);
     let unpark = {
-        let uring = uring.clone();
-        move |shard: usize| uring.unpark(shard)
+        let backend = backend.clone();
+        move |shard: usize| backend.unpark(shard)
     };
     let inner = Inner {
         io_enabled: cfg.enable_io,
         time_enabled: cfg.enable_time,
-        time: time::Handle::new(clock, shards, Box::new(unpark)),
-        backend: Backend::Uring(uring),
+        time: time::Handle::new(clock, shards, Box::new(unpark)).fire_at_shutdown(cfg.fire_at_shutdown),
+        backend,
+        choice,
         is_shutdown: AtomicBool::new(false),
+        #[cfg(tokio_unstable)]
+        io_metrics: Arc::default(),
         foreign_fds: Arc::default(),
         #[cfg(any(feature = "process", feature = "signal"))]
         serves_signals: AtomicBool::new(false),
     };
-    let drivers = drivers.into_iter().map(|d| Driver { backend: DriverBackend::Uring(d) }).collect();
     Ok((drivers, Handle(Arc::new(inner))))
 }
 
@@ -122,6 +150,17 @@ fn create(cfg: &Cfg, shards: usize, reuse: bool) -> io::Result<(Vec<Driver>, Han
 pub(crate) fn current_shard(handle: &Handle) -> Option<usize> {
     match &handle.0.backend {
         Backend::Uring(shards) => shards.current(),
+        Backend::Mio(shards) => shards.current(),
+    }
+}
+
+impl Backend {
+    /// Makes the owner of `shard` look around.
+    fn unpark(&self, shard: usize) {
+        match self {
+            Backend::Uring(shards) => shards.unpark(shard),
+            Backend::Mio(shards) => shards.unpark(shard),
+        }
     }
 }
 
@@ -187,9 +226,7 @@ impl Handle {
 
     pub(crate) fn unpark_shard(&self, shard: usize) {
         self.0.time.unpark();
-        match &self.0.backend {
-            Backend::Uring(shards) => shards.unpark(shard),
-        }
+        self.0.backend.unpark(shard);
     }
 
     pub(crate) fn is_shutdown(&self) -> bool {
@@ -201,15 +238,79 @@ impl Handle {
         self.0.is_shutdown.store(true, Release);
     }
 
-    fn watch(&self, io: &Arc<ScheduledIo>) {
+    /// Counts what happens to I/O resources.
+    #[cfg(tokio_unstable)]
+    pub(crate) fn io_metrics(&self) -> &Arc<IoMetrics> {
+        &self.0.io_metrics
+    }
+
+    /// Has `io` watched. An error is one of epoll's: a ring reports none.
+    fn watch(&self, io: &Arc<ScheduledIo>) -> io::Result<()> {
         match &self.0.backend {
-            Backend::Uring(shards) => shards.watch(io),
+            Backend::Uring(shards) => {
+                shards.watch(io);
+                Ok(())
+            }
+            Backend::Mio(shards) => shards.watch(io),
         }
     }
 
     fn unwatch(&self, io: &Arc<ScheduledIo>, fd: Option<OwnedFd>) {
         match &self.0.backend {
             Backend::Uring(shards) => shards.unwatch(io, fd),
+            Backend::Mio(shards) => shards.unwatch(io, fd),
+        }
+    }
+
+    /// What the runtime stands on.
+    pub(crate) fn choice(&self) -> &choice::Backend {
+        &self.0.choice
+    }
+
+    /// Has an operation submitted, by this thread's shard if it has one, else by some other. Where there
+    /// is no ring it fails.
+    pub(crate) fn launch(&self, flight: Arc<dyn op::Flight>) {
+        // For the paused clock of a runtime that another thread drives.
+        self.0.time.unpark();
+        match &self.0.backend {
+            Backend::Uring(shards) => shards.launch(flight),
+            Backend::Mio(_) => op::refuse(&*flight, op::Completion::no_ring()),
+        }
+    }
+
+    /// Does a ring of this runtime know the operation `opcode` (`IORING_OP_*`)?
+    #[allow(dead_code)]
+    pub(crate) fn supports(&self, opcode: u8) -> bool {
+        match &self.0.backend {
+            Backend::Uring(_) => crate::sys::uring::supports(opcode),
+            Backend::Mio(_) => false,
+        }
+    }
+
+    /// Does this thread drive a shard of this runtime that takes operations? Not while it blocks in
+    /// `block_in_place`.
+    #[allow(dead_code)]
+    pub(crate) fn takes_ops_here(&self) -> bool {
+        match &self.0.backend {
+            Backend::Uring(shards) => shards.takes_ops_here(),
+            Backend::Mio(_) => false,
+        }
+    }
+
+    /// This thread, which drives a shard, goes to block: what its ring does is called back and done
+    /// by others. That is waited for.
+    pub(crate) fn lend(&self) {
+        match &self.0.backend {
+            Backend::Uring(shards) => shards.lend(),
+            Backend::Mio(_) => {}
+        }
+    }
+
+    /// This thread is back and drives its shard as before.
+    pub(crate) fn reclaim(&self) {
+        match &self.0.backend {
+            Backend::Uring(shards) => shards.reclaim(),
+            Backend::Mio(_) => {}
         }
     }
 
@@ -222,14 +323,17 @@ impl Handle {
     pub(crate) fn progress(&self, shard: usize) -> Progress {
         match &self.0.backend {
             Backend::Uring(shards) => shards.progress(shard),
+            Backend::Mio(shards) => shards.progress(shard),
         }
     }
 
     /// A driver for a thread that takes `shard` over from one that went to block.
     pub(crate) fn replace_driver(&self, shard: usize) -> io::Result<Driver> {
-        match &self.0.backend {
-            Backend::Uring(shards) => Ok(Driver { backend: DriverBackend::Uring(shards.replace(shard)?) }),
-        }
+        let backend = match &self.0.backend {
+            Backend::Uring(shards) => DriverBackend::Uring(shards.replace(shard)?),
+            Backend::Mio(shards) => DriverBackend::Mio(shards.replace(shard)),
+        };
+        Ok(Driver { backend })
     }
 }
 
@@ -237,6 +341,7 @@ impl Driver {
     fn shard(&self) -> usize {
         match &self.backend {
             DriverBackend::Uring(driver) => driver.shard(),
+            DriverBackend::Mio(driver) => driver.shard(),
         }
     }
 
@@ -252,6 +357,7 @@ impl Driver {
                     panic!("spargio: the runtime cannot be driven by this thread: {error}");
                 }
             }
+            DriverBackend::Mio(driver) => driver.attach(),
         }
     }
 
@@ -259,6 +365,7 @@ impl Driver {
     pub(crate) fn detach(&mut self) {
         match &mut self.backend {
             DriverBackend::Uring(driver) => driver.detach(),
+            DriverBackend::Mio(driver) => driver.detach(),
         }
     }
 
@@ -287,13 +394,32 @@ impl Driver {
             return;
         }
         let shard = self.shard();
-        let plan = inner.time.park_timeout(shard, limit);
+        let mut plan = inner.time.park_timeout(shard, limit);
+        if let ParkPlan::PollThenAdvance(limit) = plan {
+            if self.holds_clock() {
+                // As on Tokio, whose blocking pool does such work.
+                plan = ParkPlan::For(limit);
+            }
+        }
         self.turn(match plan {
             ParkPlan::Forever => Wait::Forever,
             ParkPlan::For(Duration::ZERO) | ParkPlan::PollThenAdvance(_) => Wait::No,
             ParkPlan::For(limit) => Wait::For(limit),
         });
+        if let ParkPlan::PollThenAdvance(limit) = plan {
+            if self.holds_clock() {
+                // It came by mail just now.
+                plan = ParkPlan::For(limit);
+            }
+        }
         inner.time.after_park(shard, plan);
+    }
+
+    fn holds_clock(&self) -> bool {
+        match &self.backend {
+            DriverBackend::Uring(driver) => driver.holds_clock(),
+            DriverBackend::Mio(_) => false,
+        }
     }
 
     /// Serves a stalled sibling's timers and sockets along with this shard's, waiting no longer
@@ -316,6 +442,12 @@ impl Driver {
             (DriverBackend::Uring(driver), Backend::Uring(shards)) => {
                 driver.turn_for(&shards.remote(stalled), limit);
             }
+            (DriverBackend::Mio(driver), Backend::Mio(shards)) => {
+                driver.turn_for(shards.shard(stalled), limit);
+            }
+            (DriverBackend::Uring(_), Backend::Mio(_)) | (DriverBackend::Mio(_), Backend::Uring(_)) => {
+                unreachable!("a runtime has one backend")
+            }
         }
         if inner.time_enabled {
             inner.time.process_for(stalled);
@@ -326,6 +458,7 @@ impl Driver {
     fn turn(&mut self, wait: Wait) {
         match &mut self.backend {
             DriverBackend::Uring(driver) => driver.turn(wait),
+            DriverBackend::Mio(driver) => driver.turn(wait),
         }
     }
 
@@ -337,6 +470,7 @@ impl Driver {
         }
         match &mut self.backend {
             DriverBackend::Uring(driver) => driver.shutdown(),
+            DriverBackend::Mio(driver) => driver.shutdown(),
         }
     }
 
@@ -344,13 +478,18 @@ impl Driver {
     pub(crate) fn is_in_charge(&self, handle: &Handle) -> bool {
         match (&self.backend, &handle.0.backend) {
             (DriverBackend::Uring(driver), Backend::Uring(shards)) => driver.is_in_charge(shards),
+            // Any thread may drive the instance.
+            (DriverBackend::Mio(_), _) => true,
+            (DriverBackend::Uring(_), Backend::Mio(_)) => unreachable!("a runtime has one backend"),
         }
     }
 
     /// Gives up a shard that another thread has taken over.
-    pub(crate) fn abandon(&mut self) {
-        match &mut self.backend {
-            DriverBackend::Uring(driver) => driver.abandon(),
+    pub(crate) fn abandon(&mut self, handle: &Handle) {
+        match (&mut self.backend, &handle.0.backend) {
+            (DriverBackend::Uring(driver), Backend::Uring(shards)) => driver.abandon(shards),
+            (DriverBackend::Mio(driver), _) => driver.detach(),
+            (DriverBackend::Uring(_), Backend::Mio(_)) => unreachable!("a runtime has one backend"),
         }
     }
 }

@@ -45,7 +45,8 @@ pub(crate) fn abandon(mut child: Child, driver: &Handle) {
         return;
     }
     match pidfd::open(child.id()) {
-        Ok(pidfd) => attend(Orphan { child: Mutex::new(Some(child)), pidfd }, driver),
+        // An error: it has put the child up already.
+        Ok(pidfd) => drop(attend(Orphan { child: Mutex::new(Some(child)), pidfd }, driver)),
         Err(_) => {
             SIGNALLED.lock().push(child);
             // An error: no handler, now or ever. Then only other orphans' ends are a reason to look.

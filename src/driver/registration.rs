@@ -30,7 +30,12 @@ impl Registration {
         if handle.is_shutdown() {
             return Err(gone());
         }
-        Ok(Registration { handle, shared: Arc::new(ScheduledIo::new(fd, interest)) })
+        let io = ScheduledIo::new(fd, interest);
+        #[cfg(tokio_unstable)]
+        let io = io.counted(handle.io_metrics().clone());
+        #[cfg(tokio_unstable)]
+        handle.io_metrics().registered();
+        Ok(Registration { handle, shared: Arc::new(io) })
     }
 
     /// Registers `fd` and has it watched from now on.
@@ -40,19 +45,23 @@ impl Registration {
         handle: Handle,
     ) -> io::Result<Registration> {
         let registration = Registration::lazy(fd, interest, handle)?;
-        registration.handle.watch(&registration.shared);
+        registration.handle.watch(&registration.shared)?;
         Ok(registration)
     }
 
     /// Makes sure that no poll pins the file. At once if this thread owns the poll, else its
     /// owner is told to; the descriptor stays the caller's.
     pub(crate) fn deregister(&self) {
+        #[cfg(tokio_unstable)]
+        self.handle.io_metrics().deregistered();
         self.handle.unwatch(&self.shared, None);
     }
 
     /// Closes `fd` after its poll is gone: here and now if this thread owns the poll, else the
     /// owner does it.
     pub(crate) fn close(&self, fd: OwnedFd) {
+        #[cfg(tokio_unstable)]
+        self.handle.io_metrics().deregistered();
         self.handle.unwatch(&self.shared, Some(fd));
     }
 
@@ -105,7 +114,7 @@ impl Registration {
                 Poll::Ready(Ok(event))
             }
             Poll::Pending => {
-                self.handle.watch(&self.shared);
+                self.handle.watch(&self.shared)?;
                 Poll::Pending
             }
         }
@@ -169,8 +178,7 @@ impl Registration {
             if self.handle.is_shutdown() {
                 return Err(gone());
             }
-            self.handle.watch(&self.shared);
-            Ok(())
+            self.handle.watch(&self.shared)
         };
         if self.handle.is_shutdown() {
             return Err(gone());

@@ -1,4 +1,4 @@
-//! The readiness of one I/O resource, shared by its owner, its waiters and the ring.
+//! The readiness of one I/O resource, shared by its owner, its waiters and the driver.
 //!
 //! # Protocol
 //!
@@ -8,8 +8,8 @@
 //! - A **waiter** leaves its waker, then looks at the word once more, then makes sure the
 //!   resource is watched ([`ScheduledIo::watch`]). The driver first sets the word, then takes
 //!   the wakers; one of the two sees the other.
-//! - The **watch** says on which ring a poll is armed. An armed poll pins the file: it must be
-//!   gone before the descriptor is closed or handed out.
+//! - The **watch** says on which ring a poll is armed, or which epoll instance the descriptor is in.
+//!   An armed poll pins the file: it must be gone before the descriptor is closed or handed out.
 //! - The shutdown bit, once set, stays; so does the full width of the tick when bits are cleared.
 
 use std::future::Future;
@@ -21,6 +21,7 @@ use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
 
+use crate::driver::mio::Shard;
 use crate::driver::uring::Remote;
 use crate::driver::{Interest, Ready};
 use crate::loom::sync::Mutex;
@@ -51,6 +52,9 @@ pub(crate) struct ScheduledIo {
     strays: AtomicU32,
     fd: RawFd,
     interest: Interest,
+    /// Where events are counted.
+    #[cfg(tokio_unstable)]
+    metrics: Option<Arc<crate::driver::IoMetrics>>,
 }
 
 /// All that keeps an eye on the resource.
@@ -75,6 +79,13 @@ pub(crate) enum Watch {
         remote: Arc<Remote>,
         /// The poll.
         token: Token,
+    },
+    /// By the epoll instance of `shard`.
+    Member {
+        /// The shard.
+        shard: Arc<Shard>,
+        /// Its name for the resource.
+        token: usize,
     },
     /// The resource is gone; it is never armed again.
     Closed,
@@ -139,7 +150,15 @@ impl ScheduledIo {
             strays: AtomicU32::new(0),
             fd,
             interest,
+            #[cfg(tokio_unstable)]
+            metrics: None,
         }
+    }
+
+    /// Has the events counted.
+    #[cfg(tokio_unstable)]
+    pub(crate) fn counted(self, metrics: Arc<crate::driver::IoMetrics>) -> ScheduledIo {
+        ScheduledIo { metrics: Some(metrics), ..self }
     }
 
     pub(crate) fn fd(&self) -> RawFd {
@@ -177,7 +196,10 @@ impl ScheduledIo {
     pub(crate) fn with_watch<R>(&self, f: impl FnOnce(&mut Watched) -> R) -> R {
         let mut watch = self.watch.lock();
         let result = f(&mut watch);
-        self.watched.store(matches!(watch.current, Watch::Requested | Watch::Armed { .. }), Release);
+        self.watched.store(
+            matches!(watch.current, Watch::Requested | Watch::Armed { .. } | Watch::Member { .. }),
+            Release,
+        );
         result
     }
 
@@ -193,6 +215,10 @@ impl ScheduledIo {
             Some(word & (SHUTDOWN | READINESS_MASK) | tick << TICK_SHIFT | ready.bits())
         });
         debug_assert!(update.is_ok());
+        #[cfg(tokio_unstable)]
+        if let Some(metrics) = &self.metrics {
+            metrics.ready();
+        }
     }
 
     /// Takes back what `event` said, unless a newer event came. Closed states are final and stay.

@@ -21,7 +21,7 @@ use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, SeqCst};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Release, SeqCst};
 use std::task::{Context, Poll};
 
 use upstream::sync::watch;
@@ -94,16 +94,21 @@ pub(crate) fn listen(signum: c_int, driver: &Handle) -> io::Result<Listener> {
         Err(Some(errno)) => return Err(io::Error::from_raw_os_error(*errno)),
         Err(None) => return Err(io::Error::other("registering signal handler failed")),
     }
-    serve(driver);
+    serve(driver)?;
     Ok(Listener::new(kind.listeners.subscribe()))
 }
 
 /// Makes the runtime of `driver` deliver signals, if it does not yet and can.
-pub(crate) fn serve(driver: &Handle) {
+///
+/// # Errors
+///
+/// If the driver cannot watch for them.
+pub(crate) fn serve(driver: &Handle) -> io::Result<()> {
     let inner = &driver.0;
     if !inner.serves_signals.load(Acquire) && inner.io_enabled && !inner.serves_signals.swap(true, AcqRel) {
-        attend(Receiver, driver);
+        attend(Receiver, driver).inspect_err(|_| inner.serves_signals.store(false, Release))?;
     }
+    Ok(())
 }
 
 impl Work for Receiver {

@@ -1,3 +1,7 @@
+#[cfg(tokio_unstable)]
+use crate::runtime::context;
+#[cfg(tokio_unstable)]
+use crate::runtime::metrics::HistogramBuilder;
 use crate::runtime::{Callback, TaskCallback};
 
 /// What [`Builder`](crate::runtime::Builder) decided for a scheduler.
@@ -6,6 +10,9 @@ use crate::runtime::{Callback, TaskCallback};
 pub(crate) struct Config {
     /// Name of the runtime, for [`Handle::name`](crate::runtime::Handle::name).
     pub(crate) name: Option<String>,
+
+    /// The processors that the workers are tied to, in turn; none: they run where they like.
+    pub(crate) worker_cpus: Vec<usize>,
 
     /// Tasks to run between two looks into the global queue; `None` leaves it to the scheduler.
     pub(crate) global_queue_interval: Option<u32>,
@@ -39,4 +46,30 @@ pub(crate) struct Config {
     /// What a panic in a spawned task does to the runtime.
     #[cfg(tokio_unstable)]
     pub(crate) unhandled_panic: crate::runtime::UnhandledPanic,
+
+    /// What hosts this runtime's threads, if it needs one of its own.
+    #[cfg(tokio_unstable)]
+    pub(crate) host: Option<context::Host>,
+
+    /// What to count the times of polls in.
+    #[cfg(tokio_unstable)]
+    pub(crate) poll_times: Option<HistogramBuilder>,
+
+    /// Whether to measure how long tasks wait for a poll.
+    #[cfg(all(tokio_unstable, feature = "schedule-latency"))]
+    pub(crate) track_latency: bool,
+
+    /// What to count that in.
+    #[cfg(all(tokio_unstable, feature = "schedule-latency"))]
+    pub(crate) schedule_latencies: Option<HistogramBuilder>,
+}
+
+impl Config {
+    /// Whether to measure how long tasks wait for a poll.
+    pub(crate) fn track_latency(&self) -> bool {
+        #[cfg(all(tokio_unstable, feature = "schedule-latency"))]
+        return self.track_latency;
+        #[cfg(not(all(tokio_unstable, feature = "schedule-latency")))]
+        false
+    }
 }

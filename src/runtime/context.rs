@@ -20,6 +20,8 @@ mod blocking;
 mod host;
 
 pub(crate) use blocking::{BlockingRegionGuard, disallow_block_in_place, try_enter_blocking_region};
+#[cfg(tokio_unstable)]
+pub(crate) use host::{Host, HostBuilder};
 pub(crate) use host::{budget, nested_budget};
 
 use crate::runtime::task::Id;
@@ -119,7 +121,11 @@ where
         );
     };
 
-    host::run_inside(|| f(&mut BlockingRegionGuard::new()))
+    #[cfg(tokio_unstable)]
+    let host = handle.host().unwrap_or_else(|| host::shared());
+    #[cfg(not(tokio_unstable))]
+    let host = host::shared();
+    host.run_inside(|| f(&mut BlockingRegionGuard::new()))
 }
 
 /// Leaves the runtime for the duration of `f` (`block_in_place`), here and in the host.
@@ -135,6 +141,13 @@ pub(crate) fn exit_runtime<R>(f: impl FnOnce() -> R) -> R {
     debug_assert!(matches!(was, Entered::Yes { .. }));
     let _restore = Restore(was);
     host::blocking(f)
+}
+
+/// Counts a poll that used its budget up.
+#[cfg(tokio_unstable)]
+fn used_up_budget() {
+    // Without a context nobody can ask for the count.
+    let _ = with_current(|handle| handle.scheduler_metrics().inc_budget_forced_yield_count());
 }
 
 /// Is this thread inside a runtime, and if so may it call `block_in_place`?

@@ -9,7 +9,7 @@
 use crate::driver::{CONTEXT_MISSING_ERROR, THREAD_LOCAL_DESTROYED_ERROR};
 use crate::runtime::scheduler::current_thread;
 use crate::runtime::task::{Id as TaskId, JoinHandle};
-use crate::runtime::{AutoBox, Id, RuntimeFlavor, RuntimeMetrics, context, scheduler};
+use crate::runtime::{AutoBox, Backend, Id, RuntimeFlavor, RuntimeMetrics, context, scheduler};
 use crate::util::trace::SpawnMeta;
 
 use std::error::Error;
@@ -222,6 +222,37 @@ impl Handle {
             scheduler::Handle::CurrentThread(handle) => handle.name(),
             scheduler::Handle::MultiThread(handle) => handle.name(),
         }
+    }
+
+    /// What the runtime stands on: `io_uring`, or epoll where there are no rings to be had.
+    ///
+    /// Decided when the runtime is built, and the same as long as it lives. A runtime has rings
+    /// unless the system refuses them (a container's seccomp profile, a kernel before 6.1, the sysctl
+    /// `kernel.io_uring_disabled`, a limit on locked memory or descriptors that is used up); then it
+    /// stands on epoll, and all works the same.
+    ///
+    /// The environment variable `SPARGIO_BACKEND` overrides that: with `epoll` a runtime does not
+    /// ask for rings, with `io_uring` building it fails where there are none. Any other value is an
+    /// error, too.
+    ///
+    /// The first time rings are refused to a process that did not ask for epoll, one line says so
+    /// and why: an event of the crate `tracing`, if the feature `tracing` is on and there is a
+    /// subscriber, else a line on the standard error output. With a subscriber the first choice is
+    /// also told if it is any other.
+    ///
+    /// This method is not Tokio's.
+    ///
+    /// ```
+    /// use tokio::runtime::{BackendKind, Runtime};
+    ///
+    /// let rt = Runtime::new().unwrap();
+    /// let backend = rt.handle().backend();
+    /// if backend.kind() == BackendKind::Epoll {
+    ///     println!("not at full speed: {backend}");
+    /// }
+    /// ```
+    pub fn backend(&self) -> Backend {
+        self.inner.driver().choice().clone()
     }
 
     /// A live view of the runtime's counters.

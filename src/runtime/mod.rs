@@ -68,6 +68,8 @@ pub use builder::Builder;
 #[cfg(tokio_unstable)]
 pub use builder::UnhandledPanic;
 
+pub use crate::driver::choice::{Backend, BackendKind};
+
 mod config;
 pub(crate) use config::Config;
 
@@ -87,7 +89,11 @@ pub(crate) mod mailroom;
 
 pub(crate) mod metrics;
 pub use metrics::RuntimeMetrics;
-pub(crate) use metrics::{MetricsBatch, SchedulerMetrics, WorkerMetrics};
+#[cfg(tokio_unstable)]
+pub use metrics::{
+    HistogramConfiguration, HistogramScale, InvalidHistogramConfiguration, LogHistogram, LogHistogramBuilder,
+};
+pub(crate) use metrics::{LatencyClock, MetricsBatch, ScheduledAt, SchedulerMetrics, WorkerMetrics};
 
 #[allow(clippy::module_inception)] // the public type is `runtime::Runtime`
 mod runtime;
@@ -99,6 +105,9 @@ pub use task_hooks::TaskMeta;
 #[cfg(not(tokio_unstable))]
 pub(crate) use task_hooks::TaskMeta;
 pub(crate) use task_hooks::{TaskCallback, TaskHooks};
+
+#[cfg(tokio_unstable)]
+pub use crate::upstream::runtime::RngSeed;
 
 mod thread_id;
 pub(crate) use thread_id::ThreadId;

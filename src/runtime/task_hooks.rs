@@ -8,6 +8,7 @@ use crate::runtime::task::{Id, SpawnLocation};
 
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A callback that is told which task it runs for.
 pub(crate) type TaskCallback = Arc<dyn Fn(&TaskMeta<'_>) + Send + Sync>;
@@ -21,12 +22,27 @@ pub struct TaskMeta<'a> {
     /// Where the task was spawned.
     #[cfg_attr(not(tokio_unstable), allow(dead_code))]
     pub(crate) spawned_at: SpawnLocation,
+    /// How long it waited for the poll.
+    #[cfg(all(tokio_unstable, feature = "schedule-latency"))]
+    latency: Option<Duration>,
     /// The metadata is only lent to the callback.
-    pub(crate) _phantom: PhantomData<&'a ()>,
+    _phantom: PhantomData<&'a ()>,
 }
 
 #[cfg_attr(not(tokio_unstable), allow(dead_code, unreachable_pub))]
 impl TaskMeta<'_> {
+    /// `latency` is for the hooks around a poll.
+    #[allow(unused_variables)]
+    pub(crate) fn new(id: Id, spawned_at: SpawnLocation, latency: Option<Duration>) -> Self {
+        TaskMeta {
+            id,
+            spawned_at,
+            #[cfg(all(tokio_unstable, feature = "schedule-latency"))]
+            latency,
+            _phantom: PhantomData,
+        }
+    }
+
     /// The id of the task.
     pub fn id(&self) -> Id {
         self.id
@@ -36,6 +52,21 @@ impl TaskMeta<'_> {
     #[cfg(tokio_unstable)]
     pub fn spawned_at(&self) -> &'static std::panic::Location<'static> {
         self.spawned_at.0
+    }
+
+    /// How long the task waited between being scheduled and the current poll; being woken again
+    /// in between does not matter.
+    ///
+    /// Only in [`on_before_task_poll`] and [`on_after_task_poll`], which are told the same, and
+    /// only if the runtime [tracks latencies]; else `None`.
+    ///
+    /// [`on_before_task_poll`]: crate::runtime::Builder::on_before_task_poll
+    /// [`on_after_task_poll`]: crate::runtime::Builder::on_after_task_poll
+    /// [tracks latencies]: crate::runtime::Builder::track_task_schedule_latency
+    #[cfg(all(tokio_unstable, feature = "schedule-latency"))]
+    #[cfg_attr(docsrs, doc(cfg(all(tokio_unstable, feature = "schedule-latency"))))]
+    pub fn schedule_latency(&self) -> Option<Duration> {
+        self.latency
     }
 }
 

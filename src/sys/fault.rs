@@ -13,6 +13,8 @@ pub(crate) enum Call {
     Setup,
     /// `io_uring_enter`.
     Enter,
+    /// A `MSG_RING` to another ring, sent either way.
+    Message,
 }
 
 #[cfg(not(test))]
@@ -45,6 +47,25 @@ mod imp {
     /// Is this a kernel without `IORING_REGISTER_SEND_MSG_RING`?
     #[inline(always)]
     pub(crate) fn is_before_6_13() -> bool {
+        false
+    }
+
+    /// Is this a kernel that does not know `opcode`?
+    #[inline(always)]
+    #[allow(dead_code)]
+    pub(crate) fn is_hidden(_: u8) -> bool {
+        false
+    }
+
+    /// Which backend to use, instead of what the environment says.
+    #[inline(always)]
+    pub(crate) fn backend() -> Option<&'static str> {
+        None
+    }
+
+    /// Is there a script? What the kernel answers then is not true of the process.
+    #[inline(always)]
+    pub(crate) fn is_scripted() -> bool {
         false
     }
 
@@ -81,6 +102,8 @@ mod imp {
         short_submits: bool,
         ring_size: Option<(u32, u32)>,
         before_6_13: bool,
+        hidden: Vec<u8>,
+        backend: Option<&'static str>,
     }
 
     #[derive(Debug)]
@@ -131,6 +154,18 @@ mod imp {
             self
         }
 
+        /// Hides an operation.
+        pub(crate) fn hide(self, opcode: u8) -> Script {
+            self.plan().hidden.push(opcode);
+            self
+        }
+
+        /// Has runtimes use this backend, as if the environment said so.
+        pub(crate) fn backend(self, name: &'static str) -> Script {
+            self.plan().backend = Some(name);
+            self
+        }
+
         /// Installs the script on this thread.
         pub(crate) fn install(&self) -> Installed {
             CURRENT.set(Some(self.clone()));
@@ -172,6 +207,19 @@ mod imp {
 
     pub(crate) fn is_before_6_13() -> bool {
         plan(|plan| plan.before_6_13) == Some(true)
+    }
+
+    pub(crate) fn is_hidden(opcode: u8) -> bool {
+        plan(|plan| plan.hidden.contains(&opcode)) == Some(true)
+    }
+
+    /// A test that breaks rings is about rings, whatever the environment says.
+    pub(crate) fn backend() -> Option<&'static str> {
+        plan(|plan| plan.backend.unwrap_or_default())
+    }
+
+    pub(crate) fn is_scripted() -> bool {
+        current().is_some()
     }
 
     pub(crate) fn current() -> Option<Script> {

@@ -12,6 +12,8 @@
 //! - `reap` hands out completions in order; their tokens may be stale, and the caller must
 //!   check them.
 
+pub(crate) mod affinity;
+pub(crate) mod epoll;
 pub(crate) mod fault;
 #[cfg_attr(not(feature = "net"), allow(dead_code))]
 pub(crate) mod foreign;

@@ -10,13 +10,13 @@ use std::io::{self, Read};
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::pin::pin;
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{BackendKind, Builder, Runtime};
 
 /// Longer than anything here takes, even on a busy machine.
 pub const LONG: Duration = Duration::from_secs(20);
@@ -71,23 +71,42 @@ pub fn open_fds() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count() - 1
 }
 
-/// How many polls the kernel has armed on the rings of this process.
+/// What runtimes of this process stand on. Asked once, while there are descriptors to be had.
+pub fn backend() -> BackendKind {
+    static KIND: OnceLock<BackendKind> = OnceLock::new();
+    *KIND.get_or_init(|| current_thread().handle().backend().kind())
+}
+
+/// How many polls the kernel has armed on the rings of this process; on epoll, how many resources
+/// are registered.
 pub fn armed_polls() -> usize {
     let mut polls = 0;
     for entry in fs::read_dir("/proc/self/fd").unwrap().flatten() {
-        let is_ring = fs::read_link(entry.path()).is_ok_and(|to| to.to_string_lossy().contains("[io_uring]"));
-        if is_ring {
-            let info =
-                fs::read_to_string(format!("/proc/self/fdinfo/{}", entry.file_name().to_string_lossy()));
-            let info = info.unwrap_or_default();
-            polls += info
+        let Ok(to) = fs::read_link(entry.path()) else { continue };
+        let info = || {
+            fs::read_to_string(format!("/proc/self/fdinfo/{}", entry.file_name().to_string_lossy()))
+                .unwrap_or_default()
+        };
+        let to = to.to_string_lossy();
+        if to.contains("[io_uring]") {
+            polls += info()
                 .lines()
                 .skip_while(|l| !l.starts_with("PollList"))
                 .filter(|l| l.contains("op=6,"))
                 .count();
+        } else if to.contains("[eventpoll]") {
+            polls += info().lines().filter(|l| is_registration(l)).count();
         }
     }
     polls
+}
+
+/// Is this a line about a resource of ours? Others (wakers, what the published Tokio registers,
+/// descriptors claimed by `AsyncFd`) have tokens without a generation, or the highest of all.
+fn is_registration(line: &str) -> bool {
+    let mut fields = line.split_whitespace().skip_while(|field| *field != "data:");
+    let token = fields.nth(1).and_then(|token| u64::from_str_radix(token, 16).ok());
+    token.is_some_and(|token| token >> 32 != 0 && token != u64::MAX)
 }
 
 /// Waits for `condition`, as long as a busy machine may need.

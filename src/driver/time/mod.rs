@@ -63,6 +63,8 @@ pub(crate) struct Handle {
     is_shutdown: AtomicBool,
     /// Has [`Handle::unpark`] been called since a paused clock was last about to advance?
     did_wake: AtomicBool,
+    /// Do timers fire when the runtime shuts down? Else they fail.
+    fire_at_shutdown: bool,
 }
 
 impl Handle {
@@ -77,7 +79,13 @@ impl Handle {
             next_shard: AtomicUsize::new(0),
             is_shutdown: AtomicBool::new(false),
             did_wake: AtomicBool::new(false),
+            fire_at_shutdown: false,
         }
+    }
+
+    /// Sets what timers do that are left when the runtime shuts down.
+    pub(crate) fn fire_at_shutdown(self, fire_at_shutdown: bool) -> Handle {
+        Handle { fire_at_shutdown, ..self }
     }
 
     pub(crate) fn clock(&self) -> &Clock {
@@ -138,7 +146,8 @@ impl Handle {
         (0..self.shards.len()).fold(false, |fired, shard| self.process_for(shard) | fired)
     }
 
-    /// Wakes all that wait for a timer: their entries panic when polled, as Tokio's do.
+    /// Wakes all that wait for a timer: their entries panic when polled, as Tokio's do,
+    /// unless they were told to [fire](Self::fire_at_shutdown).
     pub(crate) fn shutdown(&self) {
         if !self.is_shutdown.swap(true, Ordering::SeqCst) {
             self.shards.iter().for_each(Shard::shutdown);

@@ -16,12 +16,21 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::driver::Ready;
+use crate::driver::op::{Completion, Flight};
 use crate::driver::scheduled_io::{ScheduledIo, Watch};
+use crate::sys::fault::{self, Call};
 use crate::sys::poll::{self, PollFd};
-use crate::sys::uring::{Cqe, EnterError, Kind, Ring, Sqe, Token, Wait};
+use crate::sys::uring::{Cqe, EnterError, Kind, Ring, Rung, Sqe, Token, Wait};
 use crate::util::unwind;
 
+use super::ops::Ops;
 use super::remote::{Due, Message, Remote};
+
+mod ops;
+
+/// What is the matter if a ring does not work any more.
+const FORBIDDEN: &str = "Was io_uring forbidden (seccomp, kernel.io_uring_disabled) or a descriptor closed \
+                         while the runtime ran? Forbid it before the runtime is built, which then stands on epoll.";
 
 /// How often the kernel is asked to take what was pushed.
 const FLUSH_ATTEMPTS: usize = 16;
@@ -32,25 +41,45 @@ const DOORBELL_WATCH: Token = Token::new(Kind::DoorbellWatch, 0, 0);
 thread_local! {
     static LANE: RefCell<Option<Box<Lane>>> = const { RefCell::new(None) };
     /// Whose lane it is, for a look without a borrow.
-    static CURRENT: Cell<Current> = const { Cell::new(Current { address: 0, runtime: 0, shard: 0 }) };
+    static CURRENT: Cell<Current> = const { Cell::new(Current::NONE) };
 }
 
 /// See the module docs.
 pub(crate) struct Lane {
     ring: Ring,
     remote: Arc<Remote>,
+    ops: Ops,
+    /// Operations that were cancelled since the ring must go, for another ring.
+    recalled: Vec<Arc<dyn Flight>>,
+    /// The kernel did not let go of everything in time.
+    is_unclean: bool,
+    /// The thread went to block and will not turn: see [`lend`].
+    is_lent: bool,
     /// Reaped, but not looked at yet.
     completions: Vec<Cqe>,
     /// Scratch space of a turn.
     messages: Vec<Message>,
     /// Cancelled polls whose files the kernel may still hold.
     settling: Vec<Token>,
+    /// Resources that are given up: watched until their polls have settled.
+    given_up: Vec<(Arc<ScheduledIo>, Token)>,
     /// Completions nobody knows, counted and ignored.
     stale: u64,
     /// Times the completion queue was full or the kernel short of memory.
     backpressure: u64,
     /// Has the poll of the doorbell's eventfd no terminal completion yet?
     watches_doorbell: bool,
+    /// The kernel refuses the ring for good.
+    is_broken: bool,
+}
+
+/// Why a lane is drained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Another owner goes on.
+    HandOver,
+    /// The runtime ends.
+    Shutdown,
 }
 
 /// What a turn leaves to do once the lane is free again.
@@ -59,6 +88,10 @@ struct Aftermath {
     wakers: Vec<Waker>,
     released: Vec<Arc<ScheduledIo>>,
     due: Vec<(Arc<Remote>, Due)>,
+    /// Operations that are over.
+    flights: Vec<Arc<dyn Flight>>,
+    /// The same, with what nobody waits for.
+    orphans: Vec<(Arc<dyn Flight>, Completion)>,
 }
 
 impl Aftermath {
@@ -66,6 +99,14 @@ impl Aftermath {
     fn finish(&mut self) {
         wake_all(self.wakers.drain(..));
         self.released.clear();
+        for flight in self.flights.drain(..) {
+            // One that never took off may be dropped here, with what it owns.
+            unwind::swallow(|| drop(flight));
+        }
+        for (flight, completion) in self.orphans.drain(..) {
+            // Destructors of users' buffers run here.
+            unwind::swallow(|| flight.orphan(completion));
+        }
         for (remote, Due { fd, told }) in self.due.drain(..) {
             remote.close(fd);
             drop(told);
@@ -84,16 +125,17 @@ struct Current {
     address: usize,
     runtime: u64,
     shard: usize,
+    is_lent: bool,
 }
 
 impl Current {
+    const NONE: Current = Current { address: 0, runtime: 0, shard: 0, is_lent: false };
+
     fn of(lane: Option<&Lane>) -> Current {
-        match lane {
-            None => Current { address: 0, runtime: 0, shard: 0 },
-            Some(Lane { remote, .. }) => {
-                Current { address: address(remote), runtime: remote.runtime, shard: remote.shard }
-            }
-        }
+        let Some(Lane { remote, is_lent, .. }) = lane else {
+            return Current::NONE;
+        };
+        Current { address: address(remote), runtime: remote.runtime, shard: remote.shard, is_lent: *is_lent }
     }
 }
 
@@ -124,6 +166,34 @@ pub(super) fn current_shard(runtime: u64) -> Option<usize> {
     (current.address != 0 && current.runtime == runtime).then_some(current.shard)
 }
 
+/// Has this thread a lane of `runtime` that takes operations?
+pub(super) fn takes_ops(runtime: u64) -> bool {
+    let current = CURRENT.try_with(Cell::get).unwrap_or(Current::NONE);
+    current.address != 0 && current.runtime == runtime && !current.is_lent
+}
+
+/// This thread goes to block: nothing takes off here until [`reclaim`], and what flies is called
+/// back, which is waited for. Returns what is to be submitted elsewhere.
+pub(super) fn lend() -> Vec<Arc<dyn Flight>> {
+    let mut aftermath = Aftermath::default();
+    let recalled = with(|lane| {
+        lane.is_lent = true;
+        CURRENT.set(Current::of(Some(lane)));
+        lane.land_all(&mut aftermath);
+        std::mem::take(&mut lane.recalled)
+    });
+    aftermath.finish();
+    recalled.unwrap_or_default()
+}
+
+/// The thread is back, and turns.
+pub(super) fn reclaim() {
+    with(|lane| {
+        lane.is_lent = false;
+        CURRENT.set(Current::of(Some(lane)));
+    });
+}
+
 /// Calls `f` with this thread's lane; `None` if it has none or is in the middle of a turn.
 pub(super) fn with<R>(f: impl FnOnce(&mut Lane) -> R) -> Option<R> {
     LANE.try_with(|cell| match cell.try_borrow_mut() {
@@ -136,13 +206,30 @@ pub(super) fn with<R>(f: impl FnOnce(&mut Lane) -> R) -> Option<R> {
 
 /// Rings the doorbell of `target`.
 pub(super) fn ring_doorbell(target: &Remote) {
+    /// How long the kernel gets to find some memory.
+    const PAUSE: Duration = Duration::from_micros(100);
+
     if is_current(target) {
         // The owner itself: it will look before it parks.
         return;
     }
-    let sent = if target.doorbell.needs_ring() { with(|lane| lane.send_message(target)) } else { None };
-    if sent.is_none() {
-        target.doorbell.ring();
+    let ring = || {
+        let sent = if target.doorbell.needs_ring() { with(|lane| lane.send_message(target)) } else { None };
+        sent.unwrap_or_else(|| target.doorbell.ring())
+    };
+    // Nobody else will ring: who finds it notified leaves it at that. So this goes on until the
+    // owner has looked around, whatever woke it.
+    loop {
+        match ring() {
+            Rung::Again if target.is_notified() => std::thread::sleep(PAUSE),
+            Rung::Again | Rung::Heard => return,
+            Rung::Forbidden => {
+                // The owner sleeps for ever, and whoever shuts the runtime down would wait for it:
+                // not a panic, which would go on to do just that.
+                eprintln!("spargio: a sleeping worker cannot be woken: {FORBIDDEN} Aborting.");
+                std::process::abort();
+            }
+        }
     }
 }
 
@@ -171,7 +258,7 @@ pub(super) fn serve_mail() {
 ///
 /// No poll is armed for this: nothing pins the files longer than the call lasts.
 pub(super) fn turn_for(other: &Remote, limit: Duration) {
-    let visit = other.visit();
+    let visit = with(|lane| lane.remote.clone()).and_then(|visitor| other.visit(&visitor));
     let wanted: Vec<_> = {
         let slots = other.slots.lock();
         let resources = visit.iter().flat_map(|_| slots.resources());
@@ -204,12 +291,18 @@ impl Lane {
         Box::new(Lane {
             ring,
             remote,
+            ops: Ops::default(),
+            recalled: Vec::new(),
+            is_unclean: false,
+            is_lent: false,
             completions: Vec::new(),
             messages: Vec::new(),
             settling: Vec::new(),
+            given_up: Vec::new(),
             stale: 0,
             backpressure: 0,
             watches_doorbell: false,
+            is_broken: false,
         })
     }
 
@@ -266,21 +359,40 @@ impl Lane {
         self.remote.count_turn();
         self.take_mail(aftermath);
         self.flush();
-        fds.push(PollFd::new(self.ring.as_raw_fd(), poll::IN));
+        let len = fds.len();
         let parked = !limit.is_zero() && self.start_parking();
+        if parked {
+            // The one says what is there already, the other one what comes. Without an alarm, for
+            // lack of descriptors, that is found when the wait is over.
+            fds.push(PollFd::new(self.ring.as_raw_fd(), poll::IN));
+            fds.extend(self.ring.alarm().map(|fd| PollFd::new(fd, poll::IN)));
+        }
         // An error here is EINTR or a lack of memory: nothing is ready, the next turn repeats.
         drop(poll::wait(fds, Some(if parked { limit } else { Duration::ZERO })));
         if parked {
+            self.ring.alarm_off();
             self.remote.stop_parking();
         }
-        fds.pop();
+        fds.truncate(len);
     }
 
-    fn send_message(&mut self, target: &Remote) {
-        target.doorbell.ring_with(|fd| {
+    fn send_message(&mut self, target: &Remote) -> Rung {
+        let known = self.completions.len();
+        let sent = target.doorbell.ring_with(|fd| {
+            fault::check(Call::Message)?;
             self.ring.push(Sqe::message(fd, Token::new(Kind::Doorbell, 0, 0)));
             self.flush();
+            Ok::<_, io::Error>(())
         });
+        if let Some(Err(error)) = sent {
+            return Rung::after(error.raw_os_error());
+        }
+        // Only a failure posts a completion here, and a lack of memory does so at once.
+        self.ring.reap(&mut self.completions);
+        let mut sent =
+            self.completions[known..].iter().filter(|cqe| cqe.token.kind() == Some(Kind::DoorbellSent));
+        let again = sent.any(|cqe| Rung::after(Some(-cqe.result)) == Rung::Again);
+        if again { Rung::Again } else { Rung::Heard }
     }
 
     /// Is there nothing to do but wait?
@@ -302,14 +414,17 @@ impl Lane {
     }
 
     fn enter(&mut self, wait: Wait) {
+        self.remote.stats.count_enter(self.ring.unsubmitted());
         match self.ring.enter(wait) {
             Ok(()) | Err(EnterError::Interrupted | EnterError::TimedOut) => {}
             // Everything stays queued; the reap that follows makes room, the next turn repeats.
             Err(EnterError::Backpressure) => self.backpressure += 1,
-            Err(EnterError::Broken(error)) => panic!(
-                "spargio: the kernel refuses a ring that worked before: {error}. Was io_uring forbidden \
-                 (seccomp, kernel.io_uring_disabled) or its descriptor closed while the runtime ran?"
-            ),
+            // Said already: the thread unwinds.
+            Err(EnterError::Broken(_)) if self.is_broken => {}
+            Err(EnterError::Broken(error)) => {
+                self.is_broken = true;
+                panic!("spargio: the kernel refuses a ring that worked before: {error}. {FORBIDDEN}");
+            }
         }
     }
 
@@ -344,10 +459,7 @@ impl Lane {
                     self.watch_requested(&io);
                     aftermath.released.push(io);
                 }
-                Message::GiveUp(io) => {
-                    self.give_up(&io, aftermath);
-                    aftermath.released.push(io);
-                }
+                Message::GiveUp(io) => self.give_up(io),
                 Message::Unwatch(token, due) => {
                     if let Some(io) = self.cancel(token) {
                         aftermath.released.push(io);
@@ -355,11 +467,19 @@ impl Lane {
                     }
                     aftermath.due.push((self.remote.clone(), due));
                 }
+                Message::Launch(flight) => aftermath.flights.extend(self.launch(flight)),
+                Message::Cancel(token) => self.cancel_op(token),
             }
         }
         self.messages = messages;
         // Before any descriptor is closed.
         self.settle();
+        for (io, token) in std::mem::take(&mut self.given_up) {
+            if self.release(&io, token) {
+                poll_ended(&io, &mut aftermath.wakers);
+            }
+            aftermath.released.push(io);
+        }
     }
 
     /// Arms a poll for `io`, whose watch the caller holds and sets.
@@ -379,21 +499,18 @@ impl Lane {
     }
 
     /// Stops watching `io`: whoever waits for it tries for himself, and has it watched where he is.
-    fn give_up(&mut self, io: &Arc<ScheduledIo>, aftermath: &mut Aftermath) {
+    ///
+    /// It counts as watched until the poll is gone: a close in between goes by this thread.
+    fn give_up(&mut self, io: Arc<ScheduledIo>) {
         let token = io.with_watch(|watch| match &watch.current {
-            Watch::Armed { remote, token } if Arc::ptr_eq(remote, &self.remote) => {
-                let token = *token;
-                watch.current = Watch::Idle;
-                Some(token)
-            }
+            Watch::Armed { remote, token } if Arc::ptr_eq(remote, &self.remote) => Some(*token),
             _ => None,
         });
         if let Some(token) = token {
             if let Some(io) = self.cancel(token) {
-                aftermath.released.push(io);
                 self.settling.push(token);
+                self.given_up.push((io, token));
             }
-            poll_ended(io, &mut aftermath.wakers);
         }
     }
 
@@ -417,6 +534,7 @@ impl Lane {
         self.ring.reap(&mut completions);
         if !completions.is_empty() {
             let remote = self.remote.clone();
+            remote.stats.count_completions(completions.len());
             let mut slots = remote.slots.lock();
             let mut ended = Vec::new();
             let mut doorbell_watch_ended = false;
@@ -441,6 +559,10 @@ impl Lane {
                             self.ring.push(Sqe::cancel(target));
                         }
                     }
+                    Some(Kind::Op) => self.op_event(&cqe, aftermath),
+                    Some(Kind::OpCancel) => self.op_cancel_failed(&cqe),
+                    // The operation's own completion says how it ended.
+                    Some(Kind::OpLimit) => {}
                     // Its only purpose was to end the wait.
                     Some(Kind::Doorbell) => {}
                     Some(Kind::DoorbellWatch) => doorbell_watch_ended |= !cqe.more,
@@ -464,10 +586,12 @@ impl Lane {
         self.completions = completions;
     }
 
-    /// Cancels every poll and waits for the terminal completions; returns the resources.
+    /// Cancels everything and waits for the terminal completions; returns the resources, and keeps
+    /// the operations that are to be submitted again.
     ///
-    /// Closing a ring is no barrier: only the completions say that the kernel is done.
-    pub(super) fn drain(&mut self) -> Vec<Arc<ScheduledIo>> {
+    /// Closing a ring is no barrier: only the completions say that the kernel is done. An operation
+    /// that somebody waits for is waited for here, too, if the next owner of the ring needs it.
+    pub(super) fn drain(&mut self, ending: Ending) -> Vec<Arc<ScheduledIo>> {
         const LIMIT: Duration = Duration::from_secs(5);
 
         let mut aftermath = Aftermath::default();
@@ -477,37 +601,47 @@ impl Lane {
         if self.watches_doorbell {
             self.ring.push(Sqe::cancel(DOORBELL_WATCH));
         }
+        self.recall_all();
         let armed = self.remote.slots.lock().armed();
-        // Resources that another ring has taken over meanwhile.
-        let mut others = Vec::new();
-        for token in armed {
-            if let Some(io) = self.cancel(token) {
-                if self.release(&io, token) {
-                    aftermath.released.push(io);
-                } else {
-                    others.push(io);
-                }
-            }
-        }
+        let cancelled: Vec<_> =
+            armed.into_iter().filter_map(|token| Some((self.cancel(token)?, token))).collect();
         if self.ring.has_work() {
             self.flush();
             self.reap(&mut aftermath);
         }
         let deadline = Instant::now() + LIMIT;
         while self.in_flight() > 0 {
-            if Instant::now() >= deadline {
-                // Never seen; if it happens the ring is closed instead of being used again.
+            let is_awaited = ending == Ending::HandOver && self.ops.any_awaited();
+            if self.is_broken || !is_awaited && Instant::now() >= deadline {
+                // The ring is closed instead of being used again, and what the kernel may still write
+                // to stays. At the deadline: never seen.
                 self.ring.mark_unclean();
+                self.is_unclean = true;
+                let leaked = self.ops.leak();
+                self.remote.stats.count_leaked(leaked);
                 break;
             }
             self.enter(Wait::For(Duration::from_millis(1)));
             self.reap(&mut aftermath);
+        }
+        // Resources that another ring has taken over meanwhile.
+        let mut others = Vec::new();
+        // Only now: until its poll is gone, a resource is closed by this thread alone.
+        for (io, token) in cancelled {
+            if self.release(&io, token) {
+                aftermath.released.push(io);
+            } else {
+                others.push(io);
+            }
         }
         for message in self.remote.detach() {
             match message {
                 Message::Unwatch(_, due) => aftermath.due.push((self.remote.clone(), due)),
                 // Whoever waits for it arms a new poll anyway.
                 Message::Watch(io) | Message::GiveUp(io) => others.push(io),
+                // All of them were cancelled.
+                Message::Cancel(_) => {}
+                Message::Launch(flight) => self.recalled.push(flight),
             }
         }
         let released = std::mem::take(&mut aftermath.released);
@@ -533,14 +667,19 @@ impl Lane {
         })
     }
 
-    /// How many polls have no terminal completion yet.
+    /// How much has no terminal completion yet.
     fn in_flight(&self) -> usize {
-        self.remote.slots.lock().in_flight() + usize::from(self.watches_doorbell)
+        self.remote.slots.lock().in_flight() + usize::from(self.watches_doorbell) + self.ops.len()
     }
 
     /// Can the drained ring be used again?
     pub(super) fn is_clean(&self) -> bool {
-        self.in_flight() == 0
+        !self.is_unclean && self.in_flight() == 0
+    }
+
+    /// The operations that [`drain`](Lane::drain) kept.
+    pub(super) fn take_recalled(&mut self) -> Vec<Arc<dyn Flight>> {
+        std::mem::take(&mut self.recalled)
     }
 }
 

@@ -3,20 +3,25 @@
 //! A [`Driver`] is the owner's side of a shard. It moves between threads while *detached*; on
 //! the thread that drives the shard it is *attached*: its ring is bound to that thread and sits
 //! in the thread-local [`lane`]. `SINGLE_ISSUER` rings cannot follow to another thread, so on
-//! detaching every poll is cancelled, and attaching elsewhere takes a ring of that thread and
-//! arms anew what somebody waits for. No user ever sees `EEXIST`.
+//! detaching every poll and operation is cancelled, and attaching elsewhere takes a ring of that
+//! thread, arms anew what somebody waits for and submits again what had no effect yet. No user ever
+//! sees `EEXIST`.
 //!
 //! # Shutdown
 //!
 //! 1. The runtime is marked shut down: nothing new is registered.
-//! 2. The mailbox is closed; what is in it is served.
-//! 3. Every poll is cancelled and its terminal completion awaited.
-//! 4. Every resource is told; its waiters wake up to an error.
-//! 5. The doorbell is taken off, and only then is the ring given back or closed.
+//! 2. The doorbell is taken off; what is in the mailbox is served.
+//! 3. Every poll and operation is cancelled and its terminal completion awaited. A close that races
+//!    this goes by the mailbox still, and is done right after. After a deadline what the kernel has
+//!    not let go of is leaked and counted; it is never freed.
+//! 4. The ring is given back or closed, then the mailbox.
+//! 5. Every resource is told; its waiters wake up to an error.
 
 mod lane;
+mod ops;
 mod remote;
 mod slots;
+mod stats;
 
 pub(crate) use remote::Remote;
 
@@ -28,18 +33,19 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use crate::driver::op::{Completion, Flight, refuse};
 use crate::driver::scheduled_io::{ScheduledIo, Watch};
 use crate::loom::sync::Mutex;
 use crate::sys;
 use crate::sys::timer_slack;
-use crate::sys::uring::{Ring, Wait};
+use crate::sys::uring::{Ring, Token, Wait};
 
-use lane::Lane;
+use lane::{Ending, Lane};
 use remote::{Due, Message};
 
 /// So many waits in a row from another shard than the one that watches a resource mean that its
 /// task has settled there: more than a task that was stolen once and comes back.
-const SETTLED: u32 = 16;
+pub(super) const SETTLED: u32 = 16;
 
 /// The shards of a runtime, as everyone sees them.
 #[derive(Debug)]
@@ -65,6 +71,8 @@ pub(crate) struct Driver {
     lane: Option<Box<Lane>>,
     /// Resources that were watched when the shard was detached.
     unwatched: Vec<Arc<ScheduledIo>>,
+    /// Operations that were in flight then, and are to be submitted again.
+    recalled: Vec<Arc<dyn Flight>>,
     attached: bool,
     /// The thread's own timer slack, once this shard needed exact waits on it.
     slack: Option<timer_slack::Previous>,
@@ -203,7 +211,7 @@ impl Shards {
                     hang_up(due.fd.as_ref());
                 }
             }
-            Err(Message::Watch(_) | Message::GiveUp(_)) => unreachable!("not what was sent"),
+            Err(_) => unreachable!("not what was sent"),
             Ok(()) => {
                 if let Some(done) = done {
                     wait_for_owner(&done, patience);
@@ -211,6 +219,53 @@ impl Shards {
             }
         }
     }
+}
+
+impl Shards {
+    /// Has an operation submitted: here if this thread drives a shard of the runtime, else by message.
+    pub(crate) fn launch(&self, flight: Arc<dyn Flight>) {
+        let mut flight = Some(flight);
+        if lane::takes_ops(self.runtime) {
+            let unwanted = lane::with(|lane| flight.take().and_then(|flight| lane.launch(flight)));
+            // With the lane free: it may be the last reference.
+            drop(unwanted);
+        }
+        if let Some(flight) = flight {
+            self.send(flight);
+        }
+    }
+
+    /// Asks some shard to submit an operation.
+    fn send(&self, flight: Arc<dyn Flight>) {
+        if let Err(Message::Launch(flight)) = self.remote(self.any()).send(Message::Launch(flight)) {
+            refuse(&*flight, Completion::runtime_gone());
+        }
+    }
+
+    /// Does this thread drive a shard of the runtime that takes operations?
+    #[allow(dead_code)]
+    pub(crate) fn takes_ops_here(&self) -> bool {
+        lane::takes_ops(self.runtime)
+    }
+
+    /// This thread's shard goes to another thread while this one blocks.
+    pub(crate) fn lend(&self) {
+        lane::lend().into_iter().for_each(|flight| self.send(flight));
+    }
+
+    /// The same thread goes on with its shard.
+    pub(crate) fn reclaim(&self) {
+        lane::reclaim();
+    }
+}
+
+/// Cancels the operation `token` of the ring behind `remote`, without waiting for anything.
+pub(crate) fn cancel(remote: &Remote, token: Token) {
+    if lane::is_current(remote) && lane::with(|lane| lane.cancel_op(token)).is_some() {
+        return;
+    }
+    // A ring that is being given up has cancelled it already.
+    drop(remote.send(Message::Cancel(token)));
 }
 
 /// How long a drop waits for the owner of a poll that is in the middle of a task: it may be stuck
@@ -240,7 +295,7 @@ fn hang_up(fd: Option<&OwnedFd>) {
 }
 
 /// Tells a resource that its runtime is gone.
-fn end_wait(io: &ScheduledIo) {
+pub(super) fn end_wait(io: &ScheduledIo) {
     io.with_watch(|watch| watch.current = Watch::Closed);
     let mut wakers = Vec::new();
     io.shutdown(&mut wakers);
@@ -249,7 +304,15 @@ fn end_wait(io: &ScheduledIo) {
 
 impl Driver {
     fn new(remote: Arc<Remote>, lane: Option<Box<Lane>>) -> Driver {
-        Driver { remote, lane, unwatched: Vec::new(), attached: false, slack: None, outer: None }
+        Driver {
+            remote,
+            lane,
+            unwatched: Vec::new(),
+            recalled: Vec::new(),
+            attached: false,
+            slack: None,
+            outer: None,
+        }
     }
 
     pub(crate) fn shard(&self) -> usize {
@@ -272,16 +335,23 @@ impl Driver {
                 }
             });
         }
+        let unwanted: Vec<_> = self.recalled.drain(..).filter_map(|flight| lane.launch(flight)).collect();
         self.outer = lane::enter(lane);
         self.attached = true;
+        drop(unwanted);
         Ok(())
     }
 
     /// Unbinds the shard from this thread; no poll stays armed.
     pub(crate) fn detach(&mut self) {
         if let Some(lane) = self.take_lane() {
-            self.lane = self.drain(lane);
+            self.lane = self.drain(lane, Ending::HandOver);
         }
+    }
+
+    /// Does an operation in flight keep a paused clock from advancing?
+    pub(crate) fn holds_clock(&self) -> bool {
+        lane::with(|lane| lane.holds_clock()).unwrap_or(false)
     }
 
     fn take_lane(&mut self) -> Option<Box<Lane>> {
@@ -298,8 +368,9 @@ impl Driver {
     }
 
     /// Ends everything in flight; gives the lane back if it can be used again.
-    fn drain(&mut self, mut lane: Box<Lane>) -> Option<Box<Lane>> {
-        self.unwatched.append(&mut lane.drain());
+    fn drain(&mut self, mut lane: Box<Lane>, ending: Ending) -> Option<Box<Lane>> {
+        self.unwatched.append(&mut lane.drain(ending));
+        self.recalled.append(&mut lane.take_recalled());
         lane.is_clean().then_some(lane)
     }
 
@@ -320,24 +391,19 @@ impl Driver {
 
     /// See the module docs; step 1 is the caller's.
     pub(crate) fn shutdown(&mut self) {
-        let messages = self.remote.close_mailbox();
-        let mut due = Vec::new();
-        for message in messages {
+        if let Some(lane) = self.take_lane() {
+            drop(self.drain(lane, Ending::Shutdown));
+        }
+        self.lane = None;
+        for message in self.remote.close_mailbox() {
             match message {
                 Message::Watch(io) => end_wait(&io),
-                // The drain below gives everything up.
-                Message::GiveUp(_) => {}
-                Message::Unwatch(token, now_due) => {
-                    lane::with(|lane| lane.cancel_now(token));
-                    due.push(now_due);
-                }
+                Message::Launch(flight) => self.recalled.push(flight),
+                // A drained ring gets no mail about its polls, and operations were all cancelled.
+                Message::GiveUp(_) | Message::Unwatch(..) | Message::Cancel(_) => {}
             }
         }
-        if let Some(lane) = self.take_lane() {
-            drop(self.drain(lane));
-        }
-        drop(due);
-        self.lane = None;
+        self.recalled.drain(..).for_each(|flight| refuse(&*flight, Completion::runtime_gone()));
         for io in self.unwatched.drain(..) {
             end_wait(&io);
         }
@@ -358,6 +424,9 @@ impl Driver {
                 // Its resource is among those taken over below.
                 Message::GiveUp(_) => {}
                 Message::Unwatch(_, due) => hang_up(due.fd.as_ref()),
+                Message::Launch(flight) => self.recalled.push(flight),
+                // That thread called everything back when it went to block.
+                Message::Cancel(_) => {}
             }
         }
         let watched: Vec<_> = old.slots.lock().resources().cloned().collect();
@@ -378,10 +447,11 @@ impl Driver {
     }
 
     /// Ends a driver whose shard another thread has taken over.
-    pub(crate) fn abandon(&mut self) {
+    pub(crate) fn abandon(&mut self, shards: &Shards) {
         if let Some(lane) = self.take_lane() {
-            drop(self.drain(lane));
+            drop(self.drain(lane, Ending::HandOver));
         }
+        self.recalled.drain(..).for_each(|flight| shards.send(flight));
         // What this thread armed after the other one took over: whoever waits arms it again.
         let mut wakers = Vec::new();
         for io in self.unwatched.drain(..) {

@@ -9,13 +9,14 @@
 //!   and then it does not wait. So either the notifier sees `PARKED`, or the owner sees
 //!   `NOTIFIED`.
 //! - A closed mailbox takes nothing: the ring has no polls any more, and the sender acts itself.
-//!   While the ring is *detached* that goes for what concerns its polls only; a request to watch
-//!   something waits for the next owner.
+//!   While the ring is *detached* that goes for what concerns its polls and operations only; a
+//!   request to watch something, or a new operation, waits for the next owner.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, mpsc};
 
+use crate::driver::op::Flight;
 use crate::driver::scheduled_io::ScheduledIo;
 use crate::loom::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use crate::loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
@@ -24,6 +25,7 @@ use crate::sys;
 use crate::sys::uring::{Doorbell, Token};
 
 use super::slots::Slots;
+use super::stats::Stats;
 
 /// The owner runs tasks, or is on its way to.
 const RUNNING: u8 = 0;
@@ -41,6 +43,17 @@ pub(crate) enum Message {
     GiveUp(Arc<ScheduledIo>),
     /// Stop watching; then do what is due.
     Unwatch(Token, Due),
+    /// Take this operation on.
+    Launch(Arc<dyn Flight>),
+    /// Cancel this operation.
+    Cancel(Token),
+}
+
+impl Message {
+    /// Does it wait for the next owner of a ring that was given up?
+    fn outlasts_ring(&self) -> bool {
+        matches!(self, Message::Watch(_) | Message::Launch(_))
+    }
 }
 
 /// What is due once a poll is gone: the descriptor is closed, if one is given, and then who waits
@@ -65,6 +78,9 @@ pub(crate) struct Remote {
     turns: AtomicU64,
     /// Held by a sibling while it waits for what this ring watches.
     visited: Mutex<()>,
+    pub(crate) stats: Stats,
+    /// That sibling's ring.
+    visitor: Mutex<Option<Arc<Remote>>>,
 }
 
 #[derive(Debug, Default)]
@@ -86,6 +102,8 @@ impl Remote {
             slots: Mutex::default(),
             turns: AtomicU64::new(0),
             visited: Mutex::new(()),
+            stats: Stats::default(),
+            visitor: Mutex::new(None),
         })
     }
 
@@ -93,7 +111,7 @@ impl Remote {
     pub(crate) fn send(&self, message: Message) -> Result<(), Message> {
         {
             let mut mailbox = self.mailbox.lock();
-            if mailbox.closed || !mailbox.attached && !matches!(message, Message::Watch(_)) {
+            if mailbox.closed || !mailbox.attached && !message.outlasts_ring() {
                 return Err(message);
             }
             mailbox.messages.push(message);
@@ -126,7 +144,7 @@ impl Remote {
         let mut mailbox = self.mailbox.lock();
         mailbox.attached = false;
         let messages = std::mem::take(&mut mailbox.messages).into_iter();
-        let (kept, rest) = messages.partition(|message| matches!(message, Message::Watch(_)));
+        let (kept, rest) = messages.partition(Message::outlasts_ring);
         mailbox.messages = kept;
         rest
     }
@@ -171,6 +189,11 @@ impl Remote {
         self.state.swap(RUNNING, SeqCst);
     }
 
+    /// Was the owner notified, and has not looked around since?
+    pub(super) fn is_notified(&self) -> bool {
+        self.state.load(Acquire) == NOTIFIED
+    }
+
     pub(crate) fn is_parked(&self) -> bool {
         self.state.load(Acquire) == PARKED
     }
@@ -180,18 +203,28 @@ impl Remote {
         self.turns.store(self.turns.load(Relaxed).wrapping_add(1), Relaxed);
     }
 
-    /// The right to wait for what this ring watches, unless somebody else does.
-    pub(super) fn visit(&self) -> Option<MutexGuard<'_, ()>> {
-        self.visited.try_lock()
+    /// The right of the owner of `visitor` to wait for what this ring watches, unless somebody
+    /// else does.
+    pub(super) fn visit(&self, visitor: &Arc<Remote>) -> Option<Visit<'_>> {
+        let visited = self.visited.try_lock()?;
+        *self.visitor.lock() = Some(visitor.clone());
+        Some(Visit { host: self, _visited: visited })
     }
 
-    /// Closes `fd`, whose poll is gone. A visitor's wait holds its files, too: if it has an
-    /// address to itself, that one is free afterwards.
+    /// Closes `fd`, whose poll is gone. A visitor's wait holds its files, too, and is ended. If
+    /// the file has an address to itself, that one is free afterwards.
     pub(super) fn close(&self, fd: Option<OwnedFd>) {
+        let Some(fd) = fd else { return };
         // Who comes later does not see it any more.
         let visited = self.visited.try_lock().is_none();
-        let wait = visited && fd.as_ref().is_some_and(|fd| sys::io::holds_address(fd.as_raw_fd()));
+        let wait = visited && sys::io::holds_address(fd.as_raw_fd());
         drop(fd);
+        if visited {
+            let visitor = self.visitor.lock().clone();
+            if let Some(visitor) = visitor {
+                visitor.unpark();
+            }
+        }
         if wait {
             drop(self.visited.lock());
         }
@@ -200,5 +233,18 @@ impl Remote {
     /// A number that changes while the owner makes progress.
     pub(crate) fn turns(&self) -> u64 {
         self.turns.load(Relaxed)
+    }
+}
+
+/// A sibling's wait for what a ring watches.
+#[derive(Debug)]
+pub(super) struct Visit<'a> {
+    host: &'a Remote,
+    _visited: MutexGuard<'a, ()>,
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        *self.host.visitor.lock() = None;
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::{LONG, current_thread, echo_on_each_flavour, under};
 use crate::io::AsyncReadExt;
 use crate::net::TcpStream;
-use crate::sys::fault::Script;
+use crate::sys::fault::{Call, Script};
 
 /// Counts the polls of a future.
 async fn count_polls<F: Future>(polls: Arc<AtomicUsize>, future: F) -> F::Output {
@@ -204,4 +204,31 @@ fn h24_the_doorbell_of_older_kernels() {
         });
         assert_eq!(woken, 300);
     });
+}
+
+/// A sleeping runtime is woken although the kernel is short of memory when it is rung.
+#[test]
+fn h24_a_doorbell_that_fails_is_rung_again() {
+    let failing = || Script::default().fail(Call::Message, libc::ENOMEM, 0..3);
+    for script in [failing(), failing().before_6_13()] {
+        under(&script.clone(), "out of memory at the door", move || {
+            // The worker of one runtime wakes the thread of another.
+            let waker = super::multi_thread(1).unwrap();
+            let (ask, asked) = crate::sync::mpsc::unbounded_channel::<crate::sync::oneshot::Sender<()>>();
+            waker.spawn(async move {
+                let mut asked = asked;
+                while let Some(wake) = asked.recv().await {
+                    crate::time::sleep(Duration::from_millis(5)).await;
+                    wake.send(()).unwrap();
+                }
+            });
+            let rt = current_thread().unwrap();
+            for _ in 0..5 {
+                let (wake, wait) = crate::sync::oneshot::channel();
+                ask.send(wake).unwrap();
+                rt.block_on(wait).unwrap();
+            }
+        });
+        assert_eq!(script.failed(), 3);
+    }
 }

@@ -1,7 +1,7 @@
 //! The builder's options that are unstable in Tokio: only with `--cfg tokio_unstable`.
 
 use super::{Builder, Kind};
-use crate::runtime::TaskMeta;
+use crate::runtime::{RngSeed, TaskMeta, context};
 
 use std::sync::Arc;
 
@@ -47,10 +47,13 @@ impl Builder {
         self
     }
 
-    /// Accepted for compatibility, and enables the time driver. Timers are kept per worker
-    /// here in any case.
+    /// Enables the time driver, as Tokio's other implementation of it: timers that are left when
+    /// the runtime shuts down fire, where a poll of one would panic otherwise.
+    ///
+    /// Timers are kept per worker here in any case.
     #[cfg(all(feature = "time", feature = "rt-multi-thread"))]
     pub fn enable_alt_timer(&mut self) -> &mut Self {
+        self.alt_timer = true;
         self.enable_time()
     }
 
@@ -62,6 +65,31 @@ impl Builder {
 
     /// Accepted for compatibility. The blocking pool keeps one queue.
     pub fn enable_sharded_blocking_queue(&mut self) -> &mut Self {
+        self
+    }
+
+    /// Makes what is random in this runtime come out the same each time: the branch that `select!`
+    /// looks at first.
+    ///
+    /// For the same results the program must enter the runtime, from the same threads in the same
+    /// order, in the same way. The second runtime of the same builder has other random numbers
+    /// than the first, but always the same ones.
+    ///
+    /// Such a runtime has one more thread, which sleeps all the time.
+    ///
+    /// ```
+    /// use tokio::runtime::{Builder, RngSeed};
+    ///
+    /// let rt = Builder::new_current_thread().rng_seed(RngSeed::from_bytes(b"seed")).build().unwrap();
+    /// rt.block_on(async {
+    ///     tokio::select! {
+    ///         _ = async {} => {}
+    ///         _ = async {} => {}
+    ///     }
+    /// });
+    /// ```
+    pub fn rng_seed(&mut self, seed: RngSeed) -> &mut Self {
+        self.host = Some(context::HostBuilder::new(seed));
         self
     }
 

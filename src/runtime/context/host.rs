@@ -16,6 +16,8 @@
 //!
 //! # Safety
 //!
+//! A host is taken out of its place once, by its destructor.
+//!
 //! The token is dropped again and again, a copy at a time. A token that is no larger than the
 //! number it remembers owns nothing, so that is sound; should a later Tokio put more into it,
 //! the code falls back to exchanging it, at the price of one unit of the budget.
@@ -23,23 +25,65 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
+#[cfg(tokio_unstable)]
+use std::io;
 use std::mem::ManuallyDrop;
 use std::ptr;
 use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker};
 
+#[cfg(tokio_unstable)]
+use crate::upstream::runtime::RngSeed;
 use upstream::runtime::{Builder, Runtime};
 use upstream::task::coop::{self, RestoreOnPending};
 
-fn host() -> &'static Runtime {
-    static HOST: OnceLock<Runtime> = OnceLock::new();
+/// What hosts threads.
+pub(crate) struct Host(ManuallyDrop<Runtime>);
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // SAFETY: nobody uses it from here on.
+        let runtime = unsafe { ManuallyDrop::take(&mut self.0) };
+        // This may be asynchronous code, which must not wait for a thread.
+        runtime.shutdown_background();
+    }
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(1).thread_name("spargio-host");
+    #[cfg(feature = "interop")]
+    builder.enable_all();
+    builder
+}
+
+/// The host of all threads that do not need one of their own.
+pub(super) fn shared() -> &'static Host {
+    static HOST: OnceLock<Host> = OnceLock::new();
     HOST.get_or_init(|| {
-        let mut builder = Builder::new_multi_thread();
-        builder.worker_threads(1).thread_name("spargio-host");
-        #[cfg(feature = "interop")]
-        builder.enable_all();
-        builder.build().expect("spargio: cannot start the host thread of the re-exported Tokio half")
+        let runtime = builder().build();
+        Host(ManuallyDrop::new(
+            runtime.expect("spargio: cannot start the host thread of the re-exported Tokio half"),
+        ))
     })
+}
+
+/// Makes hosts for runtimes with a seed: Tokio's `select!` takes random numbers from its own
+/// thread context, which gets its seed when the thread enters a host.
+#[cfg(tokio_unstable)]
+pub(crate) struct HostBuilder(Builder);
+
+#[cfg(tokio_unstable)]
+impl HostBuilder {
+    pub(crate) fn new(seed: RngSeed) -> HostBuilder {
+        let mut builder = builder();
+        builder.rng_seed(seed);
+        HostBuilder(builder)
+    }
+
+    pub(crate) fn build(&mut self) -> io::Result<Host> {
+        Ok(Host(ManuallyDrop::new(self.0.build()?)))
+    }
 }
 
 /// A token of a full budget.
@@ -54,25 +98,27 @@ thread_local! {
     static FULL: Cell<Full> = const { Cell::new(None) };
 }
 
-/// Runs `f` inside one poll of the host.
-#[track_caller]
-pub(super) fn run_inside<R>(f: impl FnOnce() -> R) -> R {
-    /// The poll of the host that this one is nested in (through `block_in_place`).
-    struct Outer(Full);
-    impl Drop for Outer {
-        fn drop(&mut self) {
-            FULL.set(self.0.take());
+impl Host {
+    /// Runs `f` inside one poll of the host.
+    #[track_caller]
+    pub(super) fn run_inside<R>(&self, f: impl FnOnce() -> R) -> R {
+        /// The poll of a host that this one is nested in (through `block_in_place`).
+        struct Outer(Full);
+        impl Drop for Outer {
+            fn drop(&mut self) {
+                FULL.set(self.0.take());
+            }
         }
-    }
 
-    let mut f = Some(f);
-    host().block_on(poll_fn(|_| {
-        let _outer = Outer(FULL.replace(take_token().map(ManuallyDrop::new)));
-        match f.take() {
-            Some(f) => Poll::Ready(f()),
-            None => unreachable!("a poll that returned Ready is not repeated"),
-        }
-    }))
+        let mut f = Some(f);
+        self.0.block_on(poll_fn(|_| {
+            let _outer = Outer(FULL.replace(take_token().map(ManuallyDrop::new)));
+            match f.take() {
+                Some(f) => Poll::Ready(f()),
+                None => unreachable!("a poll that returned Ready is not repeated"),
+            }
+        }))
+    }
 }
 
 /// Runs `f` as the host's `block_in_place`: inside it Tokio's blocking calls are allowed, and no
@@ -86,7 +132,12 @@ pub(super) fn blocking<R>(f: impl FnOnce() -> R) -> R {
 #[inline]
 pub(crate) fn budget<R>(f: impl FnOnce() -> R) -> R {
     FULL.with(refill);
-    f()
+    let result = f();
+    #[cfg(tokio_unstable)]
+    if !coop::has_budget_remaining() {
+        super::used_up_budget();
+    }
+    result
 }
 
 /// Runs `f`, which polls tasks of its own with [`budget`], and then puts the budget back.
@@ -163,7 +214,7 @@ mod tests {
 
     #[test]
     fn each_poll_has_all_of_the_budget() {
-        run_inside(|| {
+        shared().run_inside(|| {
             for _ in 0..3 {
                 assert_eq!(budget(spend), 128);
                 assert_eq!(spend(), 0);
@@ -173,7 +224,7 @@ mod tests {
 
     #[test]
     fn a_nested_scheduler_does_not_touch_the_tasks_budget() {
-        run_inside(|| {
+        shared().run_inside(|| {
             budget(|| {
                 nested_budget(|| {
                     assert_eq!(budget(spend), 128);
@@ -188,9 +239,9 @@ mod tests {
 
     #[test]
     fn a_nested_poll_of_the_host_has_its_own() {
-        run_inside(|| {
+        shared().run_inside(|| {
             budget(|| {
-                blocking(|| run_inside(|| assert_eq!(budget(spend), 128)));
+                blocking(|| shared().run_inside(|| assert_eq!(budget(spend), 128)));
                 assert_eq!(spend(), 128);
                 assert_eq!(budget(spend), 128);
             });

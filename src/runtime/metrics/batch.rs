@@ -1,3 +1,5 @@
+#[cfg(tokio_unstable)]
+use super::HistogramBatch;
 use super::WorkerMetrics;
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -21,6 +23,17 @@ pub(crate) struct MetricsBatch {
     poll_count_on_last_park: u64,
     local_schedule_count: u64,
     overflow_count: u64,
+    #[cfg(tokio_unstable)]
+    poll_timer: Option<PollTimer>,
+    #[cfg(all(tokio_unstable, feature = "schedule-latency"))]
+    schedule_latencies: Option<HistogramBatch>,
+}
+
+/// How long polls take.
+#[cfg(tokio_unstable)]
+struct PollTimer {
+    poll_times: HistogramBatch,
+    started: Instant,
 }
 
 impl MetricsBatch {
@@ -40,6 +53,13 @@ impl MetricsBatch {
             poll_count_on_last_park: poll_count,
             local_schedule_count: published(&worker.local_schedule_count),
             overflow_count: published(&worker.overflow_count),
+            #[cfg(tokio_unstable)]
+            poll_timer: worker.poll_times.as_ref().map(|histogram| PollTimer {
+                poll_times: HistogramBatch::from_histogram(histogram),
+                started: Instant::now(),
+            }),
+            #[cfg(all(tokio_unstable, feature = "schedule-latency"))]
+            schedule_latencies: worker.schedule_latencies.as_ref().map(HistogramBatch::from_histogram),
         }
     }
 
@@ -57,6 +77,15 @@ impl MetricsBatch {
         publish(&worker.mean_poll_time, mean_poll_time);
         publish(&worker.local_schedule_count, self.local_schedule_count);
         publish(&worker.overflow_count, self.overflow_count);
+
+        #[cfg(tokio_unstable)]
+        if let (Some(timer), Some(histogram)) = (&self.poll_timer, &worker.poll_times) {
+            timer.poll_times.submit(histogram);
+        }
+        #[cfg(all(tokio_unstable, feature = "schedule-latency"))]
+        if let (Some(batch), Some(histogram)) = (&self.schedule_latencies, &worker.schedule_latencies) {
+            batch.submit(histogram);
+        }
     }
 
     /// The worker is about to sleep.
@@ -86,9 +115,29 @@ impl MetricsBatch {
         self.busy_duration_total += duration_as_u64(self.busy_since.elapsed());
     }
 
-    /// The worker is about to poll a task.
+    /// The worker is about to poll a task, and perhaps others that it wakes, one after the other.
     pub(crate) fn start_poll(&mut self) {
         self.poll_count += 1;
+        #[cfg(tokio_unstable)]
+        if let Some(timer) = &mut self.poll_timer {
+            timer.started = Instant::now();
+        }
+    }
+
+    /// The worker is through with what it [started](Self::start_poll).
+    pub(crate) fn end_poll(&mut self) {
+        #[cfg(tokio_unstable)]
+        if let Some(timer) = &mut self.poll_timer {
+            timer.poll_times.measure(duration_as_u64(timer.started.elapsed()));
+        }
+    }
+
+    /// A task waited that long for its poll.
+    #[cfg(all(tokio_unstable, feature = "schedule-latency"))]
+    pub(crate) fn record_latency(&mut self, latency: Duration) {
+        if let Some(latencies) = &mut self.schedule_latencies {
+            latencies.measure(duration_as_u64(latency));
+        }
     }
 
     /// The worker put a task on its own queue.

@@ -11,6 +11,23 @@ pub use runtime::RuntimeMetrics;
 mod batch;
 pub(crate) use batch::MetricsBatch;
 
+#[cfg(any(tokio_unstable, test))]
+#[cfg_attr(not(tokio_unstable), allow(dead_code, unreachable_pub, unused_imports))]
+mod histogram;
+#[cfg(tokio_unstable)]
+pub(crate) use histogram::{Histogram, HistogramBatch, HistogramBuilder};
+#[cfg(tokio_unstable)]
+pub use histogram::{
+    HistogramConfiguration, HistogramScale, InvalidHistogramConfiguration, LogHistogram, LogHistogramBuilder,
+};
+
+#[cfg(all(tokio_unstable, feature = "schedule-latency"))]
+mod latency;
+#[cfg(not(all(tokio_unstable, feature = "schedule-latency")))]
+#[path = "latency_off.rs"]
+mod latency;
+pub(crate) use latency::{LatencyClock, ScheduledAt};
+
 mod scheduler;
 pub(crate) use scheduler::SchedulerMetrics;
 

@@ -5,11 +5,20 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub(crate) struct SchedulerMetrics {
     /// Tasks scheduled from outside the runtime's workers.
     pub(super) remote_schedule_count: AtomicU64,
+    /// Polls that used up the budget.
+    #[cfg(tokio_unstable)]
+    pub(super) budget_forced_yield_count: AtomicU64,
 }
 
 impl SchedulerMetrics {
     pub(crate) fn new() -> SchedulerMetrics {
         SchedulerMetrics::default()
+    }
+
+    /// A poll used up the budget.
+    #[cfg(tokio_unstable)]
+    pub(crate) fn inc_budget_forced_yield_count(&self) {
+        self.budget_forced_yield_count.fetch_add(1, Relaxed);
     }
 
     /// A task was put on the global queue by a thread that is no worker.

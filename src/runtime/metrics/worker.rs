@@ -1,4 +1,8 @@
 use crate::loom::sync::Mutex;
+use crate::runtime::Config;
+
+#[cfg(tokio_unstable)]
+use super::{Histogram, HistogramBuilder};
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::thread::ThreadId;
@@ -37,11 +41,29 @@ pub(crate) struct WorkerMetrics {
     pub(crate) local_schedule_count: AtomicU64,
     /// Times the local queue was full and half of it went to the global one.
     pub(crate) overflow_count: AtomicU64,
+    /// How long polls take, if the builder wants it counted.
+    #[cfg(tokio_unstable)]
+    pub(super) poll_times: Option<Histogram>,
+    /// How long tasks wait for a poll, if the builder wants it counted.
+    #[cfg(all(tokio_unstable, feature = "schedule-latency"))]
+    pub(super) schedule_latencies: Option<Histogram>,
 }
 
 impl WorkerMetrics {
+    #[cfg(test)]
     pub(crate) fn new() -> WorkerMetrics {
         WorkerMetrics::default()
+    }
+
+    #[cfg_attr(not(tokio_unstable), allow(unused_variables))]
+    pub(crate) fn from_config(config: &Config) -> WorkerMetrics {
+        WorkerMetrics {
+            #[cfg(tokio_unstable)]
+            poll_times: config.poll_times.as_ref().map(HistogramBuilder::build),
+            #[cfg(all(tokio_unstable, feature = "schedule-latency"))]
+            schedule_latencies: config.schedule_latencies.as_ref().map(HistogramBuilder::build),
+            ..WorkerMetrics::default()
+        }
     }
 
     /// Publishes the length of the local queue.

@@ -13,6 +13,8 @@ pub(crate) mod sharded;
 pub(crate) use sharded::{MultiThread, block_in_place};
 
 use crate::driver;
+#[cfg(tokio_unstable)]
+use crate::runtime::SchedulerMetrics;
 use crate::runtime::mailroom::Mailroom;
 use crate::runtime::task::{Id, JoinHandle, SpawnLocation};
 use crate::runtime::{Home, TaskHooks, WorkerMetrics, blocking, context};
@@ -150,6 +152,12 @@ impl Handle {
         }
     }
 
+    /// What hosts this runtime's threads, if not what hosts all others.
+    #[cfg(tokio_unstable)]
+    pub(crate) fn host(&self) -> Option<&context::Host> {
+        match_flavor!(self, Handle(h) => h.config().host.as_ref())
+    }
+
     #[track_caller]
     pub(crate) fn as_current_thread(&self) -> &Arc<current_thread::Handle> {
         match self {
@@ -179,6 +187,34 @@ impl Handle {
 
     pub(crate) fn worker_metrics(&self, worker: usize) -> &WorkerMetrics {
         match_flavor!(self, Handle(handle) => handle.worker_metrics(worker))
+    }
+}
+
+/// For the unstable part of the metrics.
+#[cfg(tokio_unstable)]
+impl Handle {
+    pub(crate) fn scheduler_metrics(&self) -> &SchedulerMetrics {
+        match_flavor!(self, Handle(handle) => handle.scheduler_metrics())
+    }
+
+    pub(crate) fn worker_local_queue_depth(&self, worker: usize) -> usize {
+        match_flavor!(self, Handle(handle) => handle.worker_local_queue_depth(worker))
+    }
+
+    pub(crate) fn num_blocking_threads(&self) -> usize {
+        self.blocking_spawner().num_blocking_threads()
+    }
+
+    pub(crate) fn num_idle_blocking_threads(&self) -> usize {
+        self.blocking_spawner().num_idle_threads()
+    }
+
+    pub(crate) fn blocking_queue_depth(&self) -> usize {
+        self.blocking_spawner().queue_depth()
+    }
+
+    pub(crate) fn spawned_tasks_count(&self) -> u64 {
+        match_flavor!(self, Handle(handle) => handle.spawned_tasks_count())
     }
 }
 

@@ -21,6 +21,7 @@ use super::raw::Vtable;
 use super::state::State;
 use super::{Id, SpawnLocation};
 use crate::loom::cell::UnsafeCell;
+use crate::runtime::ScheduledAt;
 
 use std::future::Future;
 use std::num::NonZeroU64;
@@ -88,6 +89,9 @@ pub(super) struct Trailer {
 
     #[cfg_attr(not(tokio_unstable), allow(dead_code))]
     pub(super) spawned_at: SpawnLocation,
+
+    /// Belongs to the holder of the `Notified`.
+    pub(super) scheduled_at: ScheduledAt,
 
     #[cfg(tokio_unstable)]
     pub(super) hooks: TaskHarnessScheduleHooks,
@@ -204,6 +208,7 @@ impl Trailer {
             links: UnsafeCell::new(Links::default()),
             join_waker: UnsafeCell::new(None),
             spawned_at,
+            scheduled_at: ScheduledAt::never(),
             #[cfg(tokio_unstable)]
             hooks,
         }

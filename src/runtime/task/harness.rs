@@ -181,18 +181,17 @@ impl RawTask {
     #[cfg(tokio_unstable)]
     fn call_terminate_hook(self) {
         if let Some(hook) = &self.trailer().hooks.task_terminate_callback {
-            swallow(|| hook(&self.task_meta()));
+            swallow(|| hook(&self.task_meta(None)));
         }
     }
 
     /// What hooks are told about the task.
     #[cfg(tokio_unstable)]
-    pub(super) fn task_meta<'meta>(&self) -> crate::runtime::TaskMeta<'meta> {
-        crate::runtime::TaskMeta {
-            id: self.id(),
-            spawned_at: self.trailer().spawned_at,
-            _phantom: std::marker::PhantomData,
-        }
+    pub(super) fn task_meta<'meta>(
+        &self,
+        latency: Option<std::time::Duration>,
+    ) -> crate::runtime::TaskMeta<'meta> {
+        crate::runtime::TaskMeta::new(self.id(), self.trailer().spawned_at, latency)
     }
 }
 

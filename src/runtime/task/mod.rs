@@ -104,13 +104,15 @@ mod waker;
 #[cfg(test)]
 mod tests;
 
-use crate::runtime::TaskCallback;
+use crate::runtime::{ScheduledAt, TaskCallback};
 
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::mem;
 use std::ptr::NonNull;
+#[cfg(tokio_unstable)]
+use std::time::Duration;
 
 /// What comes out of a task.
 pub(crate) type Result<T> = std::result::Result<T, JoinError>;
@@ -230,7 +232,7 @@ impl<S: 'static> Task<S> {
     }
 
     /// The id of the task.
-    #[cfg_attr(not(tokio_unstable), allow(dead_code))]
+    #[allow(dead_code)]
     pub(crate) fn id(&self) -> Id {
         self.raw.id()
     }
@@ -246,6 +248,11 @@ impl<S: Schedule> Task<S> {
 }
 
 impl<S: 'static> Notified<S> {
+    /// When the task was scheduled.
+    pub(crate) fn scheduled_at(&self) -> &ScheduledAt {
+        &self.0.raw.trailer().scheduled_at
+    }
+
     /// Turns it into a thin pointer, for queues.
     pub(crate) fn into_ptr(self) -> NonNull<()> {
         self.0.into_raw().header_ptr().cast()
@@ -269,10 +276,15 @@ impl<S: Schedule> LocalNotified<S> {
         unsafe { self.task.into_raw().run::<S>() }
     }
 
-    /// What hooks are told about the task.
+    /// When the task was scheduled.
+    pub(crate) fn scheduled_at(&self) -> &ScheduledAt {
+        &self.task.raw.trailer().scheduled_at
+    }
+
+    /// What hooks around a poll are told about the task.
     #[cfg(tokio_unstable)]
-    pub(crate) fn task_meta<'meta>(&self) -> crate::runtime::TaskMeta<'meta> {
-        self.task.raw.task_meta()
+    pub(crate) fn task_meta<'meta>(&self, latency: Option<Duration>) -> crate::runtime::TaskMeta<'meta> {
+        self.task.raw.task_meta(latency)
     }
 }
 

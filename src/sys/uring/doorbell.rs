@@ -19,7 +19,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 
 use crate::loom::sync::Mutex;
-use crate::sys::fault;
+use crate::sys::fault::{self, Call};
 
 use super::token::{Kind, Token};
 
@@ -71,14 +71,38 @@ impl Doorbell {
     }
 
     /// Wakes the ring, from any thread.
-    pub(crate) fn ring(&self) {
-        self.ring_with(|fd| {
-            let sent = match &self.event {
-                Some(event) => write_eventfd(event),
-                None => send_msg_ring(fd, Token::new(Kind::Doorbell, 0, 0)),
-            };
-            debug_assert!(sent.is_ok(), "doorbell: {sent:?}");
+    pub(crate) fn ring(&self) -> Rung {
+        let sent = self.ring_with(|fd| match &self.event {
+            Some(event) => write_eventfd(event),
+            None => send_msg_ring(fd, Token::new(Kind::Doorbell, 0, 0)),
         });
+        match sent {
+            Some(Err(error)) => Rung::after(error.raw_os_error()),
+            Some(Ok(())) | None => Rung::Heard,
+        }
+    }
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rung {
+    /// It is there, or nobody is who needs it.
+    Heard,
+    /// The kernel was short of memory: it must be sent again.
+    Again,
+    /// The process, or this thread, may not use `io_uring` any more.
+    Forbidden,
+}
+
+impl Rung {
+    /// What an errno says. Nearly all say that the target is gone (`EBADF`, `EBADFD`,
+    /// `EOWNERDEAD`), or awake with a full completion queue (`EOVERFLOW`).
+    pub(crate) fn after(errno: Option<i32>) -> Rung {
+        match errno {
+            Some(libc::ENOMEM | libc::EAGAIN | libc::EINTR) => Rung::Again,
+            Some(libc::EPERM | libc::EACCES | libc::ENOSYS) => Rung::Forbidden,
+            _ => Rung::Heard,
+        }
     }
 }
 
@@ -104,6 +128,7 @@ struct MessageSqe {
 const _: () = assert!(size_of::<MessageSqe>() == 64);
 
 fn send_msg_ring(target: RawFd, token: Token) -> io::Result<()> {
+    fault::check(Call::Message)?;
     let sqe =
         MessageSqe { opcode: IORING_OP_MSG_RING, fd: target, off: token.into_raw(), ..MessageSqe::default() };
     // SAFETY: the entry is fully initialised and outlives the call; the kernel reads 64 bytes.
@@ -123,7 +148,7 @@ fn can_send_without_ring() -> bool {
     })
 }
 
-fn eventfd() -> io::Result<OwnedFd> {
+pub(super) fn eventfd() -> io::Result<OwnedFd> {
     // SAFETY: no memory is passed; the descriptor returned is ours alone.
     unsafe {
         let fd = libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK);
@@ -132,6 +157,7 @@ fn eventfd() -> io::Result<OwnedFd> {
 }
 
 fn write_eventfd(event: &OwnedFd) -> io::Result<()> {
+    fault::check(Call::Message)?;
     let one = 1u64;
     // SAFETY: eight bytes that outlive the call.
     let written = unsafe { libc::write(event.as_raw_fd(), (&raw const one).cast(), 8) };
@@ -159,7 +185,7 @@ mod tests {
     fn h24_a_ring_taken_away_is_never_rung() {
         let mut ring = Ring::for_this_thread().unwrap();
         let door = Doorbell::new().unwrap();
-        door.ring();
+        assert_eq!(door.ring(), Rung::Heard);
         assert_eq!(completions(&mut ring), 0);
         door.install(ring.as_raw_fd());
         if door.watched().is_none() {

@@ -2,11 +2,16 @@
 
 mod cache;
 mod doorbell;
+mod entry;
+mod probe;
 mod ring;
 mod token;
 
-pub(crate) use doorbell::Doorbell;
-pub(crate) use ring::{EnterError, Ring, Wait};
+pub(crate) use doorbell::{Doorbell, Rung};
+#[allow(unused_imports)]
+pub(crate) use entry::Limit;
+pub(crate) use probe::supports;
+pub(crate) use ring::{EnterError, Refused, Ring, Wait};
 pub(crate) use token::{Kind, Token};
 
 use std::os::fd::RawFd;
@@ -22,6 +27,8 @@ pub(crate) struct Cqe {
     pub(crate) result: i32,
     /// `IORING_CQE_F_MORE`: a multishot operation goes on.
     pub(crate) more: bool,
+    /// All of `IORING_CQE_F_*`.
+    pub(crate) flags: u32,
 }
 
 /// One submission.
@@ -40,7 +47,8 @@ impl Sqe {
     /// would cost 117 µs with 8,192 polls armed). Only a failure posts a completion.
     pub(crate) fn cancel(target: Token) -> Sqe {
         let entry = opcode::AsyncCancel::new(target.into_raw()).build();
-        let token = Token::new(Kind::Cancel, target.generation(), target.index());
+        let kind = if target.kind() == Some(Kind::Op) { Kind::OpCancel } else { Kind::Cancel };
+        let token = Token::new(kind, target.generation(), target.index());
         Sqe(entry.user_data(token.into_raw()).flags(Flags::SKIP_SUCCESS))
     }
 

@@ -15,22 +15,28 @@
 //!
 //! # Safety
 //!
-//! Entries pushed to the kernel hold no pointers: polls, cancels and messages carry numbers
-//! only. The single raw `enter` passes no argument struct but a timespec that outlives it.
+//! Entries either hold no pointers (polls, cancels and messages carry numbers only), or whoever made
+//! them promised what [`entry`](super::entry) asks for. The single raw `enter` passes no argument
+//! struct but a timespec that outlives it.
 #![allow(unsafe_code)]
 
 use std::collections::VecDeque;
-use std::io;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
 use io_uring::{EnterFlags, IoUring, types};
 
 use super::cache::{self, Home};
+use super::doorbell;
 use super::token::Token;
-use super::{Cqe, Sqe};
+use super::{Cqe, Sqe, probe};
 use crate::sys::fault::{self, Call};
 
 /// How long an `enter` may wait for a completion.
@@ -90,17 +96,23 @@ pub(crate) struct Ring {
     io: ManuallyDrop<IoUring>,
     /// The thread this ring is bound to; `None` before `enable`.
     home: Option<Home>,
-    /// Entries that did not fit into the submission queue.
-    backlog: VecDeque<Sqe>,
+    /// Entries that did not fit into the submission queue; linked ones are together.
+    backlog: VecDeque<Backlogged>,
+    /// An eventfd for waits outside of the ring, once there was one.
+    alarm: Option<File>,
     /// Entries the kernel holds no terminal completion of yet are the caller's to count; a ring
     /// with any is not reused.
     clean: bool,
 }
 
-/// Submission entries; more are kept in the backlog.
-const SQ_ENTRIES: u32 = 256;
-/// Completion entries; the kernel keeps what overflows.
-const CQ_ENTRIES: u32 = 1024;
+/// An entry, or two of which the first is linked to the second: a link does not outlast the `enter`
+/// that submits it, so they must go in together.
+type Backlogged = (Sqe, Option<Sqe>);
+
+/// Submission entries, of which more are kept in the backlog, and completion entries, of which the
+/// kernel keeps what overflows. Rings count against `RLIMIT_MEMLOCK` (and take the kernel's memory):
+/// where that is used up a smaller one will do.
+const SIZES: [(u32, u32); 3] = [(256, 1024), (64, 256), (8, 32)];
 
 impl Ring {
     /// `n` rings for threads that are yet to start.
@@ -111,7 +123,9 @@ impl Ring {
         let script = fault::current();
         let set_up = move || {
             fault::inherit(script);
-            (0..n).map(|_| Ring::new()).collect()
+            let rings = (0..n).map(|_| Ring::new()).collect::<io::Result<_>>()?;
+            try_one()?;
+            Ok(rings)
         };
         match thread::Builder::new().name("spargio-set-up".to_owned()).spawn(set_up)?.join() {
             Ok(rings) => rings,
@@ -120,12 +134,19 @@ impl Ring {
     }
 
     fn new() -> io::Result<Ring> {
-        let io = match setup(true) {
-            Err(e) if e.raw_os_error() == Some(libc::EINVAL) => setup(false),
-            other => other,
-        };
-        let io = io.map_err(explain_setup_error)?;
-        Ok(Ring { io: ManuallyDrop::new(io), home: None, backlog: VecDeque::new(), clean: true })
+        let mut io = Err(io::Error::from_raw_os_error(libc::ENOMEM));
+        for size in SIZES {
+            if !matches!(&io, Err(error) if error.raw_os_error() == Some(libc::ENOMEM)) {
+                break;
+            }
+            io = match setup(size, true) {
+                Err(e) if e.raw_os_error() == Some(libc::EINVAL) => setup(size, false),
+                other => other,
+            };
+        }
+        let io = io.map_err(Refused::explain)?;
+        probe::ask(&io);
+        Ok(Ring { io: ManuallyDrop::new(io), home: None, backlog: VecDeque::new(), alarm: None, clean: true })
     }
 
     /// A ring bound to the calling thread: one it used before, or a new one.
@@ -135,11 +156,13 @@ impl Ring {
                 io: ManuallyDrop::new(io),
                 home: Some(home),
                 backlog: VecDeque::new(),
+                alarm: None,
                 clean: true,
             });
         }
         let mut ring = Ring::new()?;
-        ring.enable()?;
+        // A policy may allow the setup and nothing else: better known now.
+        ring.enable().and_then(|()| ring.try_enter()).map_err(Refused::explain)?;
         Ok(ring)
     }
 
@@ -149,6 +172,13 @@ impl Ring {
         self.io.submitter().register_enable_rings()?;
         self.home = Some(Home::current());
         Ok(())
+    }
+
+    fn try_enter(&mut self) -> io::Result<()> {
+        match self.enter(Wait::No) {
+            Err(EnterError::Broken(error)) => Err(error),
+            Err(EnterError::Interrupted | EnterError::TimedOut | EnterError::Backpressure) | Ok(()) => Ok(()),
+        }
     }
 
     /// Is the ring bound, and to another thread than this?
@@ -173,29 +203,41 @@ impl Ring {
     /// Queues `sqe` for the next `enter`.
     pub(crate) fn push(&mut self, sqe: Sqe) {
         if !self.backlog.is_empty() || !self.try_push(&sqe) {
-            self.backlog.push_back(sqe);
+            self.backlog.push_back((sqe, None));
             self.refill();
         }
     }
 
+    /// The same for an entry and the one that is linked to it.
+    pub(crate) fn push_linked(&mut self, first: Sqe, second: Sqe) {
+        self.backlog.push_back((first.linked(), Some(second)));
+        self.refill();
+    }
+
     fn try_push(&mut self, sqe: &Sqe) -> bool {
-        // SAFETY: entries hold no pointers (see the module docs).
+        // SAFETY: the entry holds no pointers, or good ones (see the module docs).
         unsafe { self.io.submission().push(&sqe.0).is_ok() }
+    }
+
+    fn try_push_all(&mut self, (first, second): &Backlogged) -> bool {
+        let Some(second) = second else { return self.try_push(first) };
+        // SAFETY: as above. It takes both or none.
+        unsafe { self.io.submission().push_multiple(&[first.0.clone(), second.0.clone()]).is_ok() }
     }
 
     /// Moves the backlog into the queue, submitting what is in the way.
     fn refill(&mut self) {
-        while let Some(sqe) = self.backlog.pop_front() {
-            if self.try_push(&sqe) {
+        while let Some(next) = self.backlog.pop_front() {
+            if self.try_push_all(&next) {
                 continue;
             }
             let submitted = fault::check(Call::Enter).and_then(|()| self.io.submit());
-            if self.try_push(&sqe) {
+            if self.try_push_all(&next) {
                 continue;
             }
             // Backpressure: the entry waits for the next `enter`, which reports the errno.
             drop(submitted);
-            self.backlog.push_front(sqe);
+            self.backlog.push_front(next);
             return;
         }
     }
@@ -203,6 +245,11 @@ impl Ring {
     /// Is there anything the kernel has not taken yet?
     pub(crate) fn has_unsubmitted(&mut self) -> bool {
         !self.backlog.is_empty() || !self.io.submission().is_empty()
+    }
+
+    /// How many entries the next `enter` has to offer.
+    pub(crate) fn unsubmitted(&mut self) -> usize {
+        self.io.submission().len()
     }
 
     /// Would an `enter` that does not wait have anything to do?
@@ -245,12 +292,37 @@ impl Ring {
         result.map(drop).map_err(EnterError::from_os)
     }
 
+    /// A descriptor that becomes readable with the next event, until [`alarm_off`](Ring::alarm_off).
+    ///
+    /// That of the ring itself is no good for a wait of the ring's own thread: of a
+    /// `DEFER_TASKRUN` ring it says only what is there when the wait begins, since the thread
+    /// would have to run the deferred work to be told of it (seen on Linux 6.18). An eventfd is
+    /// signalled when that work is queued (`IORING_REGISTER_EVENTFD`, Linux 5.2).
+    pub(crate) fn alarm(&mut self) -> io::Result<RawFd> {
+        let alarm = match self.alarm.take() {
+            Some(alarm) => alarm,
+            None => File::from(doorbell::eventfd()?),
+        };
+        let fd = alarm.as_raw_fd();
+        self.alarm = Some(alarm);
+        self.io.submitter().register_eventfd(fd)?;
+        Ok(fd)
+    }
+
+    /// Ends what [`alarm`](Ring::alarm) began.
+    pub(crate) fn alarm_off(&mut self) {
+        // Errors: there was none; it was not signalled. Both as good as done.
+        let _ = self.io.submitter().unregister_eventfd();
+        let _ = self.alarm.as_ref().map(|mut alarm| alarm.read(&mut [0; 8]));
+    }
+
     /// Moves all completions to the end of `into`.
     pub(crate) fn reap(&mut self, into: &mut Vec<Cqe>) {
         into.extend(self.io.completion().map(|cqe| Cqe {
             token: Token::from_raw(cqe.user_data()),
             result: cqe.result(),
             more: io_uring::cqueue::more(cqe.flags()),
+            flags: cqe.flags(),
         }));
     }
 }
@@ -269,9 +341,24 @@ impl Drop for Ring {
     }
 }
 
-fn setup(no_sqarray: bool) -> io::Result<IoUring> {
+/// Uses one ring, the first time this is asked for: rings for other threads are not used until it is
+/// too late to do without.
+fn try_one() -> io::Result<()> {
+    static TRIED: AtomicBool = AtomicBool::new(false);
+
+    if !TRIED.load(Relaxed) {
+        match Ring::for_this_thread() {
+            Err(error) if Refused::is_final(&error) => return Err(error),
+            // There is no more memory, or no descriptor, than for the rings themselves.
+            Ok(_) | Err(_) => TRIED.store(true, Relaxed),
+        }
+    }
+    Ok(())
+}
+
+fn setup((sq_entries, cq_entries): (u32, u32), no_sqarray: bool) -> io::Result<IoUring> {
     fault::check(Call::Setup)?;
-    let (sq_entries, cq_entries) = fault::ring_size(SQ_ENTRIES, CQ_ENTRIES);
+    let (sq_entries, cq_entries) = fault::ring_size(sq_entries, cq_entries);
     let mut builder = IoUring::builder();
     builder
         .setup_single_issuer()
@@ -286,18 +373,46 @@ fn setup(no_sqarray: bool) -> io::Result<IoUring> {
     builder.build(sq_entries)
 }
 
-/// The same error with a sentence on what to do about it.
-fn explain_setup_error(error: io::Error) -> io::Error {
-    let advice = match error.raw_os_error() {
-        Some(libc::EPERM | libc::EACCES) => {
-            "io_uring is forbidden here: a container's seccomp profile, or the sysctl kernel.io_uring_disabled"
-        }
-        Some(libc::ENOSYS) => "this kernel has no io_uring, or a seccomp profile hides it",
-        Some(libc::EINVAL) => "this kernel's io_uring is too old: Linux 6.1 or newer is needed",
-        Some(libc::ENOMEM) => "locked memory is used up: raise RLIMIT_MEMLOCK (ulimit -l)",
-        Some(libc::EMFILE) => "the process has no file descriptors left: raise RLIMIT_NOFILE (ulimit -n)",
-        Some(libc::ENFILE) => "the system has no file descriptors left (fs.file-max)",
-        _ => "io_uring_setup failed",
-    };
-    io::Error::new(error.kind(), format!("cannot create an io_uring: {error} ({advice})"))
+/// Why there is no ring, and what to do about it.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    error: io::Error,
+    advice: &'static str,
+    is_final: bool,
 }
+
+impl Refused {
+    /// The same error with a sentence on what to do about it, and of the same kind.
+    pub(crate) fn explain(error: io::Error) -> io::Error {
+        let (is_final, advice) = match error.raw_os_error() {
+            Some(libc::EPERM | libc::EACCES) => (
+                true,
+                "io_uring is forbidden here: a container's seccomp profile, or the sysctl kernel.io_uring_disabled",
+            ),
+            Some(libc::ENOSYS) => (true, "this kernel has no io_uring, or a seccomp profile hides it"),
+            Some(libc::EINVAL) => (true, "this kernel's io_uring is too old: Linux 6.1 or newer is needed"),
+            Some(libc::EOPNOTSUPP) => (true, "this kernel's io_uring lacks what is needed"),
+            Some(libc::ENOMEM) => (false, "locked memory is used up: raise RLIMIT_MEMLOCK (ulimit -l)"),
+            Some(libc::EMFILE) => {
+                (false, "the process has no file descriptors left: raise RLIMIT_NOFILE (ulimit -n)")
+            }
+            Some(libc::ENFILE) => (false, "the system has no file descriptors left (fs.file-max)"),
+            _ => (false, "io_uring_setup failed"),
+        };
+        io::Error::new(error.kind(), Refused { error, advice, is_final })
+    }
+
+    /// Will the answer be the same as long as this process lives? So for errors of `explain`.
+    pub(crate) fn is_final(error: &io::Error) -> bool {
+        let refused = error.get_ref().and_then(|e| e.downcast_ref::<Refused>());
+        refused.is_some_and(|refused| refused.is_final)
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot create an io_uring: {} ({})", self.error, self.advice)
+    }
+}
+
+impl std::error::Error for Refused {}

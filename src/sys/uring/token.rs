@@ -24,6 +24,12 @@ pub(crate) enum Kind {
     DoorbellSent = 4,
     /// The watch of the doorbell's eventfd, where there is one.
     DoorbellWatch = 5,
+    /// An operation; index and generation name its slot.
+    Op = 6,
+    /// The cancellation of the operation in that slot.
+    OpCancel = 7,
+    /// The time limit linked to the operation in that slot.
+    OpLimit = 8,
 }
 
 /// The identity of an operation in flight.
@@ -55,6 +61,9 @@ impl Token {
             3 => Some(Kind::Doorbell),
             4 => Some(Kind::DoorbellSent),
             5 => Some(Kind::DoorbellWatch),
+            6 => Some(Kind::Op),
+            7 => Some(Kind::OpCancel),
+            8 => Some(Kind::OpLimit),
             _ => None,
         }
     }
@@ -74,7 +83,9 @@ mod tests {
 
     #[test]
     fn parts_survive_packing() {
-        for kind in [Kind::Poll, Kind::Cancel, Kind::Doorbell, Kind::DoorbellSent, Kind::DoorbellWatch] {
+        let readiness = [Kind::Poll, Kind::Cancel, Kind::Doorbell, Kind::DoorbellSent, Kind::DoorbellWatch];
+        let operations = [Kind::Op, Kind::OpCancel, Kind::OpLimit];
+        for kind in readiness.into_iter().chain(operations) {
             for (generation, index) in [(0, 0), (1, u32::MAX), (Token::GENERATION_MASK, 7)] {
                 let token = Token::from_raw(Token::new(kind, generation, index).into_raw());
                 assert_eq!(token.kind(), Some(kind));

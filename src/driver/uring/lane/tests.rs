@@ -1,13 +1,15 @@
 //! A lane and completions it did not expect.
 
-use std::io::Write;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 
 use super::*;
 use crate::driver::Interest;
 use crate::driver::uring::remote::Message;
-use crate::sys::fault;
+use crate::driver::uring::{Driver, Shards};
+use crate::sys::fault::{self, Call};
 
 fn lane() -> Box<Lane> {
     let mut lane = Lane::new(Ring::for_this_thread().unwrap(), Arc::new(Remote::new(1, 0).unwrap()));
@@ -27,7 +29,7 @@ fn receive(lane: &mut Lane, cqe: Cqe) -> Aftermath {
 }
 
 fn cqe(token: Token, result: i32) -> Cqe {
-    Cqe { token, result, more: false }
+    Cqe { token, result, more: false, flags: 0 }
 }
 
 /// A pair of sockets whose first one is watched.
@@ -71,7 +73,7 @@ fn h32_unknown_completions_are_counted_and_ignored() {
     writer.write_all(b"x").unwrap();
     lane.turn(Wait::For(Duration::from_secs(5)), &mut Aftermath::default());
     assert!(io.ready_event(Interest::READABLE).ready.is_readable());
-    drop(lane.drain());
+    drop(lane.drain(Ending::Shutdown));
     assert_eq!(lane.in_flight(), 0);
 }
 
@@ -108,7 +110,7 @@ fn h05_the_doorbells_poll_is_armed_again() {
         lane.turn(Wait::For(Duration::from_secs(5)), &mut Aftermath::default());
         assert!(start.elapsed() < Duration::from_secs(5), "nobody heard the bell");
     }
-    drop(lane.drain());
+    drop(lane.drain(Ending::Shutdown));
     assert_eq!(lane.in_flight(), 0);
 }
 
@@ -126,5 +128,109 @@ fn h24_mail_is_found_without_its_doorbell() {
     lane.turn(Wait::No, &mut aftermath);
     lane.turn(Wait::No, &mut aftermath);
     assert!(io.ready_event(Interest::READABLE).ready.is_readable());
-    drop(lane.drain());
+    drop(lane.drain(Ending::Shutdown));
+}
+
+/// The only shard of a runtime, driven by this thread.
+fn shard(runtime: u64) -> (Shards, Driver) {
+    let (shards, mut drivers) = Shards::new(runtime, 1, true).unwrap();
+    let mut driver = drivers.pop().unwrap();
+    driver.attach().unwrap();
+    (shards, driver)
+}
+
+/// A listener that is watched.
+fn watched_listener(shards: &Shards) -> (TcpListener, Arc<ScheduledIo>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let io = Arc::new(ScheduledIo::new(listener.as_raw_fd(), Interest::READABLE));
+    shards.watch(&io);
+    turn(Wait::No);
+    (listener, io)
+}
+
+/// Closes the listener on this thread, which does not own its poll; is its address free then?
+fn close_here(shards: &Shards, listener: TcpListener, io: &Arc<ScheduledIo>) -> std::io::Result<()> {
+    let addr = listener.local_addr().unwrap();
+    shards.unwatch(io, Some(listener.into()));
+    TcpListener::bind(addr).map(drop)
+}
+
+#[test]
+fn h03_a_foreign_drop_waits_for_a_poll_being_given_up() {
+    let (shards, mut driver) = shard(901);
+    let (listener, io) = watched_listener(&shards);
+    // The cancel is on its way only.
+    with(|lane| lane.give_up(io.clone()));
+    std::thread::scope(|scope| {
+        let closed = scope.spawn(|| close_here(&shards, listener, &io));
+        let (remote, start) = (shards.remote(0), Instant::now());
+        while !remote.has_mail() && start.elapsed() < Duration::from_millis(20) {
+            std::thread::yield_now();
+        }
+        while !closed.is_finished() {
+            turn(Wait::No);
+        }
+        closed.join().unwrap().unwrap();
+    });
+    driver.shutdown();
+}
+
+#[test]
+fn h03_a_foreign_drop_waits_for_a_ring_being_drained() {
+    for shut_down in [false, true] {
+        let (shards, mut driver) = shard(902);
+        let (listener, io) = watched_listener(&shards);
+        let remote = shards.remote(0);
+        // The kernel does not take the cancels for a while.
+        let script = fault::Script::default().fail(Call::Enter, libc::EAGAIN, 0..5_000);
+        let _installed = script.install();
+        std::thread::scope(|scope| {
+            let closed = scope.spawn(|| {
+                while !remote.slots.lock().armed().is_empty() {
+                    std::hint::spin_loop();
+                }
+                close_here(&shards, listener, &io)
+            });
+            if shut_down {
+                driver.shutdown()
+            } else {
+                driver.detach()
+            }
+            closed.join().unwrap().unwrap();
+        });
+        driver.shutdown();
+    }
+}
+
+#[test]
+fn h22_a_visitor_leaves_when_the_owner_closes_a_stream() {
+    const LONG: Duration = Duration::from_secs(10);
+
+    let mut lane = lane();
+    let (reader, mut peer, io, token) = armed_pair(&mut lane);
+    // Somebody waits for it, else there is nothing to look after.
+    let waker = Waker::noop();
+    let mut cx = std::task::Context::from_waker(waker);
+    assert!(io.poll_readiness(&mut cx, crate::driver::Direction::Read).is_pending());
+
+    let remote = lane.remote.clone();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (_shards, mut visitor) = shard(903);
+            turn_for(&remote, LONG);
+            visitor.shutdown();
+        });
+        while remote.visit(&remote).is_some() {
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        // It sits in its poll(2) by now.
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(lane.cancel_now(token).is_some());
+        let start = Instant::now();
+        remote.close(Some(reader.into()));
+        peer.set_read_timeout(Some(LONG)).unwrap();
+        assert_eq!(peer.read(&mut [0]).map_err(|e| e.kind()), Ok::<_, ErrorKind>(0));
+        assert!(start.elapsed() < LONG / 2, "the end came after {:?}", start.elapsed());
+    });
+    drop(lane.drain(Ending::Shutdown));
 }

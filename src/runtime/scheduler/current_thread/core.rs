@@ -32,6 +32,8 @@ pub(super) struct Core {
     until_global: u32,
     /// Tasks woken now would never run: they are dropped instead.
     is_shutdown: bool,
+    /// See [`Context`]; for whoever drives the scheduler next.
+    unhandled_panic: bool,
 }
 
 impl Core {
@@ -43,6 +45,7 @@ impl Core {
             global_queue_interval: interval,
             until_global: interval,
             is_shutdown: false,
+            unhandled_panic: false,
         }
     }
 }
@@ -62,7 +65,8 @@ pub(crate) struct Context {
 
 impl Context {
     pub(super) fn new(handle: Arc<Handle>, core: Box<Core>) -> Context {
-        Context { handle, core: RefCell::new(core), defer: Defer::new(), unhandled_panic: Cell::new(false) }
+        let unhandled_panic = Cell::new(core.unhandled_panic);
+        Context { handle, core: RefCell::new(core), defer: Defer::new(), unhandled_panic }
     }
 
     pub(super) fn handle(&self) -> &Arc<Handle> {
@@ -71,7 +75,9 @@ impl Context {
 
     /// The core, to be given back to the scheduler, and what may run foreign code when dropped.
     pub(super) fn into_core(self) -> (Box<Core>, Defer) {
-        (self.core.into_inner(), self.defer)
+        let mut core = self.core.into_inner();
+        core.unhandled_panic = self.unhandled_panic.get();
+        (core, self.defer)
     }
 
     #[inline(always)]
@@ -127,12 +133,15 @@ impl Context {
 
         #[cfg(tokio_unstable)]
         {
-            let meta = task.task_meta();
+            let clock = self.handle.latency_clock();
+            let latency = self.with_core(|core| clock.record(task.scheduled_at(), &mut core.metrics));
+            let meta = task.task_meta(latency);
             context::budget(|| {
                 self.handle.task_hooks.poll_start_callback(&meta);
                 task.run();
                 self.handle.task_hooks.poll_stop_callback(&meta);
             });
+            self.with_core(|core| core.metrics.end_poll());
         }
     }
 

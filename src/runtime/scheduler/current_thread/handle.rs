@@ -13,11 +13,12 @@ use crate::runtime::scheduler::{self, Inject};
 use crate::runtime::task::{
     self, JoinHandle, LocalNotified, OwnedTasks, Schedule, SpawnLocation, Task, TaskHarnessScheduleHooks,
 };
-use crate::runtime::{Config, SchedulerMetrics, TaskHooks, TaskMeta, WorkerMetrics, blocking, context};
+use crate::runtime::{
+    Config, LatencyClock, SchedulerMetrics, TaskHooks, TaskMeta, WorkerMetrics, blocking, context,
+};
 
 use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -49,6 +50,7 @@ struct Shared {
     config: Config,
     scheduler_metrics: SchedulerMetrics,
     worker_metrics: WorkerMetrics,
+    latency_clock: LatencyClock,
 }
 
 impl Handle {
@@ -58,7 +60,7 @@ impl Handle {
         config: Config,
         local_tid: Option<ThreadId>,
     ) -> Handle {
-        let worker_metrics = WorkerMetrics::new();
+        let worker_metrics = WorkerMetrics::from_config(&config);
         worker_metrics.set_thread_id(std::thread::current().id());
         Handle {
             task_hooks: TaskHooks::from_config(&config),
@@ -66,6 +68,7 @@ impl Handle {
                 inject: Inject::new(),
                 owned: OwnedTasks::new(1),
                 woken: AtomicBool::new(false),
+                latency_clock: LatencyClock::new(config.track_latency()),
                 config,
                 scheduler_metrics: SchedulerMetrics::new(),
                 worker_metrics,
@@ -118,7 +121,7 @@ impl Handle {
     }
 
     fn spawned(self: &Arc<Self>, id: task::Id, spawned_at: SpawnLocation, notified: Option<Notified>) {
-        self.task_hooks.spawn(&TaskMeta { id, spawned_at, _phantom: PhantomData });
+        self.task_hooks.spawn(&TaskMeta::new(id, spawned_at, None));
         if let Some(notified) = notified {
             self.schedule(notified);
         }
@@ -152,8 +155,13 @@ impl Handle {
         }
     }
 
-    pub(super) fn config(&self) -> &Config {
+    pub(in crate::runtime) fn config(&self) -> &Config {
         &self.shared.config
+    }
+
+    #[cfg(tokio_unstable)]
+    pub(super) fn latency_clock(&self) -> &LatencyClock {
+        &self.shared.latency_clock
     }
 
     pub(super) fn set_woken(&self) {
@@ -205,18 +213,6 @@ impl Handle {
         self.worker_metrics(worker).queue_depth()
     }
 
-    pub(crate) fn num_blocking_threads(&self) -> usize {
-        self.blocking_spawner.num_blocking_threads()
-    }
-
-    pub(crate) fn num_idle_blocking_threads(&self) -> usize {
-        self.blocking_spawner.num_idle_threads()
-    }
-
-    pub(crate) fn blocking_queue_depth(&self) -> usize {
-        self.blocking_spawner.queue_depth()
-    }
-
     pub(crate) fn spawned_tasks_count(&self) -> u64 {
         self.shared.owned.spawned_tasks_count()
     }
@@ -234,6 +230,7 @@ impl Schedule for Arc<Handle> {
     }
 
     fn schedule(&self, task: task::Notified<Self>) {
+        self.shared.latency_clock.stamp(|| task.scheduled_at());
         self.with_context(|cx| match cx {
             Some(cx) => {
                 cx.push(task);

@@ -62,6 +62,8 @@ fn lend_core(cx: &super::Context) -> Option<Reclaim> {
     }
     // If no thread can be had this panics, and the core comes back on the way out.
     reclaim.worker.clone().launch();
+    // The ring stays with this thread, which will not turn it.
+    reclaim.worker.handle.driver.lend();
     Some(reclaim)
 }
 

@@ -3,7 +3,7 @@
 use super::idle::Idle;
 use super::pinned::{Mail, Pinned};
 use super::queue::{self, Steal};
-use super::watchdog::Sentinel;
+use super::watchdog::Sentinels;
 use super::worker::{Context, Core};
 use crate::driver::{self, Driver};
 use crate::loom::sync::Mutex;
@@ -12,11 +12,12 @@ use crate::runtime::scheduler::{self, Inject};
 use crate::runtime::task::{
     self, JoinHandle, Notified, OwnedTasks, Schedule, SpawnLocation, Task, TaskHarnessScheduleHooks,
 };
-use crate::runtime::{Config, Home, SchedulerMetrics, TaskHooks, TaskMeta, WorkerMetrics, blocking, context};
+use crate::runtime::{
+    Config, Home, LatencyClock, SchedulerMetrics, TaskHooks, TaskMeta, WorkerMetrics, blocking, context,
+};
 
 use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::num::NonZeroU64;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
@@ -36,7 +37,7 @@ pub(super) struct Shared {
     pub(super) workers: Box<[WorkerShared]>,
     pub(super) inject: Inject<Arc<Handle>>,
     pub(super) idle: Idle,
-    pub(super) sentinel: Sentinel,
+    pub(super) sentinels: Sentinels,
     pub(super) owned: OwnedTasks<Arc<Handle>>,
     pub(super) pinned: OwnedTasks<Pinned>,
     /// Where the next task goes of those that are dealt out.
@@ -47,6 +48,7 @@ pub(super) struct Shared {
     pub(super) all_cancelled: Condvar,
     pub(super) config: Config,
     scheduler_metrics: SchedulerMetrics,
+    pub(super) latency_clock: LatencyClock,
 }
 
 /// What others may do with a worker.
@@ -108,7 +110,7 @@ impl Handle {
         let mut cores = Vec::with_capacity(n);
         for driver in drivers {
             let (steal, local) = queue::local();
-            let metrics = WorkerMetrics::new();
+            let metrics = WorkerMetrics::from_config(&config);
             cores.push(Core::new(local, driver, &config, &metrics, n));
             workers.push(WorkerShared::new(steal, metrics));
         }
@@ -118,13 +120,14 @@ impl Handle {
                 workers: workers.into_boxed_slice(),
                 inject: Inject::new(),
                 idle: Idle::new(n),
-                sentinel: Sentinel::new(),
+                sentinels: Sentinels::new(),
                 owned: OwnedTasks::new(n),
                 pinned: OwnedTasks::new(n),
                 next_shard: AtomicUsize::new(0),
                 is_shutdown: AtomicBool::new(false),
                 tasks_cancelled: std::sync::Mutex::new(0),
                 all_cancelled: Condvar::new(),
+                latency_clock: LatencyClock::new(config.track_latency()),
                 config,
                 scheduler_metrics: SchedulerMetrics::new(),
             },
@@ -148,7 +151,7 @@ impl Handle {
         F::Output: Send + 'static,
     {
         let (handle, notified) = me.shared.owned.bind(future, me.clone(), id, spawned_at);
-        me.task_hooks.spawn(&TaskMeta { id, spawned_at, _phantom: PhantomData });
+        me.task_hooks.spawn(&TaskMeta::new(id, spawned_at, None));
         if let Some(notified) = notified {
             me.schedule_task(notified, false);
         }
@@ -157,6 +160,7 @@ impl Handle {
 
     /// Queues a task: on this thread's worker if it is one of ours, else in the injection queue.
     pub(super) fn schedule_task(self: &Arc<Self>, task: Notified<Arc<Handle>>, is_yield: bool) {
+        self.shared.latency_clock.stamp(|| task.scheduled_at());
         let remote = context::with_scheduler(|cx| match cx {
             Some(scheduler::Context::MultiThread(cx)) if Arc::ptr_eq(self, cx.handle()) => {
                 cx.schedule_local(task, is_yield)
@@ -191,7 +195,7 @@ impl Handle {
 
     /// A worker starts to run: if others sleep, one of them must look after it.
     pub(super) fn appoint_sentinel(&self) {
-        if self.shared.sentinel.is_missing() {
+        if self.shared.sentinels.are_missing() {
             if let Some(sleeper) = self.shared.idle.oldest_sleeper() {
                 self.driver.unpark_shard(sleeper);
             }
@@ -216,6 +220,11 @@ impl Handle {
             }
             self.mailroom.close();
         }
+    }
+
+    #[cfg(tokio_unstable)]
+    pub(crate) fn config(&self) -> &Config {
+        &self.shared.config
     }
 
     pub(crate) fn num_workers(&self) -> usize {
@@ -249,25 +258,12 @@ impl Handle {
         self.shared.owned.spawned_tasks_count() + self.shared.pinned.spawned_tasks_count()
     }
 
-    pub(crate) fn num_blocking_threads(&self) -> usize {
-        // The workers themselves run on threads of that pool.
-        self.blocking_spawner.num_blocking_threads()
-    }
-
-    pub(crate) fn num_idle_blocking_threads(&self) -> usize {
-        self.blocking_spawner.num_idle_threads()
-    }
-
-    pub(crate) fn blocking_queue_depth(&self) -> usize {
-        self.blocking_spawner.queue_depth()
-    }
-
     pub(crate) fn scheduler_metrics(&self) -> &SchedulerMetrics {
         &self.shared.scheduler_metrics
     }
 
     pub(crate) fn worker_local_queue_depth(&self, worker: usize) -> usize {
-        self.shared.workers[worker].steal.len()
+        self.shared.workers[worker].steal.depth()
     }
 }
 

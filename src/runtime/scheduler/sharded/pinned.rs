@@ -25,7 +25,6 @@ use crate::runtime::{TaskMeta, context};
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -108,7 +107,7 @@ impl Handle {
     {
         let scheduler = Pinned { handle: me.clone(), shard };
         let (handle, notified) = me.shared.pinned.bind(future, scheduler, id, spawned_at);
-        me.task_hooks.spawn(&TaskMeta { id, spawned_at, _phantom: PhantomData });
+        me.task_hooks.spawn(&TaskMeta::new(id, spawned_at, None));
         if let Some(notified) = notified {
             me.schedule_pinned(notified, shard);
         }
@@ -129,11 +128,12 @@ impl Handle {
         F::Output: Send + 'static,
     {
         let (handle, notified) = me.shared.owned.bind(future, me.clone(), id, spawned_at);
-        me.task_hooks.spawn(&TaskMeta { id, spawned_at, _phantom: PhantomData });
+        me.task_hooks.spawn(&TaskMeta::new(id, spawned_at, None));
         let Some(notified) = notified else { return handle };
         if me.is_worker(shard) {
             me.schedule_task(notified, false);
         } else {
+            me.shared.latency_clock.stamp(|| notified.scheduled_at());
             me.count_remote_schedule();
             me.shared.workers[shard].mail.placed.push(notified);
             me.driver.unpark_shard(shard);
@@ -156,6 +156,7 @@ impl Handle {
     }
 
     fn schedule_pinned(self: &Arc<Self>, task: PinnedTask, shard: usize) {
+        self.shared.latency_clock.stamp(|| task.scheduled_at());
         let remote = context::with_scheduler(|cx| match cx {
             Some(scheduler::Context::MultiThread(cx))
                 if cx.worker_index() == shard && Arc::ptr_eq(self, cx.handle()) =>

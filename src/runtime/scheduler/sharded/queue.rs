@@ -206,6 +206,13 @@ impl<S: 'static> Drop for Batch<'_, S> {
 }
 
 impl<S: 'static> Steal<S> {
+    /// Tasks in the ring.
+    #[cfg(tokio_unstable)]
+    pub(crate) fn depth(&self) -> usize {
+        self.inner.len()
+    }
+
+    /// Tasks in the ring and in the LIFO slot.
     pub(crate) fn len(&self) -> usize {
         self.inner.len() + usize::from(!self.inner.lifo.load(Relaxed).is_null())
     }

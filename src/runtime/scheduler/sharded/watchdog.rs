@@ -5,12 +5,14 @@
 //! would take the driver. So workers look after each other:
 //!
 //! - A **busy** worker checks one sibling at each maintenance, in turn.
-//! - While some workers run and others sleep, one of the sleepers is the **sentinel**: it sleeps
-//!   for [`STALL`] at a time and looks at all of them. A worker that wakes up and finds sleepers
-//!   but no sentinel appoints one. To wake it costs as much as the work of a short task, so once
-//!   nobody runs the sentinel stays for a few looks more ([`LINGER`]): a runtime that sleeps
-//!   between requests does not appoint one for each. Then it resigns: an idle runtime makes no
-//!   wake-ups.
+//! - While some workers run and others sleep, one or two of the sleepers are **sentinels**: they
+//!   sleep for [`STALL`] at a time and look at all of them. A worker that wakes up and finds
+//!   sleepers but no sentinel appoints one.
+//! - To wake it costs as much as the work of a short task, so it is avoided: a worker that sleeps
+//!   for short times only takes a post by itself, and of two sentinels one is left when the other
+//!   one begins to run. And once nobody runs they stay for a few looks more ([`LINGER`]): a runtime
+//!   that sleeps between requests does not appoint one for each. Then they resign: an idle runtime
+//!   makes no wake-ups.
 //!
 //! A sibling that neither turned nor slept for [`STALL`] is stalled: its queue is stolen from as
 //! always, its timers are fired and its sockets polled until it turns again.
@@ -24,27 +26,30 @@ use std::time::{Duration, Instant};
 /// After how long without a turn a running worker counts as stalled.
 pub(super) const STALL: Duration = Duration::from_millis(1);
 
-/// After so many looks at a runtime in which nobody ran the sentinel resigns.
+/// After so many looks at a runtime in which nobody ran a sentinel resigns.
 const LINGER: u32 = 4;
 
 const NOBODY: usize = usize::MAX;
 
-/// Which worker is the sentinel.
+/// Which workers are sentinels.
 #[derive(Debug)]
-pub(super) struct Sentinel {
-    holder: AtomicUsize,
-    /// Did a worker begin to run since the sentinel's last look?
+pub(super) struct Sentinels {
+    posts: [AtomicUsize; POSTS],
+    /// Did a worker begin to run since a sentinel's last look?
     wanted: AtomicBool,
 }
 
-impl Sentinel {
-    pub(super) fn new() -> Sentinel {
-        Sentinel { holder: AtomicUsize::new(NOBODY), wanted: AtomicBool::new(false) }
+/// Two: when workers with sockets of their own take turns, one of them stays behind.
+const POSTS: usize = 2;
+
+impl Sentinels {
+    pub(super) fn new() -> Sentinels {
+        Sentinels { posts: [const { AtomicUsize::new(NOBODY) }; POSTS], wanted: AtomicBool::new(false) }
     }
 
     /// A worker begins to run: `true` if it must appoint a sentinel.
-    pub(super) fn is_missing(&self) -> bool {
-        if self.holder.load(SeqCst) == NOBODY {
+    pub(super) fn are_missing(&self) -> bool {
+        if self.posts.iter().all(|post| post.load(SeqCst) == NOBODY) {
             return true;
         }
         // A load first: the line is shared by all workers.
@@ -54,8 +59,8 @@ impl Sentinel {
         false
     }
 
-    pub(super) fn is(&self, worker: usize) -> bool {
-        self.holder.load(SeqCst) == worker
+    pub(super) fn include(&self, worker: usize) -> bool {
+        self.posts.iter().any(|post| post.load(SeqCst) == worker)
     }
 
     /// Has a worker begun to run since the last time this was asked?
@@ -63,17 +68,18 @@ impl Sentinel {
         self.wanted.load(Relaxed) && self.wanted.swap(false, Relaxed)
     }
 
-    /// `worker` takes the post, if it is vacant (or its own already).
+    /// `worker` takes a post, if one is vacant (or its own already).
     pub(super) fn take(&self, worker: usize) -> bool {
-        match self.holder.compare_exchange(NOBODY, worker, SeqCst, SeqCst) {
-            Ok(_) => true,
-            Err(holder) => holder == worker,
-        }
+        let vacant = |post: &AtomicUsize| post.compare_exchange(NOBODY, worker, SeqCst, SeqCst).is_ok();
+        self.include(worker) || self.posts.iter().any(vacant)
     }
 
-    /// `worker` resigns, if it holds the post.
+    /// `worker` resigns, if it holds a post.
     pub(super) fn resign(&self, worker: usize) {
-        let _ = self.holder.compare_exchange(worker, NOBODY, SeqCst, SeqCst);
+        // A worker holds one at most, and only itself takes or leaves it.
+        if let Some(post) = self.posts.iter().find(|post| post.load(SeqCst) == worker) {
+            post.store(NOBODY, SeqCst);
+        }
     }
 }
 
@@ -82,18 +88,35 @@ impl Sentinel {
 pub(super) struct Watchdog {
     seen: Box<[Option<(Progress, Instant)>]>,
     next: usize,
-    /// Looks in a row, as the sentinel, at a runtime in which nobody ran.
+    /// Looks in a row, as a sentinel, at a runtime in which nobody ran.
     idle_looks: u32,
+    /// Was the last sleep shorter than a sentinel's would be?
+    slept_briefly: bool,
 }
 
 impl Watchdog {
     pub(super) fn new(workers: usize) -> Watchdog {
-        Watchdog { seen: vec![None; workers].into_boxed_slice(), next: 0, idle_looks: 0 }
+        Watchdog {
+            seen: vec![None; workers].into_boxed_slice(),
+            next: 0,
+            idle_looks: 0,
+            slept_briefly: false,
+        }
+    }
+
+    /// Goes to sleep: not for long, to go by the last time? Then a post costs nothing.
+    pub(super) fn expects_a_short_sleep(&mut self) -> bool {
+        self.idle_looks = 0;
+        self.slept_briefly
+    }
+
+    pub(super) fn slept(&mut self, time: Duration) {
+        self.slept_briefly = time < STALL;
     }
 
     /// Nobody runs right now. Does the sentinel stay on its post even so?
-    pub(super) fn lingers(&mut self, sentinel: &Sentinel) -> bool {
-        self.idle_looks = if sentinel.was_wanted() { 0 } else { self.idle_looks + 1 };
+    pub(super) fn lingers(&mut self, sentinels: &Sentinels) -> bool {
+        self.idle_looks = if sentinels.was_wanted() { 0 } else { self.idle_looks + 1 };
         self.idle_looks < LINGER
     }
 
@@ -146,29 +169,43 @@ mod tests {
     }
 
     #[test]
-    fn there_is_one_sentinel() {
-        let sentinel = Sentinel::new();
-        assert!(sentinel.take(3));
-        assert!(sentinel.take(3));
-        assert!(!sentinel.take(1));
-        sentinel.resign(1);
-        assert!(sentinel.is(3));
-        assert!(!sentinel.is_missing());
-        sentinel.resign(3);
-        assert!(sentinel.is_missing());
-        assert!(sentinel.take(1));
+    fn there_are_two_sentinels_at_most() {
+        let sentinels = Sentinels::new();
+        assert!(sentinels.are_missing());
+        assert!(sentinels.take(3));
+        assert!(sentinels.take(3));
+        assert!(sentinels.take(1));
+        assert!(!sentinels.take(2));
+        sentinels.resign(2);
+        sentinels.resign(3);
+        assert!(!sentinels.include(3) && sentinels.include(1));
+        assert!(!sentinels.are_missing());
+        assert!(sentinels.take(2));
+        sentinels.resign(1);
+        sentinels.resign(2);
+        assert!(sentinels.are_missing());
     }
 
     #[test]
-    fn the_sentinel_of_an_idle_runtime_resigns_after_a_while() {
-        let sentinel = Sentinel::new();
+    fn the_sentinels_of_an_idle_runtime_resign_after_a_while() {
+        let sentinels = Sentinels::new();
         let mut dog = Watchdog::new(2);
-        assert!(sentinel.take(0));
+        assert!(sentinels.take(0));
         for _ in 0..3 {
             // A worker ran in between.
-            assert!(!sentinel.is_missing());
-            let looks = (0..100).take_while(|_| dog.lingers(&sentinel)).count();
+            assert!(!sentinels.are_missing());
+            let looks = (0..100).take_while(|_| dog.lingers(&sentinels)).count();
             assert_eq!(looks as u32, LINGER);
         }
+    }
+
+    #[test]
+    fn the_last_sleep_tells_about_the_next() {
+        let mut dog = Watchdog::new(2);
+        assert!(!dog.expects_a_short_sleep());
+        dog.slept(STALL / 10);
+        assert!(dog.expects_a_short_sleep());
+        dog.slept(STALL * 10);
+        assert!(!dog.expects_a_short_sleep());
     }
 }

@@ -7,8 +7,9 @@ use super::tuning::{self, Tuning};
 use super::watchdog::{STALL, Watchdog};
 use crate::driver::Driver;
 use crate::runtime::scheduler::{self, Defer, Inject};
-use crate::runtime::task::Notified;
+use crate::runtime::task::{LocalNotified, Notified, Schedule};
 use crate::runtime::{Config, Home, MetricsBatch, WorkerMetrics, context};
+use crate::sys::affinity;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -111,8 +112,11 @@ impl Core {
         }
     }
 
-    fn start_poll(&mut self) {
-        self.stats.start_poll();
+    /// A poll begins: the first of those that share a budget, or one that follows.
+    fn start_poll(&mut self, is_first: bool) {
+        if is_first {
+            self.stats.start_poll();
+        }
         if let Some(tuning) = &mut self.tuning {
             tuning.count_poll();
         }
@@ -194,6 +198,9 @@ impl Worker {
             }
         };
         self.metrics().set_thread_id(thread::current().id());
+        // The builder has tried it. If it does not work any more the worker runs where it can.
+        let cpus = &self.handle.shared.config.worker_cpus;
+        let _affinity = cpus.get(self.index % cpus.len().max(1)).map(|&cpu| affinity::pin(cpu));
 
         let _abort = AbortOnPanic;
         let handle = scheduler::Handle::MultiThread(self.handle.clone());
@@ -308,7 +315,7 @@ impl Context {
 
     /// The core is another thread's now: this one's ring gives up what it watches.
     fn leave(&self) {
-        self.driver.borrow_mut().abandon();
+        self.driver.borrow_mut().abandon(&self.handle().driver);
         // What this thread's last task deferred.
         self.defer.wake();
         // What the shutdown has left for this thread to drop.
@@ -328,10 +335,15 @@ impl Context {
     /// this thread's has been replaced, and needs a replacement itself.
     pub(super) fn resume(&self) -> io::Result<()> {
         // Borrowed: a waker blocks in the middle of a turn, which goes on with this ring.
-        let Ok(mut driver) = self.driver.try_borrow_mut() else { return Ok(()) };
         let handle = &self.handle().driver;
-        if !driver.is_in_charge(handle) {
-            driver.abandon();
+        let Ok(mut driver) = self.driver.try_borrow_mut() else {
+            handle.reclaim();
+            return Ok(());
+        };
+        if driver.is_in_charge(handle) {
+            handle.reclaim();
+        } else {
+            driver.abandon(handle);
             *driver = handle.replace_driver(self.worker.index)?;
             driver.attach();
             self.worker.metrics().set_thread_id(thread::current().id());
@@ -404,21 +416,22 @@ impl Context {
     }
 
     fn run_next(&self, next: Next, core: Box<Core>) -> Run {
+        let shared = &self.handle().shared;
         match next {
-            Next::Stealable(task) => self.run_task(core, || self.poll(task)),
-            Next::Pinned(task) => self.run_task(core, || self.poll_pinned(task)),
+            Next::Stealable(task) => self.run_task(shared.owned.assert_owner(task), core),
+            Next::Pinned(task) => self.run_task(shared.pinned.assert_owner(task), core),
         }
     }
 
     /// Runs a task, and those it wakes into the LIFO slot, on one budget.
-    #[inline]
-    fn run_task(&self, mut core: Box<Core>, poll: impl FnOnce()) -> Run {
+    fn run_task<S: Schedule>(&self, task: LocalNotified<S>, mut core: Box<Core>) -> Run {
         self.stop_searching(&mut core);
-        core.start_poll();
+        core.start_poll(true);
+        let latency = self.note_latency(&task, &mut core);
         *self.core.borrow_mut() = Some(core);
 
         context::budget(|| {
-            poll();
+            self.poll(task, latency);
             let mut lifo_polls = 0;
             loop {
                 let mut slot = self.core.borrow_mut();
@@ -426,45 +439,44 @@ impl Context {
                 let core = slot.as_mut()?;
                 let next = core.run_queue.take_lifo();
                 let Some(task) = next else {
-                    core.lifo_enabled = core.lifo_allowed;
-                    return slot.take();
+                    return self.end_poll(slot.take());
                 };
                 if !coop::has_budget_remaining() {
                     core.push(task, &self.handle().shared.inject);
-                    core.lifo_enabled = core.lifo_allowed;
-                    return slot.take();
+                    return self.end_poll(slot.take());
                 }
                 lifo_polls += 1;
                 if lifo_polls >= MAX_LIFO_POLLS {
                     core.lifo_enabled = false;
                 }
-                core.start_poll();
+                core.start_poll(false);
+                let task = self.handle().shared.owned.assert_owner(task);
+                let latency = self.note_latency(&task, core);
                 drop(slot);
-                self.poll(task);
+                self.poll(task, latency);
             }
         })
     }
 
-    #[inline]
-    fn poll(&self, task: Task) {
-        let task = self.handle().shared.owned.assert_owner(task);
-
-        #[cfg(tokio_unstable)]
-        let meta = task.task_meta();
-        #[cfg(tokio_unstable)]
-        self.handle().task_hooks.poll_start_callback(&meta);
-
-        task.run();
-
-        #[cfg(tokio_unstable)]
-        self.handle().task_hooks.poll_stop_callback(&meta);
+    fn end_poll(&self, mut core: Run) -> Run {
+        if let Some(core) = &mut core {
+            core.lifo_enabled = core.lifo_allowed;
+            core.stats.end_poll();
+        }
+        core
     }
 
-    fn poll_pinned(&self, task: PinnedTask) {
-        let task = self.handle().shared.pinned.assert_owner(task);
+    /// How long the task has waited for its poll, if anybody wants to know.
+    #[inline]
+    fn note_latency<S: Schedule>(&self, task: &LocalNotified<S>, core: &mut Core) -> Option<Duration> {
+        self.handle().shared.latency_clock.record(task.scheduled_at(), &mut core.stats)
+    }
 
+    #[inline]
+    #[cfg_attr(not(tokio_unstable), allow(unused_variables))]
+    fn poll<S: Schedule>(&self, task: LocalNotified<S>, latency: Option<Duration>) {
         #[cfg(tokio_unstable)]
-        let meta = task.task_meta();
+        let meta = task.task_meta(latency);
         #[cfg(tokio_unstable)]
         self.handle().task_hooks.poll_start_callback(&meta);
 
@@ -521,6 +533,10 @@ impl Context {
         if self.start_sleeping(&mut core) {
             // Looking after siblings and waking up for nothing is part of one sleep.
             core.stats.about_to_park();
+            if core.watchdog.expects_a_short_sleep() {
+                handle.shared.sentinels.take(self.worker.index);
+            }
+            let start = Instant::now();
             while !core.is_shutdown {
                 core.submit_stats(self.worker.metrics());
                 let turn = self.how_to_sleep(&mut core);
@@ -530,9 +546,10 @@ impl Context {
                     break;
                 }
             }
+            core.watchdog.slept(start.elapsed());
             core.stats.unparked();
         }
-        handle.shared.sentinel.resign(self.worker.index);
+        handle.shared.sentinels.resign(self.worker.index);
         handle.appoint_sentinel();
         if let Some(after_unpark) = &handle.shared.config.after_unpark {
             core = self.with_core_in_place(core, || after_unpark());
@@ -573,16 +590,16 @@ impl Context {
     fn how_to_sleep(&self, core: &mut Core) -> Turn {
         let shared = &self.handle().shared;
         if !shared.idle.any_running() {
-            if shared.sentinel.is(self.worker.index) && core.watchdog.lingers(&shared.sentinel) {
+            if shared.sentinels.include(self.worker.index) && core.watchdog.lingers(&shared.sentinels) {
                 return Turn::Watch;
             }
-            shared.sentinel.resign(self.worker.index);
+            shared.sentinels.resign(self.worker.index);
             // Somebody who began to run in between has seen a sentinel; look again.
             if !shared.idle.any_running() {
                 return Turn::Sleep;
             }
         }
-        if !shared.sentinel.take(self.worker.index) {
+        if !shared.sentinels.take(self.worker.index) {
             return Turn::Sleep;
         }
         let now = Instant::now();

@@ -1,0 +1,279 @@
+//! Which backend a runtime stands on, and why.
+//!
+//! # Protocol
+//!
+//! 1. The variable `SPARGIO_BACKEND` decides, if it is set: the runtime has that backend, or
+//!    building it fails.
+//! 2. Else rings are tried. If *anything* is in the way the runtime stands on epoll.
+//! 3. A refusal that will not pass while the process lives (forbidden, unknown to the kernel) is
+//!    remembered: later runtimes do not ask again. One that may pass (no memory, no descriptors) is
+//!    not: the next runtime may have rings.
+//! 4. The first choice is announced, and so is the first refusal.
+
+use std::env::{self, VarError};
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
+
+use crate::sys::fault;
+use crate::sys::uring::Refused;
+
+/// The variable that decides.
+const VARIABLE: &str = "SPARGIO_BACKEND";
+
+/// What the drivers of a runtime stand on, and why: see
+/// [`Handle::backend`](crate::runtime::Handle::backend).
+///
+/// Its `Display` output is one line for people.
+#[derive(Debug, Clone)]
+pub struct Backend {
+    kind: BackendKind,
+    reason: Reason,
+}
+
+/// The kinds of [`Backend`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BackendKind {
+    /// One ring for each worker.
+    IoUring,
+    /// One epoll instance for each worker.
+    Epoll,
+}
+
+#[derive(Debug, Clone)]
+enum Reason {
+    /// The best there is.
+    Best,
+    /// `SPARGIO_BACKEND` asked for it.
+    Forced,
+    /// Rings were refused.
+    Refused(Arc<io::Error>),
+}
+
+impl Backend {
+    /// Which it is.
+    pub fn kind(&self) -> BackendKind {
+        self.kind
+    }
+
+    /// Was it chosen by the environment variable `SPARGIO_BACKEND`?
+    pub fn is_forced(&self) -> bool {
+        matches!(self.reason, Reason::Forced)
+    }
+
+    /// Why there is no `io_uring`, if that was tried. The text names the system call, its error and
+    /// what can be done about it.
+    ///
+    /// [`io::Error::raw_os_error`] of this error is `None`; its [`kind`](io::Error::kind) is that of the
+    /// system's error.
+    pub fn refusal(&self) -> Option<&io::Error> {
+        match &self.reason {
+            Reason::Refused(error) => Some(error),
+            Reason::Best | Reason::Forced => None,
+        }
+    }
+}
+
+impl fmt::Display for BackendKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.reason {
+            Reason::Best => write!(f, "{}", self.kind),
+            Reason::Forced => write!(f, "{}, as {VARIABLE} asks for", self.kind),
+            Reason::Refused(error) => write!(f, "{}, since rings are refused: {error}", self.kind),
+        }
+    }
+}
+
+impl BackendKind {
+    const ALL: [BackendKind; 2] = [BackendKind::IoUring, BackendKind::Epoll];
+
+    /// Its name as a value of the variable.
+    fn name(self) -> &'static str {
+        match self {
+            BackendKind::IoUring => "io_uring",
+            BackendKind::Epoll => "epoll",
+        }
+    }
+}
+
+/// What to try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Choice {
+    Best,
+    Only(BackendKind),
+}
+
+impl Choice {
+    /// What the environment asks for.
+    ///
+    /// # Errors
+    ///
+    /// If it is nothing that exists.
+    pub(super) fn of_process() -> io::Result<Choice> {
+        if let Some(forced) = fault::backend() {
+            return Choice::parse(forced);
+        }
+        match env::var(VARIABLE) {
+            Ok(value) => Choice::parse(&value),
+            Err(VarError::NotPresent) => Ok(Choice::Best),
+            Err(VarError::NotUnicode(value)) => Err(unknown(&value)),
+        }
+    }
+
+    fn parse(value: &str) -> io::Result<Choice> {
+        if value.is_empty() {
+            return Ok(Choice::Best);
+        }
+        let kind = BackendKind::ALL.into_iter().find(|kind| kind.name() == value);
+        kind.map(Choice::Only).ok_or_else(|| unknown(&value))
+    }
+
+    /// Makes a runtime's drivers.
+    pub(super) fn make<T>(
+        self,
+        on_rings: impl FnOnce() -> io::Result<T>,
+        on_epoll: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<(Backend, T)> {
+        let (backend, made) = match self {
+            Choice::Only(kind @ BackendKind::IoUring) => {
+                (Backend { kind, reason: Reason::Forced }, on_rings()?)
+            }
+            Choice::Only(kind @ BackendKind::Epoll) => {
+                (Backend { kind, reason: Reason::Forced }, on_epoll()?)
+            }
+            Choice::Best => match refused_finally().map_or_else(|| on_rings().map_err(Arc::new), Err) {
+                Ok(made) => (Backend { kind: BackendKind::IoUring, reason: Reason::Best }, made),
+                Err(refusal) => {
+                    let made = on_epoll().map_err(|error| neither(&refusal, &error))?;
+                    remember(&refusal);
+                    (Backend { kind: BackendKind::Epoll, reason: Reason::Refused(refusal) }, made)
+                }
+            },
+        };
+        announce(&backend);
+        Ok((backend, made))
+    }
+}
+
+fn unknown(value: &dyn fmt::Debug) -> io::Error {
+    let [a, b] = BackendKind::ALL.map(BackendKind::name);
+    let text = format!("{VARIABLE} must be \"{a}\" or \"{b}\", or not set at all; it is {value:?}");
+    io::Error::new(io::ErrorKind::InvalidInput, text)
+}
+
+/// The first error is the one to do something about.
+fn neither(refusal: &io::Error, error: &io::Error) -> io::Error {
+    io::Error::new(refusal.kind(), format!("{refusal}; {error}"))
+}
+
+static FINAL: OnceLock<Arc<io::Error>> = OnceLock::new();
+
+fn refused_finally() -> Option<Arc<io::Error>> {
+    FINAL.get().filter(|_| !fault::is_scripted()).cloned()
+}
+
+fn remember(refusal: &Arc<io::Error>) {
+    if Refused::is_final(refusal) && !fault::is_scripted() {
+        // Another thread's is as good.
+        let _ = FINAL.set(refusal.clone());
+    }
+}
+
+/// Says what was chosen, once for each process, and that rings were refused, once as well.
+///
+/// With the feature `tracing` and a subscriber: an event, a warning for a refusal. Else only a
+/// refusal is worth a line, on the standard error output: nobody asked for it, and somebody can do
+/// something about it.
+fn announce(backend: &Backend) {
+    static SAID: [AtomicBool; 2] = [AtomicBool::new(false), AtomicBool::new(false)];
+
+    let is_refused = backend.refusal().is_some();
+    if SAID[usize::from(is_refused)].swap(true, Relaxed) || fault::is_scripted() {
+        return;
+    }
+    #[cfg(feature = "tracing")]
+    if tracing::dispatcher::has_been_set() {
+        if is_refused {
+            tracing::warn!(target: "spargio", "this runtime stands on {backend}");
+        } else {
+            tracing::info!(target: "spargio", "this runtime stands on {backend}");
+        }
+        return;
+    }
+    if is_refused {
+        // An error: nobody reads it.
+        let _ = writeln!(
+            io::stderr(),
+            "spargio: this runtime stands on {backend} ({VARIABLE}=epoll accepts that and silences this \
+             line, {VARIABLE}=io_uring makes it an error)"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(errno: i32) -> io::Error {
+        Refused::explain(io::Error::from_raw_os_error(errno))
+    }
+
+    #[test]
+    fn the_variable_names_a_backend() {
+        assert_eq!(Choice::parse("io_uring").unwrap(), Choice::Only(BackendKind::IoUring));
+        assert_eq!(Choice::parse("epoll").unwrap(), Choice::Only(BackendKind::Epoll));
+        assert_eq!(Choice::parse("").unwrap(), Choice::Best);
+        for wrong in ["uring", "EPOLL", " epoll", "auto"] {
+            let error = Choice::parse(wrong).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "SPARGIO_BACKEND must be \"io_uring\" or \"epoll\", or not set at all; it is {wrong:?}"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn who_asks_for_one_gets_it_or_an_error() {
+        let no = || Err::<(), _>(refusal(libc::EPERM));
+        let kind =
+            |made: io::Result<(Backend, ())>| made.map(|(backend, ())| (backend.kind(), backend.is_forced()));
+        let rings = Choice::Only(BackendKind::IoUring);
+        assert_eq!(kind(rings.make(|| Ok(()), no)).unwrap(), (BackendKind::IoUring, true));
+        assert_eq!(kind(rings.make(no, || Ok(()))).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        let epoll = Choice::Only(BackendKind::Epoll);
+        assert_eq!(kind(epoll.make(no, || Ok(()))).unwrap(), (BackendKind::Epoll, true));
+        assert!(epoll.make(|| Ok(()), no).is_err());
+    }
+
+    #[test]
+    fn what_may_pass_is_not_final() {
+        for errno in [libc::EPERM, libc::EACCES, libc::ENOSYS, libc::EINVAL, libc::EOPNOTSUPP] {
+            assert!(Refused::is_final(&refusal(errno)));
+        }
+        for errno in [libc::ENOMEM, libc::EMFILE, libc::ENFILE, libc::EAGAIN] {
+            assert!(!Refused::is_final(&refusal(errno)));
+        }
+    }
+
+    #[test]
+    fn without_either_the_error_says_so() {
+        let script = fault::Script::default();
+        let _installed = script.install();
+        let made = Choice::Best
+            .make(|| Err::<(), _>(refusal(libc::EMFILE)), || Err(io::Error::from_raw_os_error(libc::EMFILE)));
+        let text = made.unwrap_err().to_string();
+        assert!(text.contains("io_uring") && text.contains("nor an epoll instance"), "{text}");
+    }
+}

@@ -1,0 +1,206 @@
+//! Operations that a ring carries out: the side that a future sees, whatever the backend.
+//!
+//! # Protocol
+//!
+//! - An [`Operation`] is what is to be done, with everything the kernel reads or writes meanwhile:
+//!   buffer, path, header, and a reference that keeps the descriptor open. [`Op`] moves it into one
+//!   allocation, where it stays until it is over; the future itself is never shown to the kernel.
+//! - **Fresh**: nobody but the future knows of it. Dropping the future drops the operation.
+//! - **Queued**: a ring was asked to take it, by mail or since it left another ring.
+//! - **Flying**: an entry for it went to a ring (its *home*). The operation belongs to the kernel
+//!   until the terminal completion, the one without `F_MORE`. Nobody touches it before.
+//! - **Landed**: the terminal completion came. The operation is the future's again, which makes the
+//!   output of both.
+//! - A future that is dropped in between marks the operation **abandoned** and asks its home to cancel
+//!   it; that never blocks. Whatever the cancel says, the operation's own completion decides. When
+//!   that comes the ring's owner calls [`Operation::orphan`], after its turn, with nothing borrowed.
+//!   A future that is forgotten leaks all this, and nothing else happens.
+//! - A ring that must let go of its thread (the end of a `block_on`, `block_in_place`) **recalls** what
+//!   flies: it cancels, and what ends without an effect is queued for the next owner. What ended
+//!   otherwise has landed. Nobody notices.
+//! - At the end of a runtime everything is cancelled and waited for. What the kernel has not let go of
+//!   at the deadline is leaked and counted, never freed.
+//!
+//! A completion with `F_MORE` is either one of many ([`OpStream`]) or, for `SEND_ZC`, the result, while
+//! the terminal one (`F_NOTIF`) says that the buffer is free.
+//!
+//! # Safety
+//!
+//! [`Operation`] is an unsafe trait: what an implementation must promise is said there. Nothing else
+//! here is unsafe.
+#![allow(unsafe_code)]
+#![allow(dead_code)]
+
+mod single;
+mod stream;
+
+#[allow(unused_imports)]
+pub(crate) use single::Op;
+#[allow(unused_imports)]
+pub(crate) use stream::{OpStream, StreamOperation};
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::task::Waker;
+
+use crate::driver::error::RUNTIME_SHUTTING_DOWN_ERROR;
+use crate::driver::uring::Remote;
+use crate::sys::uring::{Sqe, Token};
+use crate::util::unwind;
+
+/// Something for a ring to do, once.
+///
+/// # Safety
+///
+/// The entry points only into memory that `self` owns (or that lives for ever) and names only
+/// descriptors that `self` keeps open, and neither is freed, moved or closed by moving `self` in
+/// memory before `entry` or after the terminal completion. Between the two nobody touches `self`.
+pub(crate) unsafe trait Operation: Send + 'static {
+    /// What the future resolves to.
+    type Output;
+
+    /// Does a paused clock stand still while this is in flight? It does for what Tokio does on its
+    /// blocking pool, and does not for sockets.
+    const HOLDS_CLOCK: bool = false;
+
+    /// The entry, without a token. `self` is where it stays until the terminal completion. Called
+    /// again if the operation changes rings.
+    fn entry(&mut self) -> Sqe;
+
+    /// The terminal completion came.
+    fn complete(self, completion: Completion) -> Self::Output;
+
+    /// The same, but nobody waits any more: closes a descriptor that was opened or accepted, gives
+    /// received bytes back. Runs on the thread that drives the ring, or that drops the future.
+    fn orphan(self, completion: Completion)
+    where
+        Self: Sized,
+    {
+        drop(self.complete(completion));
+    }
+
+    /// Cancelled without an effect, since the ring had to go: may it be submitted again? If not, the
+    /// future sees `ECANCELED`.
+    fn is_repeatable(&self) -> bool {
+        true
+    }
+}
+
+/// What the kernel said.
+#[derive(Debug)]
+pub(crate) struct Completion {
+    /// The operation's value.
+    pub(crate) result: io::Result<u32>,
+    /// `IORING_CQE_F_*`.
+    pub(crate) flags: u32,
+}
+
+impl Completion {
+    /// From the fields of a completion.
+    pub(crate) fn new(result: i32, flags: u32) -> Completion {
+        let result = u32::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result));
+        Completion { result, flags }
+    }
+
+    /// It never reached the kernel.
+    pub(crate) fn error(error: io::Error) -> Completion {
+        Completion { result: Err(error), flags: 0 }
+    }
+
+    /// The runtime has no rings.
+    pub(crate) fn no_ring() -> Completion {
+        Completion::error(io::ErrorKind::Unsupported.into())
+    }
+
+    pub(crate) fn runtime_gone() -> Completion {
+        Completion::error(io::Error::other(RUNTIME_SHUTTING_DOWN_ERROR))
+    }
+}
+
+/// An operation as its ring sees it.
+pub(crate) trait Flight: Send + Sync {
+    /// A ring takes it on, as `token`. `None` if nobody is interested any more.
+    fn board(&self, home: &Arc<Remote>, token: Token) -> Option<Boarded>;
+
+    /// A completion came that is not the last.
+    fn progress(&self, completion: Completion) -> Landing;
+
+    /// The last completion came, or the operation was refused.
+    fn land(&self, completion: Completion) -> Landing;
+
+    /// The last completion says that it was cancelled, which only its ring wanted: is it to be
+    /// submitted again?
+    fn recall(&self) -> bool;
+
+    /// What is due after [`Landing::Orphaned`], with nothing borrowed.
+    fn orphan(&self, completion: Completion);
+
+    /// Does a future wait for it?
+    fn is_awaited(&self) -> bool;
+
+    /// See [`Operation::HOLDS_CLOCK`].
+    fn holds_clock(&self) -> bool;
+
+    /// Do completions come until it is cancelled?
+    fn is_multishot(&self) -> bool;
+}
+
+/// What goes into the ring.
+pub(crate) struct Boarded {
+    pub(crate) entry: Sqe,
+    /// A linked timeout.
+    pub(crate) limit: Option<Sqe>,
+    /// A cancel was asked for before there was anything to cancel.
+    pub(crate) is_cancelled: bool,
+}
+
+/// What becomes of a completion. The waker is to be woken after the turn.
+pub(crate) enum Landing {
+    /// Somebody waits for it.
+    Awaited(Option<Waker>),
+    /// Nobody does: see [`Flight::orphan`].
+    Orphaned(Completion),
+}
+
+/// Ends an operation that no ring will take.
+pub(crate) fn refuse(flight: &dyn Flight, why: Completion) {
+    match flight.land(why) {
+        Landing::Awaited(waker) => waker.into_iter().for_each(unwind::wake),
+        Landing::Orphaned(completion) => flight.orphan(completion),
+    }
+}
+
+impl fmt::Debug for dyn Flight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Flight")
+    }
+}
+
+/// Where an operation flies.
+#[derive(Debug, Clone)]
+struct Home {
+    remote: Arc<Remote>,
+    token: Token,
+}
+
+/// Who knows of the operation, and what they want.
+#[derive(Debug)]
+enum Phase {
+    Fresh,
+    Queued,
+    Flying(Home),
+    Landed,
+    Over,
+}
+
+/// Keeps the newest waker.
+fn note_waker(slot: &mut Option<Waker>, waker: &Waker) {
+    match slot {
+        Some(known) => known.clone_from(waker),
+        None => *slot = Some(waker.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,271 @@
+//! An operation with one result.
+//!
+//! # Safety
+//!
+//! The operation lies in an `UnsafeCell` beside its state. Who may touch it follows from the phase
+//! (see the [module docs](super)): the future while it is fresh or landed, the owner of the ring that
+//! takes it on while it is queued, nobody while it flies. The phase changes under the lock.
+#![allow(unsafe_code)]
+
+use std::cell::UnsafeCell;
+use std::fmt;
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use super::{Boarded, Completion, Flight, Home, Landing, Operation, Phase, note_waker};
+use crate::driver::{Handle, uring};
+use crate::loom::sync::Mutex;
+use crate::sys::uring::{Limit, Sqe, Token};
+
+/// The future of an operation; see the [module docs](super).
+///
+/// It is submitted by the first poll, on the shard whose thread polls. On a thread that drives no
+/// shard of the runtime some shard is asked to.
+///
+/// Dropping it cancels the operation; see [`Operation::orphan`].
+///
+/// # Panics
+///
+/// If it is polled after it was ready.
+#[must_use = "an operation does nothing unless polled"]
+pub(crate) struct Op<T: Operation> {
+    shared: Arc<Shared<T>>,
+    driver: Handle,
+}
+
+struct Shared<T> {
+    state: Mutex<State>,
+    /// Taken out when it is over.
+    operation: UnsafeCell<Option<T>>,
+    /// The time limit, where the kernel reads it when it takes the entry.
+    limit: UnsafeCell<Limit>,
+}
+
+struct State {
+    phase: Phase,
+    waker: Option<Waker>,
+    /// The future is gone.
+    is_abandoned: bool,
+    /// A cancel was asked for, by the future or its drop.
+    is_cancelled: bool,
+    /// The result, once it is known.
+    completion: Option<Completion>,
+    deadline: Option<Instant>,
+}
+
+// SAFETY: the phase, which is under a lock, says which one thread may touch the operation; it is sent
+// from one to the next.
+unsafe impl<T: Send> Sync for Shared<T> {}
+// SAFETY: as above. The limit is a number.
+unsafe impl<T: Send> Send for Shared<T> {}
+
+impl<T: Operation> Op<T> {
+    /// `operation`, to be done by a ring of the runtime of `driver`.
+    pub(crate) fn new(driver: &Handle, operation: T) -> Op<T> {
+        let state = State {
+            phase: Phase::Fresh,
+            waker: None,
+            is_abandoned: false,
+            is_cancelled: false,
+            completion: None,
+            deadline: None,
+        };
+        let shared = Shared {
+            state: Mutex::new(state),
+            operation: UnsafeCell::new(Some(operation)),
+            limit: UnsafeCell::new(Limit::default()),
+        };
+        Op { shared: Arc::new(shared), driver: driver.clone() }
+    }
+
+    /// Has the kernel cancel it (`LINK_TIMEOUT`) after `limit`, counted from now. It then completes
+    /// with `ECANCELED`, or with what it had done by then.
+    #[allow(dead_code)]
+    pub(crate) fn with_limit(self, limit: Duration) -> Op<T> {
+        self.shared.state.lock().deadline = Instant::now().checked_add(limit);
+        self
+    }
+
+    /// Asks for the end. The future still says how it ended, which may be with success.
+    #[allow(dead_code)]
+    pub(crate) fn cancel(&self) {
+        let home = {
+            let mut state = self.shared.state.lock();
+            state.is_cancelled = true;
+            match &state.phase {
+                Phase::Flying(home) => Some(home.clone()),
+                Phase::Fresh | Phase::Queued | Phase::Landed | Phase::Over => None,
+            }
+        };
+        if let Some(Home { remote, token }) = home {
+            uring::cancel(&remote, token);
+        }
+    }
+}
+
+impl<T> Shared<T> {
+    /// # Safety
+    ///
+    /// The phase says that the operation is the caller's.
+    unsafe fn take(&self) -> Option<T> {
+        // SAFETY: the caller's.
+        unsafe { (*self.operation.get()).take() }
+    }
+}
+
+impl<T: Operation> Future for Op<T> {
+    type Output = T::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
+        let mut state = self.shared.state.lock();
+        if matches!(state.phase, Phase::Fresh) {
+            state.phase = Phase::Queued;
+            state.waker = Some(cx.waker().clone());
+            drop(state);
+            self.driver.launch(self.shared.clone());
+            state = self.shared.state.lock();
+        }
+        match state.phase {
+            Phase::Landed => {
+                state.phase = Phase::Over;
+                let completion = state.completion.take();
+                drop(state);
+                // SAFETY: it has landed, and this is its future.
+                let operation = unsafe { self.shared.take() };
+                match (operation, completion) {
+                    (Some(operation), Some(completion)) => Poll::Ready(operation.complete(completion)),
+                    _ => unreachable!("an operation lands with both, once"),
+                }
+            }
+            Phase::Over => panic!("`Op` polled after completion"),
+            Phase::Fresh | Phase::Queued | Phase::Flying(_) => {
+                note_waker(&mut state.waker, cx.waker());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<T: Operation> Drop for Op<T> {
+    fn drop(&mut self) {
+        let mut state = self.shared.state.lock();
+        let waker = state.waker.take();
+        state.is_abandoned = true;
+        state.is_cancelled = true;
+        match mem::replace(&mut state.phase, Phase::Over) {
+            Phase::Fresh => {
+                drop(state);
+                // SAFETY: nobody but this future knew of it.
+                drop(unsafe { self.shared.take() });
+            }
+            Phase::Queued => state.phase = Phase::Queued,
+            Phase::Flying(home) => {
+                state.phase = Phase::Flying(home.clone());
+                drop(state);
+                uring::cancel(&home.remote, home.token);
+            }
+            Phase::Landed => {
+                let completion = state.completion.take();
+                drop(state);
+                // SAFETY: it has landed, and this is its future.
+                if let (Some(operation), Some(completion)) = (unsafe { self.shared.take() }, completion) {
+                    operation.orphan(completion);
+                }
+            }
+            Phase::Over => {}
+        }
+        // With nothing locked: it may be anything.
+        drop(waker);
+    }
+}
+
+impl<T: Operation> Flight for Shared<T> {
+    fn board(&self, home: &Arc<uring::Remote>, token: Token) -> Option<Boarded> {
+        let mut state = self.state.lock();
+        if state.is_abandoned {
+            // It never reached the kernel: it goes with the last reference.
+            state.phase = Phase::Over;
+            return None;
+        }
+        state.phase = Phase::Flying(Home { remote: home.clone(), token });
+        // SAFETY: it was queued and is this ring's from here on; `entry` is asked before the kernel
+        // learns of it.
+        let operation = unsafe { &mut *self.operation.get() };
+        let entry = operation.as_mut()?.entry().with_token(token);
+        let limit = state.deadline.map(|deadline| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            // SAFETY: the kernel reads it while it takes the entry. An earlier one has been taken:
+            // its operation was over.
+            unsafe {
+                *self.limit.get() = Limit::new(left);
+                Sqe::link_timeout(self.limit.get(), token)
+            }
+        });
+        Some(Boarded { entry, limit, is_cancelled: state.is_cancelled })
+    }
+
+    fn progress(&self, completion: Completion) -> Landing {
+        // The buffer is the kernel's until the last one.
+        self.state.lock().completion.get_or_insert(completion);
+        Landing::Awaited(None)
+    }
+
+    fn land(&self, completion: Completion) -> Landing {
+        let mut state = self.state.lock();
+        // If there was one before, this one only said that it is over.
+        let completion = state.completion.take().unwrap_or(completion);
+        if state.is_abandoned {
+            state.phase = Phase::Over;
+            return Landing::Orphaned(completion);
+        }
+        state.completion = Some(completion);
+        state.phase = Phase::Landed;
+        Landing::Awaited(state.waker.take())
+    }
+
+    fn recall(&self) -> bool {
+        let mut state = self.state.lock();
+        if state.is_cancelled || state.completion.is_some() {
+            return false;
+        }
+        if state.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            return false;
+        }
+        // SAFETY: it is over on the ring of the caller, and not yet known to be.
+        let operation = unsafe { &*self.operation.get() };
+        let is_repeatable = operation.as_ref().is_some_and(Operation::is_repeatable);
+        if is_repeatable {
+            state.phase = Phase::Queued;
+        }
+        is_repeatable
+    }
+
+    fn orphan(&self, completion: Completion) {
+        // SAFETY: it is over, the future is gone, and its ring calls this once.
+        if let Some(operation) = unsafe { self.take() } {
+            operation.orphan(completion);
+        }
+    }
+
+    fn is_awaited(&self) -> bool {
+        !self.state.lock().is_abandoned
+    }
+
+    fn holds_clock(&self) -> bool {
+        T::HOLDS_CLOCK
+    }
+
+    fn is_multishot(&self) -> bool {
+        false
+    }
+}
+
+impl<T: Operation> fmt::Debug for Op<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Op").field("phase", &self.shared.state.lock().phase).finish_non_exhaustive()
+    }
+}

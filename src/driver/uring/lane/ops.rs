@@ -1,0 +1,110 @@
+//! A lane's operations; the protocol is that of [`op`](crate::driver::op).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Aftermath, Lane};
+use crate::driver::op::{Completion, Flight, Landing};
+use crate::sys::uring::{Cqe, Sqe, Token, Wait};
+
+impl Lane {
+    /// Takes an operation on: it goes in with the next `enter`. Returns one that nobody wants any
+    /// more, to be dropped once the lane is free.
+    pub(in crate::driver::uring) fn launch(&mut self, flight: Arc<dyn Flight>) -> Option<Arc<dyn Flight>> {
+        let token = self.ops.insert(flight);
+        let flying = self.ops.get(token)?;
+        let Some(boarded) = flying.flight.board(&self.remote, token) else {
+            return self.ops.remove(token).map(|flying| flying.flight);
+        };
+        flying.opcode = boarded.entry.opcode();
+        self.remote.stats.took_off(flying.opcode);
+        match boarded.limit {
+            None => self.ring.push(boarded.entry),
+            Some(limit) => self.ring.push_linked(boarded.entry, limit),
+        }
+        if boarded.is_cancelled {
+            self.ring.push(Sqe::cancel(token));
+        }
+        None
+    }
+
+    /// Sends a cancel for the operation `token`, unless it is over.
+    pub(in crate::driver::uring) fn cancel_op(&mut self, token: Token) {
+        if let Some(flying) = self.ops.get(token) {
+            flying.is_recalled = false;
+            self.ring.push(Sqe::cancel(token));
+        }
+    }
+
+    /// A completion of an operation.
+    pub(super) fn op_event(&mut self, cqe: &Cqe, aftermath: &mut Aftermath) {
+        let completion = Completion::new(cqe.result, cqe.flags);
+        if cqe.more {
+            match self.ops.get(cqe.token) {
+                None => self.stale += 1,
+                Some(flying) => match flying.flight.progress(completion) {
+                    Landing::Awaited(waker) => aftermath.wakers.extend(waker),
+                    Landing::Orphaned(completion) => {
+                        aftermath.orphans.push((flying.flight.clone(), completion));
+                    }
+                },
+            }
+            return;
+        }
+        let Some(flying) = self.ops.remove(cqe.token) else {
+            self.stale += 1;
+            return;
+        };
+        self.remote.stats.landed(flying.opcode);
+        // EINTR: a worker of the kernel was told to stop while it waited.
+        let had_no_effect = matches!(-cqe.result, libc::ECANCELED | libc::EINTR);
+        if flying.is_recalled && had_no_effect && flying.flight.recall() {
+            self.recalled.push(flying.flight);
+            return;
+        }
+        match flying.flight.land(completion) {
+            Landing::Awaited(waker) => {
+                aftermath.wakers.extend(waker);
+                // It may be the last reference by now.
+                aftermath.flights.push(flying.flight);
+            }
+            Landing::Orphaned(completion) => aftermath.orphans.push((flying.flight, completion)),
+        }
+    }
+
+    /// A cancel failed. Either the operation is over (`ENOENT`), or it is just being carried out
+    /// (`EALREADY`): then it ends by itself, except one with many results, which may have stayed.
+    pub(super) fn op_cancel_failed(&mut self, cqe: &Cqe) {
+        let target = Token::new(crate::sys::uring::Kind::Op, cqe.token.generation(), cqe.token.index());
+        if cqe.result == -libc::EALREADY
+            && self.ops.get(target).is_some_and(|flying| flying.flight.is_multishot())
+        {
+            self.ring.push(Sqe::cancel(target));
+        }
+    }
+
+    /// Sends a cancel for all that flies, to be submitted again elsewhere.
+    pub(super) fn recall_all(&mut self) {
+        for token in self.ops.tokens() {
+            if let Some(flying) = self.ops.get(token) {
+                if !std::mem::replace(&mut flying.is_recalled, true) {
+                    self.ring.push(Sqe::cancel(token));
+                }
+            }
+        }
+    }
+
+    /// Waits until nothing flies any more.
+    pub(super) fn land_all(&mut self, aftermath: &mut Aftermath) {
+        self.recall_all();
+        while self.ops.len() > 0 && !self.is_broken {
+            self.enter(Wait::For(Duration::from_millis(1)));
+            self.reap(aftermath);
+        }
+    }
+
+    /// Does an operation in flight keep a paused clock from advancing?
+    pub(in crate::driver::uring) fn holds_clock(&self) -> bool {
+        self.ops.hold_clock()
+    }
+}

@@ -1,0 +1,156 @@
+//! The operations in flight on one ring.
+//!
+//! A slot is taken when an entry goes to the ring and freed by the terminal completion, never
+//! earlier: until then it keeps the operation, and with it all that the kernel may touch, alive. The
+//! generation changes when a slot is freed, so a token names one operation for good. Only the ring's
+//! owner comes here.
+
+use std::sync::Arc;
+
+use crate::driver::op::Flight;
+use crate::sys::uring::{Kind, Token};
+
+#[derive(Default)]
+pub(super) struct Ops {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    /// How many of them hold a paused clock.
+    holding_clock: usize,
+}
+
+struct Slot {
+    generation: u32,
+    flying: Option<Flying>,
+}
+
+/// What a slot owns.
+pub(super) struct Flying {
+    pub(super) flight: Arc<dyn Flight>,
+    pub(super) opcode: u8,
+    /// It was cancelled, but only because the ring must go.
+    pub(super) is_recalled: bool,
+    holds_clock: bool,
+}
+
+impl Ops {
+    /// Takes a slot for an operation about to be pushed.
+    pub(super) fn insert(&mut self, flight: Arc<dyn Flight>) -> Token {
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None => {
+                self.slots.push(Slot { generation: 0, flying: None });
+                (self.slots.len() - 1) as u32
+            }
+        };
+        let holds_clock = flight.holds_clock();
+        self.holding_clock += usize::from(holds_clock);
+        let slot = &mut self.slots[index as usize];
+        slot.flying = Some(Flying { flight, opcode: 0, is_recalled: false, holds_clock });
+        Token::new(Kind::Op, slot.generation, index)
+    }
+
+    /// The operation in flight as `token`; `None` if there is none any more.
+    pub(super) fn get(&mut self, token: Token) -> Option<&mut Flying> {
+        let slot = self.slots.get_mut(token.index() as usize)?;
+        let is_current = slot.generation & Token::GENERATION_MASK == token.generation();
+        slot.flying.as_mut().filter(|_| is_current)
+    }
+
+    /// Frees the slot: the terminal completion came.
+    pub(super) fn remove(&mut self, token: Token) -> Option<Flying> {
+        self.get(token)?;
+        let slot = &mut self.slots[token.index() as usize];
+        slot.generation = slot.generation.wrapping_add(1);
+        let flying = slot.flying.take()?;
+        self.holding_clock -= usize::from(flying.holds_clock);
+        self.free.push(token.index());
+        Some(flying)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Does any of them keep a paused clock from advancing?
+    pub(super) fn hold_clock(&self) -> bool {
+        self.holding_clock > 0
+    }
+
+    /// Does somebody wait for any of them?
+    pub(super) fn any_awaited(&self) -> bool {
+        self.slots.iter().filter_map(|slot| slot.flying.as_ref()).any(|flying| flying.flight.is_awaited())
+    }
+
+    pub(super) fn tokens(&self) -> Vec<Token> {
+        let flying = |(index, slot): (usize, &Slot)| {
+            slot.flying.is_some().then(|| Token::new(Kind::Op, slot.generation, index as u32))
+        };
+        self.slots.iter().enumerate().filter_map(flying).collect()
+    }
+
+    /// Gives all of them up without freeing anything; returns how many that were.
+    pub(super) fn leak(&mut self) -> usize {
+        let slots = std::mem::take(self).slots.into_iter();
+        slots.filter_map(|slot| slot.flying).map(std::mem::forget).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::op::{Boarded, Completion, Landing};
+    use crate::driver::uring::Remote;
+
+    struct Nothing;
+
+    impl Flight for Nothing {
+        fn board(&self, _: &Arc<Remote>, _: Token) -> Option<Boarded> {
+            None
+        }
+        fn progress(&self, completion: Completion) -> Landing {
+            Landing::Orphaned(completion)
+        }
+        fn land(&self, completion: Completion) -> Landing {
+            Landing::Orphaned(completion)
+        }
+        fn recall(&self) -> bool {
+            false
+        }
+        fn orphan(&self, _: Completion) {}
+        fn is_awaited(&self) -> bool {
+            true
+        }
+        fn holds_clock(&self) -> bool {
+            true
+        }
+        fn is_multishot(&self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn a_freed_slot_does_not_answer_to_an_old_operations_token() {
+        let mut ops = Ops::default();
+        let old = ops.insert(Arc::new(Nothing));
+        assert!(ops.hold_clock());
+        assert!(ops.remove(old).is_some());
+        assert!(!ops.hold_clock());
+        let new = ops.insert(Arc::new(Nothing));
+        assert_eq!(old.index(), new.index());
+        assert!(ops.get(old).is_none());
+        assert!(ops.remove(old).is_none());
+        assert!(ops.get(new).is_some());
+        assert_eq!(ops.tokens(), [new]);
+        assert_eq!(ops.len(), 1);
+    }
+
+    #[test]
+    fn what_is_leaked_is_not_freed() {
+        let flight: Arc<dyn Flight> = Arc::new(Nothing);
+        let mut ops = Ops::default();
+        ops.insert(flight.clone());
+        assert_eq!(ops.leak(), 1);
+        assert_eq!(ops.len(), 0);
+        assert_eq!(Arc::strong_count(&flight), 2);
+    }
+}

@@ -1,0 +1,93 @@
+//! The entries of operations.
+//!
+//! # Safety
+//!
+//! Entries here hold pointers, which the kernel follows until the operation's terminal completion. So
+//! making one is unsafe: whoever does promises that what it points to lives that long, is not touched
+//! meanwhile except as the function says, and that the descriptor stays open.
+#![allow(unsafe_code)]
+#![allow(dead_code)]
+
+use std::os::fd::RawFd;
+use std::time::Duration;
+
+use io_uring::squeue::{Entry, Flags};
+use io_uring::{opcode, types};
+
+use super::Sqe;
+use super::token::{Kind, Token};
+
+/// A time limit as the kernel reads it.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Limit(types::Timespec);
+
+impl Limit {
+    pub(crate) fn new(limit: Duration) -> Limit {
+        Limit(types::Timespec::new().sec(limit.as_secs()).nsec(limit.subsec_nanos()))
+    }
+}
+
+impl Sqe {
+    /// Any entry, for an operation to give.
+    ///
+    /// # Safety
+    ///
+    /// See the module docs.
+    #[allow(dead_code)]
+    pub(crate) unsafe fn operation(entry: Entry) -> Sqe {
+        Sqe(entry)
+    }
+
+    /// `read(2)` at `offset`, or at the file's cursor, which it moves, if that is -1 (`READ`, 5.6).
+    ///
+    /// # Safety
+    ///
+    /// See the module docs; the kernel writes to `len` bytes at `buf`.
+    pub(crate) unsafe fn read(fd: RawFd, buf: *mut u8, len: u32, offset: u64) -> Sqe {
+        Sqe(opcode::Read::new(types::Fd(fd), buf, len).offset(offset).build())
+    }
+
+    /// `write(2)`, likewise (`WRITE`, 5.6).
+    ///
+    /// # Safety
+    ///
+    /// See the module docs; the kernel reads `len` bytes at `buf`.
+    pub(crate) unsafe fn write(fd: RawFd, buf: *const u8, len: u32, offset: u64) -> Sqe {
+        Sqe(opcode::Write::new(types::Fd(fd), buf, len).offset(offset).build())
+    }
+
+    /// `openat(2)` from the working directory (`OPENAT`, 5.6). The result is a new descriptor.
+    ///
+    /// # Safety
+    ///
+    /// See the module docs; `path` ends in a zero.
+    pub(crate) unsafe fn open(path: *const libc::c_char, flags: i32, mode: u32) -> Sqe {
+        Sqe(opcode::OpenAt::new(types::Fd(libc::AT_FDCWD), path).flags(flags).mode(mode).build())
+    }
+
+    /// The same entry as the operation `token`.
+    pub(crate) fn with_token(self, token: Token) -> Sqe {
+        Sqe(self.0.user_data(token.into_raw()))
+    }
+
+    /// Linked to the entry pushed after it.
+    pub(crate) fn linked(self) -> Sqe {
+        Sqe(self.0.flags(Flags::IO_LINK))
+    }
+
+    /// The `IORING_OP_*` of the entry.
+    pub(crate) fn opcode(&self) -> u8 {
+        self.0.get_opcode() as u8
+    }
+
+    /// Cancels the operation `token`, whose [linked](Sqe::linked) entry this one follows, after
+    /// `limit` (`LINK_TIMEOUT`, 5.5).
+    ///
+    /// # Safety
+    ///
+    /// `limit` is valid until the kernel has taken the entry.
+    pub(crate) unsafe fn link_timeout(limit: *const Limit, token: Token) -> Sqe {
+        let token = Token::new(Kind::OpLimit, token.generation(), token.index());
+        Sqe(opcode::LinkTimeout::new(limit.cast()).build().user_data(token.into_raw()))
+    }
+}

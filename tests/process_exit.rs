@@ -1,0 +1,212 @@
+//! A process that ends with work in flight (H48), and one in which a panic is the end (H49).
+//!
+//! Each scene of H48 runs in a process of its own: this executable, called again for one test.
+
+use std::env;
+use std::fs;
+use std::io::Read;
+use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio, exit};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::{sleep, timeout};
+
+const SOON: Duration = Duration::from_secs(10);
+const CODE: i32 = 7;
+
+/// Where the child connects to: the parent sees its sockets go.
+const PARENT: &str = "PROCESS_EXIT_PARENT";
+
+fn current_thread() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+fn multi_thread() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// Waits for the end of a child, not for ever.
+fn ends(mut child: Child) -> ExitStatus {
+    let deadline = Instant::now() + SOON;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("the process hangs");
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Runs `scene`, which ends the process, with work in flight on `rt`. In the parent: sees that it
+/// ends, how, and that its connections do.
+fn scene(test: &str, code: Option<i32>, scene: impl FnOnce(SocketAddr)) {
+    if let Ok(parent) = env::var(PARENT) {
+        return scene(parent.parse().unwrap());
+    }
+    let listener = StdListener::bind("127.0.0.1:0").unwrap();
+    let child = Command::new(env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(PARENT, listener.local_addr().unwrap().to_string())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    // The child connects once all is in flight.
+    let (mut stream, _): (StdStream, _) = listener.accept().unwrap();
+    assert_eq!(ends(child).code(), code);
+    // Nobody holds the socket any more, no ring either.
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    assert_eq!(stream.read(&mut [0; 8]).expect("the connection outlives the process"), 0);
+}
+
+/// All kinds of work, none of which ever ends; then `end`, in a task.
+async fn busy(parent: SocketAddr, end: impl FnOnce()) {
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    // Blocks in `open`, until somebody writes.
+    tokio::spawn(tokio::fs::read(fifo.clone()));
+    tokio::task::spawn_blocking(|| thread::sleep(Duration::from_secs(1000)));
+    tokio::spawn(sleep(Duration::from_secs(1000)));
+    tokio::spawn(async {
+        tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().accept().await.map(drop)
+    });
+    tokio::spawn(async {
+        let mut child = tokio::process::Command::new("sleep").arg("3").kill_on_drop(true).spawn().unwrap();
+        child.wait().await.map(drop)
+    });
+    tokio::spawn(async {
+        loop {
+            tokio::task::yield_now().await;
+        }
+    });
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let mut stream = TcpStream::connect(parent).await.unwrap();
+    let read = timeout(Duration::from_millis(20), stream.read_u8()).await;
+    assert!(read.is_err(), "the parent says nothing");
+    // Its poll stays armed.
+    let _waiting = tokio::spawn(async move { stream.read_u8().await });
+    tokio::task::yield_now().await;
+    drop(fs::remove_dir_all(folder.path()));
+    end();
+}
+
+/// H48.
+#[test]
+fn exit_in_block_on() {
+    scene("exit_in_block_on", Some(CODE), |parent| {
+        current_thread().block_on(busy(parent, || exit(CODE)));
+    });
+}
+
+/// H48.
+#[test]
+fn exit_in_block_on_beside_workers() {
+    scene("exit_in_block_on_beside_workers", Some(CODE), |parent| {
+        multi_thread().block_on(busy(parent, || exit(CODE)));
+    });
+}
+
+/// H48.
+#[test]
+fn exit_on_a_worker() {
+    scene("exit_on_a_worker", Some(CODE), |parent| {
+        let rt = multi_thread();
+        let task = rt.spawn(busy(parent, || exit(CODE)));
+        rt.block_on(task).unwrap();
+    });
+}
+
+/// H48.
+#[test]
+fn exit_on_a_thread_for_blocking_work() {
+    scene("exit_on_a_thread_for_blocking_work", Some(CODE), |parent| {
+        multi_thread().block_on(async {
+            busy(parent, || drop(tokio::task::spawn_blocking(|| exit(CODE)))).await;
+            sleep(Duration::from_secs(1000)).await;
+        });
+    });
+}
+
+/// H48: the test's harness ends its process as any `main` does.
+#[test]
+fn main_returns_and_leaves_a_runtime() {
+    scene("main_returns_and_leaves_a_runtime", Some(0), |parent| {
+        let rt = multi_thread();
+        rt.block_on(busy(parent, || {}));
+        std::mem::forget(rt);
+        let other = current_thread();
+        other.block_on(busy(parent, || {}));
+        std::mem::forget(other);
+    });
+}
+
+/// H48: the runtime is not waited for.
+#[test]
+fn main_returns_after_a_shutdown_in_the_background() {
+    scene("main_returns_after_a_shutdown_in_the_background", Some(0), |parent| {
+        let rt = multi_thread();
+        rt.block_on(busy(parent, || {}));
+        rt.shutdown_background();
+    });
+}
+
+/// H48: another program takes the process over.
+#[test]
+fn exec_on_a_worker() {
+    scene("exec_on_a_worker", Some(CODE), |parent| {
+        let rt = multi_thread();
+        let exec = || panic!("{}", Command::new("sh").args(["-c", "exit 7"]).exec());
+        let task = rt.spawn(busy(parent, exec));
+        rt.block_on(task).unwrap();
+    });
+}
+
+/// H48.
+#[test]
+fn aborted_and_killed() {
+    scene("aborted_and_killed", None, |parent| {
+        multi_thread().block_on(busy(parent, || std::process::abort()));
+    });
+}
+
+// ===== panic = "abort" =====
+
+/// Builds `tests/fixtures/abort.rs`; only the program itself, as that decides what a panic does.
+fn fixture() -> PathBuf {
+    let cargo = env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["rustc", "--quiet", "--package=spargio", "--example=abort", "--message-format=json"])
+        .args(["--", "-C", "panic=abort"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "the fixture does not compile");
+    let messages = String::from_utf8(output.stdout).unwrap();
+    let built = messages.lines().rev().find_map(|line| {
+        let (_, path) = line.split_once("\"executable\":\"")?;
+        Some(path.split_once('"')?.0.to_owned())
+    });
+    built.expect("cargo tells where it is").into()
+}
+
+/// H49.
+#[test]
+fn nothing_relies_on_unwinding() {
+    let fixture = fixture();
+    let run = |scene| Command::new(&fixture).arg(scene).stderr(Stdio::null()).spawn().unwrap();
+    assert_eq!(ends(run("works")).code(), Some(0));
+    for scene in ["task", "blocking", "block_on"] {
+        assert_eq!(ends(run(scene)).signal(), Some(libc::SIGABRT), "{scene}");
+    }
+}
