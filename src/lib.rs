@@ -152,6 +152,10 @@ pub mod io;
 
 pub mod net;
 
+cfg_uring_native! {
+    pub mod native;
+}
+
 cfg_process! {
     pub mod process;
 }

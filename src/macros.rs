@@ -42,6 +42,7 @@ gates! { $
 // Our own.
 gates! { $
     cfg_interop => feature = "interop";
+    cfg_uring_native => feature = "uring-native";
 }
 
 // What several features need, or what takes the place of a missing one. These

@@ -5,14 +5,17 @@
 //! is not watched yet is simply tried first: most accepted sockets, and all that never block,
 //! cost the ring nothing.
 
+mod native;
+
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use upstream::task::coop;
 
 use crate::driver::error::RUNTIME_SHUTTING_DOWN_ERROR;
+use crate::driver::leftovers::Leftovers;
 use crate::driver::scheduled_io::{Direction, Readiness, ReadyEvent, ScheduledIo};
 use crate::driver::{Handle, Interest, Ready};
 
@@ -22,6 +25,8 @@ use crate::driver::{Handle, Interest, Ready};
 pub(crate) struct Registration {
     handle: Handle,
     shared: Arc<ScheduledIo>,
+    /// From the first native operation on.
+    leftovers: OnceLock<Arc<Leftovers>>,
 }
 
 impl Registration {
@@ -35,7 +40,7 @@ impl Registration {
         let io = io.counted(handle.io_metrics().clone());
         #[cfg(tokio_unstable)]
         handle.io_metrics().registered();
-        Ok(Registration { handle, shared: Arc::new(io) })
+        Ok(Registration { handle, shared: Arc::new(io), leftovers: OnceLock::new() })
     }
 
     /// Registers `fd` and has it watched from now on.
@@ -58,15 +63,25 @@ impl Registration {
     }
 
     /// Closes `fd` after its poll is gone: here and now if this thread owns the poll, else the
-    /// owner does it.
+    /// owner does it. Operations in flight keep the descriptor until they have ended.
     pub(crate) fn close(&self, fd: OwnedFd) {
         #[cfg(tokio_unstable)]
         self.handle.io_metrics().deregistered();
-        self.handle.unwatch(&self.shared, Some(fd));
+        match self.leftovers.get() {
+            Some(leftovers) if !self.settle(leftovers, Some(&fd)) => {
+                self.handle.unwatch(&self.shared, None);
+                leftovers.park(fd);
+            }
+            _ => self.handle.unwatch(&self.shared, Some(fd)),
+        }
     }
 
     pub(crate) fn clear_readiness(&self, event: ReadyEvent) {
-        self.shared.clear_readiness(&event);
+        // Somebody's own call may have met `WouldBlock`, of a socket that is not all there is.
+        let has_leftovers = self.leftovers.get().is_some_and(|leftovers| leftovers.has_kept());
+        if !has_leftovers {
+            self.shared.clear_readiness(&event);
+        }
     }
 
     /// Marks directions ready without waiting for an event.

@@ -13,6 +13,10 @@
 //!   check them.
 
 pub(crate) mod affinity;
+#[cfg(feature = "uring-native")]
+pub(crate) mod call;
+#[cfg(feature = "uring-native")]
+pub(crate) mod control;
 pub(crate) mod epoll;
 pub(crate) mod fault;
 #[cfg_attr(not(feature = "net"), allow(dead_code))]
@@ -33,3 +37,5 @@ cfg_signal_driver! {
 pub(crate) mod socket;
 pub(crate) mod timer_slack;
 pub(crate) mod uring;
+#[cfg(feature = "uring-native")]
+pub(crate) mod wait;

@@ -275,6 +275,25 @@ const PATIENCE: Duration = Duration::from_millis(100);
 /// How long it waits for one that sleeps: that can only be short of a processor.
 const PATIENCE_WITH_SLEEPER: Duration = Duration::from_secs(1);
 
+/// Turns this thread's ring until `done`, a few times. If `patient`, what other rings have to do is
+/// waited for as well, as long as for the owner of a poll.
+pub(crate) fn settle(patient: bool, mut done: impl FnMut() -> bool) {
+    const TURNS: usize = 16;
+    const STEP: Duration = Duration::from_micros(100);
+
+    for _ in 0..TURNS {
+        if done() {
+            return;
+        }
+        lane::turn(Wait::No);
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while patient && !done() && Instant::now() < deadline {
+        std::thread::sleep(STEP);
+        lane::turn(Wait::No);
+    }
+}
+
 /// Waits until the owner of a poll let go of it, and serves this thread's own mail meanwhile:
 /// two owners may wait for each other. One that is stuck in a task is not waited for.
 fn wait_for_owner(done: &mpsc::Receiver<()>, patience: Duration) {
