@@ -138,8 +138,7 @@ impl Remote {
     {
         let meta = SpawnMeta::new_unnamed(size_of::<F>());
         if AutoBox::<B>::SHOULD_BOX {
-            let build = Box::new(build);
-            self.pin(ThreadBound::new(move || build()), meta)
+            self.pin(ThreadBound::new(Box::new(build)), meta)
         } else {
             self.pin(ThreadBound::new(build), meta)
         }
