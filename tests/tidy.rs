@@ -24,6 +24,8 @@ const LAYERING: Exceptions<'_> = &[(
 const HOSTING: Exceptions<'_> = &[
     ("src/runtime/context/host.rs", "runtime", "the host itself"),
     ("src/runtime/context/host.rs", "task::block_in_place", "lifts the host's ban on blocking"),
+    ("src/runtime/context/traced.rs", "runtime", "a scheduler that wakes what it traced"),
+    ("src/runtime/context/traced.rs", "task::block_in_place", "lets that scheduler run inside of the host"),
     ("src/runtime/task/tests/life.rs", "runtime", "a budget to test with"),
 ];
 

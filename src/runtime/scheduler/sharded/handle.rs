@@ -49,6 +49,8 @@ pub(super) struct Shared {
     pub(super) config: Config,
     scheduler_metrics: SchedulerMetrics,
     pub(super) latency_clock: LatencyClock,
+    #[cfg(all(tokio_unstable, feature = "taskdump"))]
+    pub(super) meeting: super::dump::Meeting,
 }
 
 /// What others may do with a worker.
@@ -130,6 +132,8 @@ impl Handle {
                 latency_clock: LatencyClock::new(config.track_latency()),
                 config,
                 scheduler_metrics: SchedulerMetrics::new(),
+                #[cfg(all(tokio_unstable, feature = "taskdump"))]
+                meeting: super::dump::Meeting::new(),
             },
             driver,
             blocking_spawner,
@@ -213,6 +217,8 @@ impl Handle {
     /// Step 1 of the [shutdown](super).
     pub(crate) fn shutdown(&self) {
         self.shared.is_shutdown.store(true, Release);
+        #[cfg(all(tokio_unstable, feature = "taskdump"))]
+        self.shared.meeting.cancel();
         if self.shared.inject.close() {
             for (index, worker) in self.shared.workers.iter().enumerate() {
                 worker.mail.close();

@@ -122,7 +122,7 @@ impl Core {
         }
     }
 
-    fn next_local_task(&mut self) -> Option<Task> {
+    pub(super) fn next_local_task(&mut self) -> Option<Task> {
         self.run_queue.take_lifo().or_else(|| self.run_queue.pop())
     }
 }
@@ -277,7 +277,7 @@ impl Context {
             if core.tick % self.handle().shared.config.event_interval == 0 {
                 core.stop_working();
                 core = self.turn(core, Turn::Look);
-                self.maintain(&mut core);
+                core = self.maintain(core);
                 core.start_working();
                 core = self.look_after_sibling(core);
             }
@@ -305,7 +305,7 @@ impl Context {
             } else {
                 // Tasks that yielded come back after one look at the driver.
                 core = if self.defer.is_empty() { self.park(core) } else { self.turn(core, Turn::Look) };
-                self.maintain(&mut core);
+                core = self.maintain(core);
                 core.start_working();
             }
         }
@@ -357,10 +357,15 @@ impl Context {
     }
 
     /// Publishes counters, and notices a shutdown or a recall.
-    fn maintain(&self, core: &mut Core) {
+    fn maintain(&self, mut core: Box<Core>) -> Box<Core> {
         core.submit_stats(self.worker.metrics());
         core.is_shutdown = core.is_shutdown || self.handle().is_shutdown();
         core.is_recalled = self.worker.shared().is_recalled.load(Acquire);
+        #[cfg(all(tokio_unstable, feature = "taskdump"))]
+        if self.handle().shared.meeting.is_asked_for() && !core.is_shutdown {
+            core = self.meet(core);
+        }
+        core
     }
 
     // ===== tasks =====
@@ -558,7 +563,7 @@ impl Context {
     }
 
     /// Runs `f`, which may wake tasks, with the core where wakers find it.
-    fn with_core_in_place(&self, core: Box<Core>, f: impl FnOnce()) -> Box<Core> {
+    pub(super) fn with_core_in_place(&self, core: Box<Core>, f: impl FnOnce()) -> Box<Core> {
         *self.core.borrow_mut() = Some(core);
         f();
         self.core.borrow_mut().take().expect("core missing")
@@ -653,6 +658,11 @@ impl Context {
         let idle = &self.handle().shared.idle;
         if self.has_work(core) {
             // Its own ring or its mail woke it, or else a notifier, which counted it as searching.
+            core.is_searching = !idle.wake_up(self.worker.index);
+            return true;
+        }
+        #[cfg(all(tokio_unstable, feature = "taskdump"))]
+        if self.handle().shared.meeting.is_asked_for() {
             core.is_searching = !idle.wake_up(self.worker.index);
             return true;
         }
