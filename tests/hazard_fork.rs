@@ -189,7 +189,7 @@ fn h25_a_fork_inside_of_a_task() {
         let code = fork(|| {
             // Forks once more, now with a runtime of this process, in a task of it.
             let rt = current_thread();
-            let in_task = rt.block_on(async {
+            rt.block_on(async {
                 let (mut stream, mut peer) = connection().await;
                 wait_in_read(&mut stream).await;
                 let mut stream = Some(stream);
@@ -203,8 +203,7 @@ fn h25_a_fork_inside_of_a_task() {
                 drop(stream);
                 let after = i32::from(!ended(&mut peer));
                 100 * after + 10 * before + code
-            });
-            in_task
+            })
         });
         assert_eq!(code, 0);
         // A child that returns from the task finds that the loop refuses to go on.
