@@ -1,6 +1,7 @@
 //! The native lane: every operation, on whatever lane there is, and all of it again without a ring.
 
 mod buffers;
+mod cancel;
 mod datagrams;
 mod descriptors;
 mod files;
