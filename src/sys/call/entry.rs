@@ -6,6 +6,9 @@ use io_uring::types::{Fd, FsyncFlags, OpenHow, statx};
 
 use super::Call;
 
+/// `IORING_RECVSEND_POLL_FIRST`: no attempt before the descriptor is ready.
+const POLL_FIRST: u16 = 1;
+
 impl Call {
     /// The opcode in question, `IORING_OP_…`.
     pub(crate) fn opcode(&self) -> u8 {
@@ -50,7 +53,10 @@ impl Call {
     /// The entry, without `user_data`.
     pub(crate) fn entry(&self) -> Entry {
         match *self {
-            Call::Recv { fd, buf, len, flags } => op::Recv::new(Fd(fd), buf, len).flags(flags).build(),
+            Call::Recv { fd, buf, len, flags, poll_first } => {
+                let how = if poll_first { POLL_FIRST } else { 0 };
+                op::Recv::new(Fd(fd), buf, len).flags(flags).ioprio(how).build()
+            }
             Call::Send { fd, buf, len, flags } => op::Send::new(Fd(fd), buf, len).flags(flags).build(),
             Call::SendZc { fd, buf, len, flags } => op::SendZc::new(Fd(fd), buf, len).flags(flags).build(),
             Call::RecvMsg { fd, msg, flags } => op::RecvMsg::new(Fd(fd), msg).flags(flags as u32).build(),
