@@ -60,7 +60,8 @@ impl FromStr for Side {
     type Err = String;
 
     fn from_str(s: &str) -> Result<Side, String> {
-        let side = [Side::Tokio, Side::Spargio, Side::Native].into_iter().find(|side| side.to_string() == s);
-        side.ok_or_else(|| format!("there is no side `{s}`: it is `tokio` or `spargio`"))
+        let all = Side::BOTH.into_iter().chain([Side::Native]);
+        let side = { all }.find(|side| side.to_string() == s);
+        side.ok_or_else(|| format!("there is no side `{s}`: it is `tokio`, `spargio` or `native`"))
     }
 }

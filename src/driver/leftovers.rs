@@ -207,6 +207,11 @@ impl Leftovers {
         self.tell();
     }
 
+    /// The same from an operation that will settle, and tell then.
+    pub(crate) fn keep_quietly(&self, got: Leftover) {
+        self.update(|inner| inner.kept.push_back(got));
+    }
+
     /// The rest of what was taken just now.
     pub(crate) fn put_back(&self, rest: Leftover) {
         self.update(|inner| inner.kept.push_front(rest));

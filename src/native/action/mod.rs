@@ -33,6 +33,7 @@ mod vectored;
 mod wait;
 mod xattr;
 
+pub(crate) use accept::accepted;
 pub(crate) use file::What;
 pub(crate) use message::Of;
 pub(crate) use path::{Change, Dir, Name};

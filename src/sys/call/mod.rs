@@ -20,6 +20,8 @@
 mod entry;
 mod perform;
 
+pub(crate) use entry::{accept_multi, recv_multi};
+
 use std::os::fd::RawFd;
 
 pub(crate) use io_uring::opcode;
