@@ -91,6 +91,7 @@ impl Subject {
     }
 
     /// `n` batches of messages to a task on another thread; waits until it has taken them all.
+    #[allow(dead_code, reason = "asked of Tokio only; for spargio there is `shards.rs`")]
     pub fn batches_apart(&self, other: &Subject, n: u64, batch: u64) {
         let room = 1024;
         let (there, mut inbox) = mpsc::channel(room);
