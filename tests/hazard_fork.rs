@@ -192,12 +192,19 @@ fn h25_a_fork_inside_of_a_task() {
             rt.block_on(async {
                 let (mut stream, mut peer) = connection().await;
                 wait_in_read(&mut stream).await;
+                // And a file operation under way.
                 let mut stream = Some(stream);
+                let mut reading = Some(Box::pin(tokio::fs::read("/proc/self/status")));
+                start_waiting(reading.as_mut().unwrap()).await;
                 let code = fork(|| {
-                    let refused = is_refused(|| tokio::spawn(async {}));
-                    drop(stream.take());
+                    let mut file = Box::pin(tokio::fs::read("/proc/self/status"));
+                    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+                    let refused =
+                        is_refused(|| tokio::spawn(async {})) && is_refused(|| file.as_mut().poll(&mut cx));
+                    drop((stream.take(), reading.take()));
                     i32::from(!refused)
                 });
+                assert!(!reading.unwrap().await.unwrap().is_empty());
                 let ended = |peer: &mut _| read_now(peer).is_ok();
                 let before = i32::from(ended(&mut peer));
                 drop(stream);

@@ -305,6 +305,8 @@ impl Handle {
     pub(crate) fn launch(&self, flight: Arc<dyn op::Flight>) {
         // For the paused clock of a runtime that another thread drives.
         self.0.time.unpark();
+        // Entries and the buffers they name would go to the parent's kernel queue.
+        self.assert_own();
         match &self.0.backend {
             Backend::Uring(shards) => shards.launch(flight),
             Backend::Mio(_) => op::refuse(&*flight, op::Completion::no_ring()),

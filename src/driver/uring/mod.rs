@@ -288,6 +288,10 @@ impl Shards {
 
 /// Cancels the operation `token` of the ring behind `remote`, without waiting for anything.
 pub(crate) fn cancel(remote: &Remote, token: Token) {
+    if lane::is_inherited() {
+        // In the child of a fork: the operation is the parent's, and so is its buffer over there.
+        return;
+    }
     if lane::is_current(remote) && lane::with(|lane| lane.cancel_op(token)).is_some() {
         return;
     }
