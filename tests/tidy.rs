@@ -35,6 +35,7 @@ const UNSAFE: &[&str] = &[
     "src/driver/op/tests.rs",
     "src/fs/contents/owned.rs",
     "src/fs/file/fd.rs",
+    "src/fs/op/ring.rs",
     "src/io/async_fd.rs",
     "src/net/tcp/socket.rs",
     "src/net/unix/socket.rs",

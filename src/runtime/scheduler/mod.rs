@@ -182,6 +182,15 @@ impl Context {
         match_flavor!(self, Context(context) => context.defer(waker));
     }
 
+    /// Is `waker` that of the `block_on` future this scheduler polls?
+    #[cfg(feature = "fs")]
+    pub(crate) fn is_waker_of(&self, waker: &Waker) -> bool {
+        match self {
+            Context::CurrentThread(context) => context.is_waker_of(waker),
+            Context::MultiThread(_) => false,
+        }
+    }
+
     pub(crate) fn worker_index(&self) -> Option<usize> {
         match self {
             Context::CurrentThread(_) => Some(0),
