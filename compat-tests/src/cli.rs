@@ -18,6 +18,14 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t = SuiteChoice::Tokio)]
     pub suite: SuiteChoice,
 
+    /// Run the examples in tokio's documentation instead of a suite
+    #[arg(long, conflicts_with_all = ["suite", "files", "known_failures"])]
+    pub docs: bool,
+
+    /// Compare the public interface with tokio's instead of running anything
+    #[arg(long, conflicts_with_all = ["suite", "docs", "filter", "files", "known_failures", "record_baseline"])]
+    pub api: bool,
+
     /// Run the tests whose `file::test` name matches
     #[arg(long, value_name = "REGEX")]
     pub filter: Option<Regex>,

@@ -70,8 +70,13 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
     ///
     /// If another thread's ring watches it, that thread is told to stop; until it did, a `close`
     /// of the descriptor takes effect with that delay.
+    ///
+    /// # Errors
+    ///
+    /// What native operations have received or are about to would be lost.
     pub(crate) fn into_inner(mut self) -> io::Result<E> {
         self.registration.deregister();
+        self.registration.check_leftovers()?;
         match self.io.take() {
             Some(io) => Ok(io),
             None => unreachable!("only drop and into_inner take the object"),
@@ -100,6 +105,10 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
     ) -> Poll<io::Result<()>> {
         let fd = self.as_raw_fd();
         self.registration.poll_io(cx, Direction::Read, || {
+            if let Some(done) = self.leftover_to(buf) {
+                // That says nothing about the descriptor.
+                return done.map(|_| ((), Drained::No));
+            }
             let room = buf.remaining();
             let n = read(fd, buf)?;
             // Zero is the end of the stream, which stays readable.
