@@ -9,8 +9,11 @@
 //!   are a [`Call`](file::Call), which can be polled from anywhere and outlives the future that
 //!   began it; the others are plain futures.
 //!
-//! All of them run on the blocking pool. A call on its way holds a reference to the file, so the
-//! descriptor stays open until it is back.
+//! There are three places for a call: the task's own thread, if it cannot wait; the ring of that thread
+//! ([`ring`]), if it knows the operation and will certainly be turned; else the blocking pool. Which call
+//! goes where, and what that costs, is in `docs/adr/0007-where-a-file-call-runs.md`.
+//!
+//! A call on its way holds a reference to the file, so the descriptor stays open until it is back.
 
 pub(super) mod file;
 pub(super) mod path;
