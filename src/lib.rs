@@ -97,6 +97,11 @@
 //! # }
 //! ```
 //!
+//! ## Shards
+//!
+//! Not part of Tokio: [`shard`] says where a task runs, and sends messages from
+//! one worker to another.
+//!
 //! # Features
 //!
 //! No feature is on by default. The names are Tokio's, and so is what they do:
@@ -165,6 +170,10 @@ cfg_process! {
 pub mod runtime;
 #[cfg(not(feature = "rt"))]
 mod runtime;
+
+cfg_rt! {
+    pub mod shard;
+}
 
 cfg_signal! {
     pub mod signal;

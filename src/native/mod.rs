@@ -73,6 +73,9 @@ pub use datagram::{Udp, UnixDatagram};
 mod fd;
 pub use fd::{Fd, PipeReader, PipeWriter};
 
+mod fd_stream;
+pub use fd_stream::FdStream;
+
 mod file;
 pub use file::{DioAlign, File};
 
