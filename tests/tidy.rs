@@ -34,6 +34,7 @@ const UNSAFE: &[&str] = &[
     "src/driver/op/stream.rs",
     "src/driver/op/tests.rs",
     "src/fs/contents/owned.rs",
+    "src/driver/outbox.rs",
     "src/fs/file/fd.rs",
     "src/io/async_fd.rs",
     "src/net/tcp/socket.rs",

@@ -14,7 +14,7 @@ use upstream::task::coop;
 
 use crate::driver::error::RUNTIME_SHUTTING_DOWN_ERROR;
 use crate::driver::scheduled_io::{Direction, Readiness, ReadyEvent, ScheduledIo};
-use crate::driver::{Handle, Interest, Ready};
+use crate::driver::{Handle, Interest, Outbox, Ready};
 
 /// See the module docs. Dropping it leaves the descriptor watched: call
 /// [`close`](Registration::close) or [`deregister`](Registration::deregister) first.
@@ -63,6 +63,16 @@ impl Registration {
         #[cfg(tokio_unstable)]
         self.handle.io_metrics().deregistered();
         self.handle.unwatch(&self.shared, Some(fd));
+    }
+
+    /// The runtime's drivers.
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// A place for bytes that are sent later.
+    pub(crate) fn outbox(&self) -> Arc<Outbox> {
+        Outbox::new(self.shared.clone(), self.handle.clone())
     }
 
     pub(crate) fn clear_readiness(&self, event: ReadyEvent) {

@@ -14,8 +14,9 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::task::{Context, Poll};
 
-use crate::driver::{Direction, Drained, Interest, Registration};
+use crate::driver::{Direction, Drained, Interest, Lane, Registration};
 use crate::io::ReadBuf;
+use crate::io::write_lane::WriteLane;
 use crate::runtime::scheduler;
 use crate::sys;
 
@@ -23,6 +24,7 @@ use crate::sys;
 pub(crate) struct PollEvented<E: AsRawFd + Into<OwnedFd>> {
     io: Option<E>,
     registration: Registration,
+    pub(super) write_lane: WriteLane,
 }
 
 impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
@@ -36,12 +38,21 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
         PollEvented::new_with_interest(io, Interest::READABLE | Interest::WRITABLE)
     }
 
+    /// The same for a stream socket, which takes the lane that the runtime says.
+    #[cfg(feature = "net")]
+    #[track_caller]
+    pub(crate) fn new_stream(io: E) -> io::Result<Self> {
+        let mut stream = PollEvented::new(io)?;
+        stream.write_lane = WriteLane::new(stream.registration.handle().lane());
+        Ok(stream)
+    }
+
     /// The same for one direction only.
     #[track_caller]
     pub(crate) fn new_with_interest(io: E, interest: Interest) -> io::Result<Self> {
         let handle = scheduler::Handle::current();
         let registration = Registration::lazy(io.as_raw_fd(), interest, handle.driver().io().clone())?;
-        Ok(PollEvented { io: Some(io), registration })
+        Ok(PollEvented { io: Some(io), registration, write_lane: WriteLane::new(Lane::Readiness) })
     }
 
     /// The same, but watched from now on, and never tried before the kernel reported it ready.
@@ -59,7 +70,7 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
         let handle = scheduler::Handle::current();
         let registration =
             Registration::new_with_interest_and_handle(io.as_raw_fd(), interest, handle.driver().io().clone())?;
-        Ok(PollEvented { io: Some(io), registration })
+        Ok(PollEvented { io: Some(io), registration, write_lane: WriteLane::new(Lane::Readiness) })
     }
 
     pub(crate) fn registration(&self) -> &Registration {
@@ -70,7 +81,10 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
     ///
     /// If another thread's ring watches it, that thread is told to stop; until it did, a `close`
     /// of the descriptor takes effect with that delay.
+    ///
+    /// What a stream has accepted is sent before.
     pub(crate) fn into_inner(mut self) -> io::Result<E> {
+        self.settle()?;
         self.registration.deregister();
         match self.io.take() {
             Some(io) => Ok(io),
@@ -112,6 +126,11 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
     where
         &'a E: io::Write,
     {
+        if !self.write_lane.is_plain() {
+            if let Some(poll) = self.write_lane.poll_write(cx, &self.registration, &[IoSlice::new(buf)]) {
+                return poll;
+            }
+        }
         let mut io: &'a E = self;
         self.poll_drain(cx, buf.len(), || io::Write::write(&mut io, buf))
     }
@@ -125,6 +144,11 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
     where
         &'a E: io::Write,
     {
+        if !self.write_lane.is_plain() {
+            if let Some(poll) = self.write_lane.poll_write(cx, &self.registration, bufs) {
+                return poll;
+            }
+        }
         let mut io: &'a E = self;
         self.poll_drain(cx, bufs.iter().map(|b| b.len()).sum(), || io::Write::write_vectored(&mut io, bufs))
     }
@@ -155,8 +179,8 @@ impl<E: AsRawFd + Into<OwnedFd>> Deref for PollEvented<E> {
 
 impl<E: AsRawFd + Into<OwnedFd>> Drop for PollEvented<E> {
     fn drop(&mut self) {
-        if let Some(io) = self.io.take() {
-            self.registration.close(io.into());
+        if let Some(fd) = self.io.take().and_then(|io| self.write_lane.close(io.into())) {
+            self.registration.close(fd);
         }
     }
 }

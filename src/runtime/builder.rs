@@ -75,6 +75,8 @@ pub struct Builder {
     name: Option<String>,
 
     enable_io: bool,
+    /// `None`: the environment decides.
+    lane: Option<driver::Lane>,
     enable_time: bool,
     start_paused: bool,
 
@@ -140,6 +142,7 @@ impl Builder {
             kind,
             name: None,
             enable_io: false,
+            lane: None,
             enable_time: false,
             start_paused: false,
             worker_threads: None,
@@ -494,7 +497,15 @@ impl Builder {
             enable_pause_time: self.kind == Kind::CurrentThread,
             start_paused: self.start_paused,
             fire_at_shutdown: self.alt_timer,
+            lane: self.lane,
         }
+    }
+
+    /// What streams of the runtime take.
+    #[cfg(all(test, feature = "net"))]
+    pub(crate) fn lane(&mut self, lane: driver::Lane) -> &mut Self {
+        self.lane = Some(lane);
+        self
     }
 
     fn config(&mut self) -> io::Result<Config> {
