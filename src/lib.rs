@@ -152,6 +152,10 @@ pub mod io;
 
 pub mod net;
 
+cfg_uring_native! {
+    pub mod native;
+}
+
 cfg_process! {
     pub mod process;
 }
@@ -206,19 +210,8 @@ cfg_macros! {
     pub use tokio_macros::{select_priv_clean_pattern, select_priv_declare_output_enum};
 }
 
-// The attributes expand to paths under `tokio::`, which is this crate where they
-// are used. Which of them is right depends on the flavours there are, and without
-// a runtime they say what is missing.
-
-#[cfg(all(feature = "macros", feature = "rt-multi-thread"))]
-#[cfg_attr(docsrs, doc(cfg(all(feature = "macros", feature = "rt"))))]
-#[doc(inline)]
-pub use tokio_macros::{main, test};
-
-#[cfg(all(feature = "macros", feature = "rt", not(feature = "rt-multi-thread")))]
-#[doc(inline)]
-pub use tokio_macros::{main_rt as main, test_rt as test};
-
-#[cfg(all(feature = "macros", not(feature = "rt")))]
-#[doc(inline)]
-pub use tokio_macros::{main_fail as main, test_fail as test};
+// What the attributes are depends on the flavours there are; see `macros::entry`.
+cfg_macros! {
+    #[doc(inline)]
+    pub use spargio_macros::{main, test};
+}

@@ -42,6 +42,7 @@ gates! { $
 // Our own.
 gates! { $
     cfg_interop => feature = "interop";
+    cfg_uring_native => feature = "uring-native";
 }
 
 // What several features need, or what takes the place of a missing one. These
@@ -65,3 +66,19 @@ gates! { $
 // name it themselves.
 #[doc(hidden)]
 pub use crate::upstream::macros::support;
+
+// The attributes of the crate root find out what the program calls this crate, and
+// hand on to these, which build the runtime. Which of Tokio's is right depends on the
+// flavours there are, and without a runtime they say what is missing.
+#[doc(hidden)]
+#[cfg(feature = "macros")]
+pub mod entry {
+    #[cfg(feature = "rt-multi-thread")]
+    pub use tokio_macros::{main, test};
+
+    #[cfg(all(feature = "rt", not(feature = "rt-multi-thread")))]
+    pub use tokio_macros::{main_rt as main, test_rt as test};
+
+    #[cfg(not(feature = "rt"))]
+    pub use tokio_macros::{main_fail as main, test_fail as test};
+}

@@ -29,6 +29,7 @@ pub fn area(suite: Suite, file: &str) -> &'static str {
     match suite {
         Suite::Util => return "util",
         Suite::Stream => return "stream",
+        Suite::Docs => return area_of_source(file),
         Suite::Tokio => {}
     }
     if let Some((_, area)) = EXCEPTIONS.iter().find(|(name, _)| *name == file) {
@@ -36,6 +37,21 @@ pub fn area(suite: Suite, file: &str) -> &'static str {
     }
     let prefix = file.split('_').next().unwrap_or(file);
     AREAS.into_iter().find(|area| *area == prefix).unwrap_or("types")
+}
+
+/// The area of a source file: by its folder, and of sockets by the one below.
+fn area_of_source(file: &str) -> &'static str {
+    let mut parts = file.split(['/', '.', '_']);
+    let (first, second) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    match (first, second) {
+        ("runtime", _) => "rt",
+        ("lib", _) => "types",
+        ("net", "unix") => "uds",
+        (first, second) => {
+            let known = |name: &str| AREAS.into_iter().find(|area| *area == name);
+            known(second).filter(|_| first == "net").or_else(|| known(first)).unwrap_or("types")
+        }
+    }
 }
 
 #[cfg(test)]
@@ -56,6 +72,17 @@ mod tests {
         assert_eq!(area(Suite::Tokio, "no_rt"), "rt");
         assert_eq!(area(Suite::Tokio, "io_async_fd"), "net");
         assert_eq!(area(Suite::Tokio, "something_new"), "types");
+    }
+
+    #[test]
+    fn by_source_file() {
+        let of = |file| area(Suite::Docs, file);
+        assert_eq!(of("net/tcp/stream.rs"), "tcp");
+        assert_eq!(of("net/unix/pipe.rs"), "uds");
+        assert_eq!(of("net/addr.rs"), "net");
+        assert_eq!(of("runtime/builder.rs"), "rt");
+        assert_eq!(of("macros/select.rs"), "macros");
+        assert_eq!(of("lib.rs"), "types");
     }
 
     #[test]

@@ -18,6 +18,14 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t = SuiteChoice::Tokio)]
     pub suite: SuiteChoice,
 
+    /// Run the examples in tokio's documentation instead of a suite
+    #[arg(long, conflicts_with_all = ["suite", "files", "known_failures"])]
+    pub docs: bool,
+
+    /// Compare the public interface with tokio's instead of running anything
+    #[arg(long, conflicts_with_all = ["suite", "docs", "filter", "files", "known_failures", "record_baseline"])]
+    pub api: bool,
+
     /// Run the tests whose `file::test` name matches
     #[arg(long, value_name = "REGEX")]
     pub filter: Option<Regex>,
@@ -29,6 +37,10 @@ pub struct Options {
     /// What spargio stands on; reaches the tests as SPARGIO_BACKEND
     #[arg(long, value_enum, default_value_t = Backend::IoUring)]
     pub backend: Backend,
+
+    /// What streams take; reaches the tests as SPARGIO_LANE
+    #[arg(long, value_enum, default_value_t = Lane::Readiness)]
+    pub lane: Lane,
 
     /// Build with `--cfg tokio_unstable` and the features it unlocks
     #[arg(long)]
@@ -98,6 +110,23 @@ impl Backend {
         match self {
             Backend::IoUring => "io_uring",
             Backend::Epoll => "epoll",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Lane {
+    Readiness,
+    Native,
+    Auto,
+}
+
+impl Lane {
+    pub fn name(self) -> &'static str {
+        match self {
+            Lane::Readiness => "readiness",
+            Lane::Native => "native",
+            Lane::Auto => "auto",
         }
     }
 }

@@ -13,13 +13,18 @@
 //! 6. [`report`] compares with what real tokio passed ([`baseline`]), names what differs on
 //!    purpose ([`deviation`]), and, where one is given, compares with a list of failures we know
 //!    about ([`known`]).
+//!
+//! [`api`] compares the public interfaces of the two crates instead; [`docs`] runs the examples in
+//! the documentation.
 #![deny(unsafe_code)]
 
+pub mod api;
 pub mod area;
 pub mod baseline;
 pub mod build;
 pub mod cli;
 pub mod deviation;
+pub mod docs;
 pub mod graph;
 pub mod known;
 pub mod lock;

@@ -6,6 +6,7 @@
 //!   Cargo.lock                      seeded from the root's lock file
 //!   tokio-suite/                    tokio's tests/*.rs, as a package with tokio's feature names
 //!   tokio-suite-with-helpers/       … those that need one of the three below
+//!   tokio-docs/                     tokio's own sources, for the examples in their documentation
 //!   tokio-util/ tokio-stream/ tokio-test/   the published packages, over the same `tokio`
 //! ```
 //!
@@ -21,7 +22,7 @@ use anyhow::{Context, Result, bail};
 use toml::{Table, Value};
 
 use crate::metadata::Workspace;
-use crate::suite::{Suite, TOKIO_HELPERS, TOKIO_PLAIN};
+use crate::suite::{Suite, TOKIO_DOCS, TOKIO_HELPERS, TOKIO_PLAIN};
 
 /// What the tests stand on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,12 +100,13 @@ pub fn materialize(workspace: &Workspace, subject: Subject, unstable: bool) -> R
         write_helper(workspace, &generated, helper)?;
     }
     write_tokio_suite(workspace, &generated)?;
+    write_tokio_docs(workspace, &generated)?;
     seed_lock(&workspace.root.join("Cargo.lock"), &generated.root.join("Cargo.lock"))?;
     Ok(generated)
 }
 
 fn write_root(generated: &Generated) -> Result<()> {
-    let members: Vec<&str> = HELPERS.into_iter().chain([TOKIO_PLAIN, TOKIO_HELPERS]).collect();
+    let members: Vec<&str> = HELPERS.into_iter().chain([TOKIO_PLAIN, TOKIO_HELPERS, TOKIO_DOCS]).collect();
     // Two hundred binaries are linked and nobody debugs them: no incremental state, and debug
     // information only where it is tested, by the task dumps.
     let debug = if generated.unstable { 1 } else { 0 };
@@ -176,6 +178,31 @@ fn write_tokio_suite(workspace: &Workspace, generated: &Generated) -> Result<()>
     Ok(())
 }
 
+/// Tokio's sources as a library of another name, next to the crate under test as `tokio`: its
+/// documentation says `tokio::…`, so its examples are linked with the crate under test.
+fn write_tokio_docs(workspace: &Workspace, generated: &Generated) -> Result<()> {
+    let source = workspace.source("tokio");
+    let package = generated.package(TOKIO_DOCS);
+    for folder in ["src", "docs"] {
+        copy_tree(&source.join(folder), &package.join(folder))?;
+    }
+    let mut manifest = read_manifest(&source.join("Cargo.toml"))?;
+    for unused in ["test", "badges"] {
+        manifest.remove(unused);
+    }
+    let head = table(&mut manifest, "package")?;
+    head.insert("name".to_owned(), TOKIO_DOCS.into());
+    for unused in ["readme", "metadata"] {
+        head.remove(unused);
+    }
+    table(&mut manifest, "lib")?.insert("name".to_owned(), TOKIO_DOCS.replace('-', "_").into());
+    forward_features(&mut manifest, generated.unstable)?;
+    table(&mut manifest, "dependencies")?
+        .insert("tokio".to_owned(), subject_dependency(workspace, generated));
+    redirect(workspace, generated, &mut manifest)?;
+    write_manifest(&package.join("Cargo.toml"), &manifest)
+}
+
 /// Makes each of tokio's features switch the same one on in the crate under test, and all those
 /// the tests are gated on a default.
 fn forward_features(manifest: &mut Table, unstable: bool) -> Result<()> {
@@ -184,14 +211,19 @@ fn forward_features(manifest: &mut Table, unstable: bool) -> Result<()> {
         let list = list.as_array_mut().context("a feature is a list")?;
         list.push(format!("tokio/{name}").into());
     }
-    let mut default: Vec<&str> = FEATURES.to_vec();
+    let default = features_of_tests(unstable);
     if unstable {
-        default.extend(UNSTABLE_FEATURES);
         // An optional dependency's name is a feature too.
         features.insert("tracing".to_owned(), vec!["dep:tracing", "tokio/tracing"].into());
     }
     features.insert("default".to_owned(), default.into());
     Ok(())
+}
+
+/// The features of tokio that are on in the generated packages.
+pub fn features_of_tests(unstable: bool) -> Vec<&'static str> {
+    let more: &[&str] = if unstable { &UNSTABLE_FEATURES } else { &[] };
+    FEATURES.iter().chain(more).copied().collect()
 }
 
 /// What `tokio` means in the generated packages.

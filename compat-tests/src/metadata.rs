@@ -1,5 +1,6 @@
 //! Where things are: the workspace, its target directory, the published sources.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -16,6 +17,8 @@ pub struct Workspace {
     /// The folder of this runner, where baselines are kept.
     pub runner: PathBuf,
     published: Vec<(String, String, PathBuf)>,
+    /// The features of tokio and of spargio, the implicit ones too.
+    pub features: [BTreeSet<String>; 2],
 }
 
 /// The packages whose published sources a run uses.
@@ -41,11 +44,17 @@ impl Workspace {
             let folder = package.manifest_path.parent().context("a manifest has a folder")?;
             published.push((name.to_owned(), package.version.to_string(), folder.into()));
         }
+        let features = |name: &str, ours: bool| -> BTreeSet<String> {
+            let mut packages = metadata.packages.iter();
+            let package = packages.find(|p| p.name.as_str() == name && p.source.is_none() == ours);
+            package.into_iter().flat_map(|package| package.features.keys().cloned()).collect()
+        };
         Ok(Self {
             root: metadata.workspace_root.into(),
             target: metadata.target_directory.into(),
             runner,
             published,
+            features: [features("tokio", false), features("spargio", true)],
         })
     }
 

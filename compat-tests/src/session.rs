@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
+use crate::api;
 use crate::baseline::Baseline;
 use crate::build::{Build, CompileError, build};
 use crate::cli::Options;
 use crate::deviation::{self, Verdict};
+use crate::docs;
 use crate::graph;
 use crate::known::KnownFailures;
 use crate::lock::RunLock;
@@ -100,14 +102,23 @@ struct Session<'a> {
 pub fn run_suites(options: &Options) -> Result<Outcome> {
     let workspace = Workspace::load()?;
     let _lock = RunLock::acquire(&folder(&workspace))?;
+    if options.api {
+        let result = api::compare(&workspace, options.cfg_unstable)?;
+        print!("{}", result.report());
+        return Ok(Outcome { good: result.is_good(), ..Outcome::default() });
+    }
     let subject = if options.record_baseline { Subject::Tokio } else { Subject::Spargio };
     let generated = materialize(&workspace, subject, options.cfg_unstable)?;
     let proof = graph::verify(&workspace, &generated)?;
     let session = Session { options, workspace, generated };
 
     let mut runs = Vec::new();
-    for &suite in options.suite.suites() {
-        runs.push(session.run_suite(suite)?);
+    if options.docs {
+        runs.push(session.run_docs()?);
+    } else {
+        for &suite in options.suite.suites() {
+            runs.push(session.run_suite(suite)?);
+        }
     }
     if options.record_baseline {
         return session.record(&runs, &proof);
@@ -121,6 +132,7 @@ pub fn run_suites(options: &Options) -> Result<Outcome> {
         let heading = report::Heading {
             subject: subject.name(),
             backend: options.backend.name(),
+            lane: options.lane.name(),
             unstable: options.cfg_unstable,
             graph: &proof,
         };
@@ -146,12 +158,68 @@ fn print_effort(run: &SuiteRun) {
 }
 
 impl Session<'_> {
-    fn run_suite(&self, suite: Suite) -> Result<SuiteRun> {
+    fn stored_baseline(&self, suite: Suite) -> Result<Option<Baseline>> {
         let path = self.workspace.baseline(suite, self.options.cfg_unstable);
         let stored = if self.options.record_baseline { None } else { Baseline::load(&path)? };
         if stored.is_none() && !self.options.record_baseline {
             eprintln!("{} does not exist: record it with --record-baseline", path.display());
         }
+        Ok(stored)
+    }
+
+    fn conditions(&self) -> Conditions {
+        Conditions {
+            backend: self.options.backend.name(),
+            lane: self.options.lane.name(),
+            timeout: Duration::from_secs(self.options.timeout),
+            jobs: self.options.jobs(),
+        }
+    }
+
+    fn run_docs(&self) -> Result<SuiteRun> {
+        let suite = Suite::Docs;
+        let stored = self.stored_baseline(suite)?;
+        let chosen: Vec<String> = match &stored {
+            Some(stored) if !self.options.is_complete() => {
+                stored.passes.iter().filter(|name| self.options.selects(name)).cloned().collect()
+            }
+            _ => Vec::new(),
+        };
+        let expected = match &stored {
+            Some(stored) if chosen.is_empty() => stored.passes.len(),
+            _ => chosen.len(),
+        };
+        let conditions = self.conditions();
+        let mut examples = docs::run(&self.generated, &conditions, &chosen, expected)?;
+        if self.options.record_baseline {
+            for _ in 2..=RECORDINGS {
+                let again = docs::run(&self.generated, &conditions, &[], examples.runs.len())?;
+                let bad = again.runs.into_iter().filter(|run| run.failure.is_some());
+                for run in bad {
+                    examples.runs.retain(|first| first.name != run.name);
+                    examples.runs.push(run);
+                }
+            }
+        }
+        self.keep_logs(suite, &examples.runs)?;
+        let baseline = stored.as_ref();
+        let files: BTreeSet<_> =
+            examples.runs.iter().map(|run| run.name.split("::").next().unwrap_or_default()).collect();
+        Ok(SuiteRun {
+            suite,
+            has_baseline: baseline.is_some(),
+            files: files.len(),
+            tests: self.results(&Build::default(), examples.runs, examples.ignored, baseline),
+            compile_errors: BTreeMap::new(),
+            broken_libraries: BTreeMap::new(),
+            cargo_error: examples.cargo_error,
+            build_time: Duration::ZERO,
+            run_time: examples.took,
+        })
+    }
+
+    fn run_suite(&self, suite: Suite) -> Result<SuiteRun> {
+        let stored = self.stored_baseline(suite)?;
         let all = self.generated.files(suite)?;
         let files: Vec<_> = all.into_iter().filter(|(_, file)| self.wants(file, stored.as_ref())).collect();
         let built = if files.is_empty() {
@@ -161,11 +229,7 @@ impl Session<'_> {
         };
         let started = Instant::now();
         let (jobs, ignored) = self.jobs(&built)?;
-        let conditions = Conditions {
-            backend: self.options.backend.name(),
-            timeout: Duration::from_secs(self.options.timeout),
-            jobs: self.options.jobs(),
-        };
+        let conditions = self.conditions();
         let mut runs = run_all(&jobs, &conditions, &format!("running {suite}"))?;
         if self.options.record_baseline {
             self.repeat(&jobs, &conditions, &mut runs)?;
@@ -305,7 +369,7 @@ impl Session<'_> {
         let folder = self.logs().join(suite.name());
         fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
         for run in runs {
-            let path = folder.join(format!("{}.log", run.name.replace("::", ".")));
+            let path = folder.join(format!("{}.log", run.name.replace("::", ".").replace(['/', ' '], "-")));
             if let Some(reason) = &run.failure {
                 fs::write(&path, format!("{}: {reason}\n{}", run.name, run.output))
                     .with_context(|| path.display().to_string())?;
@@ -354,7 +418,7 @@ impl Session<'_> {
                 "The {} files of {} {}{cfg}, over tokio {}.",
                 run.files,
                 run.suite,
-                self.workspace.version(run.suite.name()),
+                self.workspace.version(if run.suite == Suite::Docs { "tokio" } else { run.suite.name() }),
                 self.workspace.version("tokio")
             );
             write_file(&path, &baseline.render(&title))?;

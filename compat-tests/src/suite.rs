@@ -9,17 +9,21 @@ pub enum Suite {
     Tokio,
     Util,
     Stream,
+    /// The examples in tokio's documentation.
+    Docs,
 }
 
 impl Suite {
+    /// Those that are test targets.
     pub const ALL: [Suite; 3] = [Suite::Tokio, Suite::Util, Suite::Stream];
 
-    /// The name of the published package.
+    /// The name of the published package; of the documentation a name of its own.
     pub fn name(self) -> &'static str {
         match self {
             Suite::Tokio => "tokio",
             Suite::Util => "tokio-util",
             Suite::Stream => "tokio-stream",
+            Suite::Docs => "tokio-docs",
         }
     }
 
@@ -33,13 +37,14 @@ impl Suite {
             Suite::Tokio => &[TOKIO_PLAIN, TOKIO_HELPERS],
             Suite::Util => &["tokio-util"],
             Suite::Stream => &["tokio-stream"],
+            Suite::Docs => &[TOKIO_DOCS],
         }
     }
 
     /// Features to ask for on the command line; tokio's own packages have theirs on by default.
     pub fn features(self) -> Option<&'static str> {
         match self {
-            Suite::Tokio => None,
+            Suite::Tokio | Suite::Docs => None,
             Suite::Util | Suite::Stream => Some("full"),
         }
     }
@@ -57,6 +62,7 @@ impl Suite {
         match name.split_once('/') {
             Some(("tokio-util", rest)) => (Suite::Util, rest),
             Some(("tokio-stream", rest)) => (Suite::Stream, rest),
+            Some(("tokio-docs", rest)) => (Suite::Docs, rest),
             _ => (Suite::Tokio, name),
         }
     }
@@ -66,6 +72,8 @@ impl Suite {
 pub const TOKIO_PLAIN: &str = "tokio-suite";
 /// Tokio's test files that also need tokio-test, tokio-stream or tokio-util.
 pub const TOKIO_HELPERS: &str = "tokio-suite-with-helpers";
+/// Tokio's sources, whose documentation has examples.
+pub const TOKIO_DOCS: &str = "tokio-docs";
 
 impl fmt::Display for Suite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -77,7 +85,11 @@ impl FromStr for Suite {
     type Err = String;
 
     fn from_str(s: &str) -> Result<Self, Self::Err> {
-        Suite::ALL.into_iter().find(|suite| suite.name() == s).ok_or_else(|| format!("no suite named {s}"))
+        Suite::ALL
+            .into_iter()
+            .chain([Suite::Docs])
+            .find(|suite| suite.name() == s)
+            .ok_or_else(|| format!("no suite named {s}"))
     }
 }
 
@@ -87,7 +99,7 @@ mod tests {
 
     #[test]
     fn qualified_names_round_trip() {
-        for suite in Suite::ALL {
+        for suite in Suite::ALL.into_iter().chain([Suite::Docs]) {
             let name = suite.qualify("udp::send_recv");
             assert_eq!(Suite::of_qualified(&name), (suite, "udp::send_recv"));
             assert_eq!(suite.name().parse(), Ok(suite));

@@ -11,3 +11,7 @@ pub(crate) const RUNTIME_SHUTTING_DOWN_ERROR: &str =
 /// Asked for the runtime while the thread's locals are being destroyed.
 pub(crate) const THREAD_LOCAL_DESTROYED_ERROR: &str =
     "The Tokio context thread-local variable has been destroyed.";
+
+/// What `into_std` and the like say instead of losing something.
+pub(crate) const LEFTOVERS_ERROR: &str = "a native operation that was dropped has received something which nobody has read yet, or is about to: \
+     call `native().leftovers()` first";

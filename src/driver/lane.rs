@@ -18,7 +18,8 @@ const VARIABLE: &str = "SPARGIO_LANE";
 /// of the stream's runtime, everything takes the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
-pub(crate) enum Lane {
+#[cfg_attr(not(feature = "uring-native"), allow(unreachable_pub))]
+pub enum Lane {
     /// A system call for each read and each write, as on Tokio. A write that returned is with the
     /// kernel.
     #[default]

@@ -15,6 +15,7 @@ pub(crate) mod choice;
 mod error;
 mod interest;
 mod lane;
+mod leftovers;
 #[cfg(tokio_unstable)]
 mod metrics;
 mod mio;
@@ -29,8 +30,13 @@ mod uring;
 
 pub(crate) use error::{CONTEXT_MISSING_ERROR, RUNTIME_SHUTTING_DOWN_ERROR, THREAD_LOCAL_DESTROYED_ERROR};
 pub use interest::Interest;
+#[cfg(not(feature = "uring-native"))]
 #[cfg_attr(not(feature = "net"), allow(unused_imports))]
 pub(crate) use lane::Lane;
+#[cfg(feature = "uring-native")]
+pub use lane::Lane;
+#[cfg_attr(not(feature = "uring-native"), allow(unused_imports))]
+pub(crate) use leftovers::{Found, Leftover, Leftovers};
 #[cfg(tokio_unstable)]
 pub(crate) use metrics::IoMetrics;
 #[cfg_attr(not(feature = "net"), allow(unused_imports))]
@@ -327,6 +333,15 @@ impl Handle {
         match &self.0.backend {
             Backend::Uring(shards) => shards.launch(flight),
             Backend::Mio(_) => op::refuse(&*flight, op::Completion::no_ring()),
+        }
+    }
+
+    /// Has this thread's ring serve what there is until `done`, and waits a little for others if
+    /// `patient`.
+    pub(crate) fn settle(&self, patient: bool, done: impl FnMut() -> bool) {
+        match &self.0.backend {
+            Backend::Uring(_) => uring::settle(patient, done),
+            Backend::Mio(_) => {}
         }
     }
 

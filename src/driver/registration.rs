@@ -5,16 +5,20 @@
 //! is not watched yet is simply tried first: most accepted sockets, and all that never block,
 //! cost the ring nothing.
 
+mod native;
+
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use upstream::task::coop;
 
 use crate::driver::error::RUNTIME_SHUTTING_DOWN_ERROR;
+use crate::driver::leftovers::Leftovers;
 use crate::driver::scheduled_io::{Direction, Readiness, ReadyEvent, ScheduledIo};
 use crate::driver::{Handle, Interest, Outbox, Ready};
+use crate::util::leaf;
 
 /// See the module docs. Dropping it leaves the descriptor watched: call
 /// [`close`](Registration::close) or [`deregister`](Registration::deregister) first.
@@ -22,6 +26,10 @@ use crate::driver::{Handle, Interest, Outbox, Ready};
 pub(crate) struct Registration {
     handle: Handle,
     shared: Arc<ScheduledIo>,
+    /// From the first native operation on.
+    leftovers: OnceLock<Arc<Leftovers>>,
+    /// From the first write on that is kept for later.
+    outbox: OnceLock<Arc<Outbox>>,
 }
 
 impl Registration {
@@ -35,7 +43,7 @@ impl Registration {
         let io = io.counted(handle.io_metrics().clone());
         #[cfg(tokio_unstable)]
         handle.io_metrics().registered();
-        Ok(Registration { handle, shared: Arc::new(io) })
+        Ok(Registration { handle, shared: Arc::new(io), leftovers: OnceLock::new(), outbox: OnceLock::new() })
     }
 
     /// Registers `fd` and has it watched from now on.
@@ -58,11 +66,25 @@ impl Registration {
     }
 
     /// Closes `fd` after its poll is gone: here and now if this thread owns the poll, else the
-    /// owner does it.
+    /// owner does it. Operations in flight keep the descriptor until they have ended.
     pub(crate) fn close(&self, fd: OwnedFd) {
         #[cfg(tokio_unstable)]
         self.handle.io_metrics().deregistered();
-        self.handle.unwatch(&self.shared, Some(fd));
+        let fd = match self.outbox.get() {
+            None => fd,
+            Some(outbox) => match outbox.close(fd) {
+                Some(fd) => fd,
+                // A ring has it in its hands, and closes it afterwards.
+                None => return,
+            },
+        };
+        match self.leftovers.get() {
+            Some(leftovers) if !self.settle(leftovers, Some(&fd)) => {
+                self.handle.unwatch(&self.shared, None);
+                leftovers.park(fd);
+            }
+            _ => self.handle.unwatch(&self.shared, Some(fd)),
+        }
     }
 
     /// The runtime's drivers.
@@ -70,13 +92,22 @@ impl Registration {
         &self.handle
     }
 
-    /// A place for bytes that are sent later.
-    pub(crate) fn outbox(&self) -> Arc<Outbox> {
-        Outbox::new(self.shared.clone(), self.handle.clone())
+    /// The place for bytes that are sent later.
+    pub(crate) fn outbox(&self) -> &Arc<Outbox> {
+        self.outbox.get_or_init(|| Outbox::new(self.shared.clone(), self.handle.clone()))
+    }
+
+    /// The same, if there is one.
+    pub(crate) fn known_outbox(&self) -> Option<&Arc<Outbox>> {
+        self.outbox.get()
     }
 
     pub(crate) fn clear_readiness(&self, event: ReadyEvent) {
-        self.shared.clear_readiness(&event);
+        // Somebody's own call may have met `WouldBlock`, of a socket that is not all there is.
+        let has_leftovers = self.leftovers.get().is_some_and(|leftovers| leftovers.has_kept());
+        if !has_leftovers {
+            self.shared.clear_readiness(&event);
+        }
     }
 
     /// Marks directions ready without waiting for an event.
@@ -113,6 +144,7 @@ impl Registration {
     }
 
     fn poll_ready(&self, cx: &mut Context<'_>, direction: Direction) -> Poll<io::Result<ReadyEvent>> {
+        ready!(leaf::trace_leaf(cx));
         let coop = ready!(coop::poll_proceed(cx));
         if self.handle.is_shutdown() {
             return Poll::Ready(Err(gone()));
@@ -138,6 +170,7 @@ impl Registration {
         direction: Direction,
         mut f: impl FnMut() -> io::Result<(R, Drained)>,
     ) -> Poll<io::Result<R>> {
+        ready!(leaf::trace_leaf(cx));
         if !self.shared.is_watched() && self.shared.ready_now(direction).is_none() {
             // Nothing would tell us: try.
             let coop = ready!(coop::poll_proceed(cx));
@@ -184,6 +217,8 @@ impl Registration {
 
     /// Waits for `interest`; any number of tasks may.
     pub(crate) async fn readiness(&self, interest: Interest) -> io::Result<ReadyEvent> {
+        #[cfg(all(tokio_unstable, feature = "taskdump"))]
+        std::future::poll_fn(leaf::trace_leaf).await;
         let watch = || {
             if self.handle.is_shutdown() {
                 return Err(gone());
@@ -203,6 +238,8 @@ impl Registration {
         interest: Interest,
         mut f: impl FnMut() -> io::Result<R>,
     ) -> io::Result<R> {
+        #[cfg(all(tokio_unstable, feature = "taskdump"))]
+        std::future::poll_fn(leaf::trace_leaf).await;
         if !self.shared.is_watched() && self.shared.ready_event(interest).ready.is_empty() {
             let coop = std::future::poll_fn(coop::poll_proceed).await;
             if self.handle.is_shutdown() {

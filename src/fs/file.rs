@@ -312,3 +312,11 @@ impl fmt::Debug for File {
             .finish()
     }
 }
+
+#[cfg(feature = "uring-native")]
+impl File {
+    /// The open file, which calls on their way share.
+    pub(crate) fn shared(&self) -> &Arc<StdFile> {
+        &self.std
+    }
+}

@@ -435,6 +435,13 @@ fn watch(fd: RawFd, interest: Interest) -> io::Result<(Registration, Claim)> {
     Ok((registration, claim))
 }
 
+#[cfg(feature = "uring-native")]
+impl<T: AsRawFd> AsyncFd<T> {
+    pub(crate) fn registration(&self) -> &Registration {
+        &self.registration
+    }
+}
+
 impl<T: AsRawFd> AsRawFd for AsyncFd<T> {
     fn as_raw_fd(&self) -> RawFd {
         self.get_ref().as_raw_fd()

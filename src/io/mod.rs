@@ -81,6 +81,7 @@ cfg_not_net! {
 }
 
 cfg_io_driver! {
+    mod leftover;
     mod poll_evented;
     #[allow(unused_imports)]
     pub(crate) use poll_evented::PollEvented;

@@ -83,9 +83,14 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
     /// of the descriptor takes effect with that delay.
     ///
     /// What a stream has accepted is sent before.
+    ///
+    /// # Errors
+    ///
+    /// What native operations have received or are about to would be lost.
     pub(crate) fn into_inner(mut self) -> io::Result<E> {
         self.settle()?;
         self.registration.deregister();
+        self.registration.check_leftovers()?;
         match self.io.take() {
             Some(io) => Ok(io),
             None => unreachable!("only drop and into_inner take the object"),
@@ -114,6 +119,10 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
     ) -> Poll<io::Result<()>> {
         let fd = self.as_raw_fd();
         self.registration.poll_io(cx, Direction::Read, || {
+            if let Some(done) = self.leftover_to(buf) {
+                // That says nothing about the descriptor.
+                return done.map(|_| ((), Drained::No));
+            }
             let room = buf.remaining();
             let n = read(fd, buf)?;
             // Zero is the end of the stream, which stays readable.
@@ -179,8 +188,8 @@ impl<E: AsRawFd + Into<OwnedFd>> Deref for PollEvented<E> {
 
 impl<E: AsRawFd + Into<OwnedFd>> Drop for PollEvented<E> {
     fn drop(&mut self) {
-        if let Some(fd) = self.io.take().and_then(|io| self.write_lane.close(io.into())) {
-            self.registration.close(fd);
+        if let Some(io) = self.io.take() {
+            self.registration.close(io.into());
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Which way the writes of a stream take, and the outbox of those that wait.
 //!
-//! The outbox is made for the first write that is kept; a stream on the readiness lane has none, and
+//! The outbox, which is the registration's, is made for the first write that is kept; a stream on the readiness lane has none, and
 //! pays one look at `mode` for each write. Everything else that concerns the writing side goes by the
 //! outbox first: what was accepted is sent before.
 
@@ -8,9 +8,9 @@
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use upstream::task::coop;
@@ -35,7 +35,6 @@ const LEAVING: u8 = 3;
 pub(super) struct WriteLane {
     mode: AtomicU8,
     heat: AtomicU8,
-    outbox: OnceLock<Arc<Outbox>>,
 }
 
 impl WriteLane {
@@ -45,7 +44,7 @@ impl WriteLane {
             Lane::Native => NATIVE,
             Lane::Auto => AUTO,
         };
-        WriteLane { mode: AtomicU8::new(mode), heat: AtomicU8::new(0), outbox: OnceLock::new() }
+        WriteLane { mode: AtomicU8::new(mode), heat: AtomicU8::new(0) }
     }
 
     /// Does every write go straight to the socket?
@@ -54,9 +53,9 @@ impl WriteLane {
         self.mode.load(Relaxed) == READINESS
     }
 
-    fn set(&self, lane: Lane) {
+    fn set(&self, lane: Lane, has_outbox: bool) {
         let mode = match lane {
-            Lane::Readiness if self.outbox.get().is_some() => LEAVING,
+            Lane::Readiness if has_outbox => LEAVING,
             Lane::Readiness => READINESS,
             Lane::Native => NATIVE,
             Lane::Auto => AUTO,
@@ -94,14 +93,6 @@ impl WriteLane {
         }
     }
 
-    /// The outbox, if there is anything in it, be it an error.
-    fn pending(&self) -> Option<&Arc<Outbox>> {
-        if self.is_plain() {
-            return None;
-        }
-        self.outbox.get().filter(|outbox| !outbox.is_idle())
-    }
-
     /// Accepts `bufs` for later, or sends them with what was accepted before. `None`: they go straight
     /// to the socket.
     pub(super) fn poll_write(
@@ -112,11 +103,9 @@ impl WriteLane {
     ) -> Option<Poll<io::Result<usize>>> {
         let driver = registration.handle();
         let len = bufs.iter().map(|buf| buf.len()).sum();
-        let (outbox, counted) = match self.outbox.get() {
+        let (outbox, counted) = match registration.known_outbox() {
             Some(outbox) => (outbox, false),
-            None if self.is_hot(driver, len) && Outbox::takes(len) => {
-                (self.outbox.get_or_init(|| registration.outbox()), true)
-            }
+            None if self.is_hot(driver, len) && Outbox::takes(len) => (registration.outbox(), true),
             None => return None,
         };
         if driver.is_shutdown() {
@@ -139,14 +128,6 @@ impl WriteLane {
             }
             Offer::Busy => Some(come_back(cx)),
             Offer::Failed(error) => Some(Poll::Ready(Err(error))),
-        }
-    }
-
-    /// Lets go of `fd`, to be closed by the caller, unless that is to happen later.
-    pub(super) fn close(&self, fd: OwnedFd) -> Option<OwnedFd> {
-        match self.outbox.get() {
-            Some(outbox) => outbox.close(fd),
-            None => Some(fd),
         }
     }
 }
@@ -179,10 +160,19 @@ fn come_back<T>(cx: &Context<'_>) -> Poll<T> {
 impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
     /// The lane of what is written from now on.
     pub(crate) fn set_lane(&self, lane: Lane) {
-        self.write_lane.set(self.registration().handle().offers(lane));
+        let registration = self.registration();
+        self.write_lane.set(registration.handle().offers(lane), registration.known_outbox().is_some());
         if lane == Lane::Readiness {
             self.push_out();
         }
+    }
+
+    /// The outbox, if there is anything in it, be it an error.
+    fn pending(&self) -> Option<&Arc<Outbox>> {
+        if self.write_lane.is_plain() {
+            return None;
+        }
+        self.registration().known_outbox().filter(|outbox| !outbox.is_idle())
     }
 
     /// The lane in effect.
@@ -193,7 +183,7 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
     /// Tells of the error of an earlier write. Does not wait for what was accepted: it is on its way.
     #[inline]
     pub(crate) fn check_writes(&self) -> io::Result<()> {
-        match self.write_lane.pending().and_then(|outbox| outbox.take_error()) {
+        match self.pending().and_then(|outbox| outbox.take_error()) {
             Some(error) => Err(error),
             None => Ok(()),
         }
@@ -201,7 +191,7 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
 
     /// Waits until the kernel has all that was accepted.
     pub(crate) fn poll_sent(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.write_lane.pending() {
+        match self.pending() {
             Some(outbox) => poll_send(cx, self.registration(), outbox, &[], 0).map_ok(drop),
             None => Poll::Ready(Ok(())),
         }
@@ -209,14 +199,14 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
 
     /// Writes without waiting, if there is anything in front.
     pub(crate) fn try_write_behind(&self, bufs: &[IoSlice<'_>]) -> Option<io::Result<usize>> {
-        let outbox = self.write_lane.pending()?;
+        let outbox = self.pending()?;
         let sent = self.registration().try_io(Interest::WRITABLE, || outbox.send(bufs));
         Some(sent.and_then(|n| n.ok_or_else(|| io::ErrorKind::WouldBlock.into())))
     }
 
     /// Sends what was accepted, before a system call of somebody else's that writes.
     pub(crate) fn send_first(&self, interest: Interest) -> io::Result<()> {
-        match self.write_lane.pending() {
+        match self.pending() {
             Some(outbox) if interest.is_writable() => outbox.send_all(),
             _ => Ok(()),
         }
@@ -224,18 +214,18 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
 
     /// Sends what was accepted as far as the socket has room: somebody uses the descriptor.
     pub(crate) fn push_out(&self) {
-        if let Some(outbox) = self.write_lane.pending() {
+        if let Some(outbox) = self.pending() {
             outbox.drive();
         }
     }
 
     /// Sends all that was accepted, with the thread blocked for a moment if need be.
     pub(super) fn settle(&self) -> io::Result<()> {
-        self.write_lane.outbox.get().map_or(Ok(()), |outbox| outbox.settle())
+        self.registration().known_outbox().map_or(Ok(()), |outbox| outbox.settle())
     }
 
     /// Has the writing side shut down once everything is sent; `false` if it is.
     pub(crate) fn shut_later(&self) -> bool {
-        self.write_lane.pending().is_some_and(|outbox| outbox.shut_later())
+        self.pending().is_some_and(|outbox| outbox.shut_later())
     }
 }

@@ -383,3 +383,10 @@ impl AsFd for UdpSocket {
         self.io.as_fd()
     }
 }
+
+#[cfg(feature = "uring-native")]
+impl UdpSocket {
+    pub(crate) fn registration(&self) -> &crate::driver::Registration {
+        self.io.registration()
+    }
+}

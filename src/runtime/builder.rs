@@ -76,7 +76,7 @@ pub struct Builder {
 
     enable_io: bool,
     /// `None`: the environment decides.
-    lane: Option<driver::Lane>,
+    pub(crate) lane: Option<driver::Lane>,
     enable_time: bool,
     start_paused: bool,
 
@@ -499,13 +499,6 @@ impl Builder {
             fire_at_shutdown: self.alt_timer,
             lane: self.lane,
         }
-    }
-
-    /// What streams of the runtime take.
-    #[cfg(all(test, feature = "net"))]
-    pub(crate) fn lane(&mut self, lane: driver::Lane) -> &mut Self {
-        self.lane = Some(lane);
-        self
     }
 
     fn config(&mut self) -> io::Result<Config> {

@@ -18,11 +18,15 @@
 
 mod blocking;
 mod host;
+#[cfg(all(tokio_unstable, feature = "taskdump"))]
+mod traced;
 
 pub(crate) use blocking::{BlockingRegionGuard, disallow_block_in_place, try_enter_blocking_region};
 #[cfg(tokio_unstable)]
 pub(crate) use host::{Host, HostBuilder};
 pub(crate) use host::{budget, nested_budget};
+#[cfg(all(tokio_unstable, feature = "taskdump"))]
+pub(crate) use traced::traced;
 
 use crate::runtime::task::Id;
 use crate::runtime::{TryCurrentError, scheduler};
@@ -139,6 +143,11 @@ pub(crate) fn exit_runtime<R>(f: impl FnOnce() -> R) -> R {
     let was = CONTEXT.with(|cx| cx.entered.replace(Entered::Not));
     debug_assert!(matches!(was, Entered::Yes { .. }));
     let _restore = Restore(was);
+    // A task that blocks in tracing mode does it under a scheduler that has no other task.
+    #[cfg(all(tokio_unstable, feature = "taskdump"))]
+    if traced::is_traced() {
+        return f();
+    }
     host::blocking(f)
 }
 

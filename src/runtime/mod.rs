@@ -73,6 +73,12 @@ pub use crate::driver::choice::{Backend, BackendKind};
 mod config;
 pub(crate) use config::Config;
 
+#[cfg(all(tokio_unstable, feature = "taskdump"))]
+#[cfg_attr(docsrs, doc(cfg(all(tokio_unstable, feature = "taskdump"))))]
+pub mod dump;
+#[cfg(all(tokio_unstable, feature = "taskdump"))]
+pub use dump::Dump;
+
 mod handle;
 pub use handle::{EnterGuard, Handle, TryCurrentError};
 

@@ -12,6 +12,10 @@
 //! - `reap` hands out completions in order; their tokens may be stale, and the caller must
 //!   check them.
 
+#[cfg(feature = "uring-native")]
+pub(crate) mod call;
+#[cfg(feature = "uring-native")]
+pub(crate) mod control;
 pub(crate) mod epoll;
 pub(crate) mod fault;
 #[cfg_attr(not(feature = "net"), allow(dead_code))]
@@ -32,3 +36,5 @@ cfg_signal_driver! {
 pub(crate) mod socket;
 pub(crate) mod timer_slack;
 pub(crate) mod uring;
+#[cfg(feature = "uring-native")]
+pub(crate) mod wait;

@@ -27,7 +27,7 @@ use std::os::fd::AsFd;
 
 #[cfg(feature = "io-util")]
 use bytes::BufMut;
-use socket2::{SockAddr, SockRef};
+use socket2::{SockAddr, SockAddrStorage, SockRef};
 use upstream::io::ReadBuf;
 
 /// `recv(2)`: moves bytes from `socket` into the unfilled part of `buf` and returns their number.
@@ -130,6 +130,53 @@ unsafe fn fill_buf_mut<B: BufMut, T>(
 pub(crate) fn inet_addr(addr: &SockAddr) -> io::Result<std::net::SocketAddr> {
     addr.as_socket().ok_or_else(|| {
         io::Error::new(io::ErrorKind::InvalidInput, "invalid address family (not IPv4 or IPv6)")
+    })
+}
+
+/// The address that the kernel has written as these bytes.
+pub(crate) fn addr(bytes: &[u8]) -> SockAddr {
+    let mut storage = SockAddrStorage::zeroed();
+    let len = bytes.len().min(size_of::<SockAddrStorage>());
+    // SAFETY: there is room for `len` bytes in either, any bytes are a valid storage, and the part
+    // that counts is initialised.
+    unsafe {
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), (&raw mut storage).cast::<u8>(), len);
+        SockAddr::new(storage, len as libc::socklen_t)
+    }
+}
+
+/// `addr` as the kernel reads it.
+///
+/// # Errors
+///
+/// `InvalidInput` if it is the address of an unnamed socket.
+pub(crate) fn from_unix_addr(addr: &std::os::unix::net::SocketAddr) -> io::Result<SockAddr> {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::ffi::OsStrExt;
+
+    if let Some(path) = addr.as_pathname() {
+        return SockAddr::unix(path);
+    }
+    match addr.as_abstract_name() {
+        Some(name) => SockAddr::unix(std::ffi::OsStr::from_bytes(&[b"\0", name].concat())),
+        None => Err(io::Error::new(io::ErrorKind::InvalidInput, "an unnamed socket cannot be addressed")),
+    }
+}
+
+/// The Unix address in `addr`. What the standard library cannot express (no name, a path that fills
+/// its room to the last byte) counts as unnamed.
+pub(crate) fn unix_addr(addr: &SockAddr) -> std::os::unix::net::SocketAddr {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::SocketAddr;
+
+    let named = match (addr.as_pathname(), addr.as_abstract_namespace()) {
+        (Some(path), _) => SocketAddr::from_pathname(path).ok(),
+        (None, Some(name)) => SocketAddr::from_abstract_name(name).ok(),
+        (None, None) => None,
+    };
+    named.unwrap_or_else(|| match SocketAddr::from_pathname("") {
+        Ok(unnamed) => unnamed,
+        Err(_) => unreachable!("an empty path is none"),
     })
 }
 

@@ -17,8 +17,10 @@ use crate::upstream::task::coop::unconstrained;
 
 use slab::Slab;
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
@@ -51,6 +53,8 @@ use std::{fmt, mem, panic};
 pub struct JoinSet<T> {
     tasks: Slab<Entry<T>>,
     shared: Arc<Shared>,
+    /// Neither `UnwindSafe` nor `RefUnwindSafe`, as in Tokio: it may hold wakers of anybody's.
+    _not_unwind_safe: PhantomData<Box<dyn Any + Send + Sync>>,
 }
 
 /// A task of the set.
@@ -132,7 +136,11 @@ impl<T> JoinSet<T> {
     /// An empty set.
     pub fn new() -> JoinSet<T> {
         let ready = Ready { queue: VecDeque::new(), waker: None };
-        JoinSet { tasks: Slab::new(), shared: Arc::new(Shared(Mutex::new(ready))) }
+        JoinSet {
+            tasks: Slab::new(),
+            shared: Arc::new(Shared(Mutex::new(ready))),
+            _not_unwind_safe: PhantomData,
+        }
     }
 
     /// How many tasks are in the set, those that have ended but were not taken out included.

@@ -3,6 +3,7 @@ use crate::driver::time::TimerEntry;
 use crate::runtime::scheduler;
 use crate::time::error::Error;
 use crate::time::{Duration, Instant, safe_delay};
+use crate::util::leaf;
 use upstream::task::coop;
 
 use pin_project_lite::pin_project;
@@ -113,14 +114,26 @@ pin_project! {
     #[must_use = "futures do nothing unless you `.await` or poll them"]
     pub struct Sleep {
         deadline: Instant,
-        driver: scheduler::Handle,
-        timer: TimerEntry,
+        timer: Timer,
     }
+}
 
-    impl PinnedDrop for Sleep {
-        fn drop(this: Pin<&mut Self>) {
-            this.cancel();
-        }
+/// The timer of a `Sleep` and the runtime it is filed with.
+#[derive(Debug)]
+struct Timer {
+    driver: scheduler::Handle,
+    entry: TimerEntry,
+}
+
+impl Timer {
+    fn cancel(&mut self) {
+        self.entry.cancel(self.driver.driver().time());
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        self.cancel();
     }
 }
 
@@ -132,8 +145,7 @@ impl Sleep {
         driver.driver().time();
         Sleep {
             deadline,
-            driver,
-            timer: TimerEntry::new(),
+            timer: Timer { driver, entry: TimerEntry::new() },
         }
     }
 
@@ -147,7 +159,7 @@ impl Sleep {
     /// `false` before the first poll or reset, whatever the deadline: the timer has not
     /// started then.
     pub fn is_elapsed(&self) -> bool {
-        self.timer.is_elapsed(self.driver.driver().time())
+        self.timer.entry.is_elapsed(self.timer.driver.driver().time())
     }
 
     /// Changes the deadline, before or after the future has completed, and starts the timer.
@@ -174,32 +186,26 @@ impl Sleep {
     pub fn reset(self: Pin<&mut Self>, deadline: Instant) {
         let this = self.project();
         *this.deadline = deadline;
-        let driver = this.driver.driver();
-        this.timer
-            .reset(driver.time(), deadline, || driver::current_shard(driver));
+        let driver = this.timer.driver.driver();
+        this.timer.entry.reset(driver.time(), deadline, || driver::current_shard(driver));
     }
 
     /// Changes the deadline and stops the timer; the next poll starts it.
-    pub(super) fn reset_without_timer(mut self: Pin<&mut Self>, deadline: Instant) {
-        self.as_mut().cancel();
-        *self.project().deadline = deadline;
-    }
-
-    fn cancel(self: Pin<&mut Self>) {
+    pub(super) fn reset_without_timer(self: Pin<&mut Self>, deadline: Instant) {
         let this = self.project();
-        this.timer.cancel(this.driver.driver().time());
+        this.timer.cancel();
+        *this.deadline = deadline;
     }
 
     fn poll_elapsed(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        ready!(leaf::trace_leaf(cx));
         let this = self.project();
         let coop = ready!(coop::poll_proceed(cx));
 
-        let driver = this.driver.driver();
+        let Timer { driver, entry } = this.timer;
+        let driver = driver.driver();
         let home = || driver::current_shard(driver);
-        let result = ready!(
-            this.timer
-                .poll_elapsed(driver.time(), *this.deadline, home, cx)
-        );
+        let result = ready!(entry.poll_elapsed(driver.time(), *this.deadline, home, cx));
         coop.made_progress();
         Poll::Ready(result.map_err(|_| Error::shutdown()))
     }

@@ -153,13 +153,27 @@ impl Shards {
             if !matches!(watch.current, Watch::Idle) {
                 return false;
             }
-            let armed = here.and_then(|_| lane::with(|lane| lane.arm(io)));
+            let armed = here.and_then(|here| self.arm_here(io, here));
             watch.current = armed.unwrap_or(Watch::Requested);
             matches!(watch.current, Watch::Requested)
         });
-        if ask && self.remote(self.any()).send(Message::Watch(io.clone())).is_err() {
-            end_wait(io);
+        if ask {
+            let shard = here.unwrap_or_else(|| self.any());
+            if self.remote(shard).send(Message::Watch(io.clone())).is_err() {
+                end_wait(io);
+            }
         }
+    }
+
+    /// Arms a poll on this thread's ring, unless it has been replaced as that of shard `here`: this
+    /// thread is inside of `block_in_place` then, and nobody turns it.
+    fn arm_here(&self, io: &Arc<ScheduledIo>, here: usize) -> Option<Watch> {
+        // Held meanwhile: whoever replaces the ring later takes over what is armed now.
+        let remote = self.remotes[here].lock();
+        if !lane::is_current(&remote) {
+            return None;
+        }
+        lane::with(|lane| lane.arm(io))
     }
 
     /// A task on shard `here` waits for `io`, which is watched. If that is elsewhere time and
@@ -286,6 +300,25 @@ const PATIENCE: Duration = Duration::from_millis(100);
 
 /// How long it waits for one that sleeps: that can only be short of a processor.
 const PATIENCE_WITH_SLEEPER: Duration = Duration::from_secs(1);
+
+/// Turns this thread's ring until `done`, a few times. If `patient`, what other rings have to do is
+/// waited for as well, as long as for the owner of a poll.
+pub(crate) fn settle(patient: bool, mut done: impl FnMut() -> bool) {
+    const TURNS: usize = 16;
+    const STEP: Duration = Duration::from_micros(100);
+
+    for _ in 0..TURNS {
+        if done() {
+            return;
+        }
+        lane::turn(Wait::No);
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while patient && !done() && Instant::now() < deadline {
+        std::thread::sleep(STEP);
+        lane::turn(Wait::No);
+    }
+}
 
 /// Waits until the owner of a poll let go of it, and serves this thread's own mail meanwhile:
 /// two owners may wait for each other. One that is stuck in a task is not waited for.

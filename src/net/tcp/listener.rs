@@ -273,3 +273,10 @@ impl AsFd for TcpListener {
         self.io.as_fd()
     }
 }
+
+#[cfg(feature = "uring-native")]
+impl TcpListener {
+    pub(crate) fn registration(&self) -> &crate::driver::Registration {
+        self.io.registration()
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::pin::Pin;
@@ -227,7 +227,7 @@ impl TcpStream {
     ) -> Poll<io::Result<usize>> {
         self.io
             .registration()
-            .poll_read_io(cx, || socket::peek(&*self.io, buf))
+            .poll_read_io(cx, || self.io.peek_to(buf, |buf| socket::peek(&*self.io, buf)))
     }
 
     /// Copies bytes that have arrived into `buf` without taking them out of the socket, waiting for
@@ -368,7 +368,7 @@ impl TcpStream {
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.io
             .registration()
-            .try_io(Interest::READABLE, || (&*self.io).read(buf))
+            .try_io(Interest::READABLE, || self.io.read(buf))
     }
 
     /// [`try_read`](Self::try_read) into several buffers, filled one after the other with a single
@@ -380,7 +380,7 @@ impl TcpStream {
     pub fn try_read_vectored(&self, bufs: &mut [io::IoSliceMut<'_>]) -> io::Result<usize> {
         self.io
             .registration()
-            .try_io(Interest::READABLE, || (&*self.io).read_vectored(bufs))
+            .try_io(Interest::READABLE, || self.io.read_vectored(bufs))
     }
 
     /// Waits until the stream can be written: [`ready`](Self::ready) with [`Interest::WRITABLE`].
@@ -529,11 +529,6 @@ impl TcpStream {
         split_owned(self)
     }
 
-    #[cfg(test)]
-    pub(crate) fn io_lane(&self) -> &PollEvented<mio::net::TcpStream> {
-        &self.io
-    }
-
     // The `&self` forms of the I/O traits, for the halves.
 
     pub(super) fn poll_flush_priv(&self) -> Poll<io::Result<()>> {
@@ -645,5 +640,16 @@ impl AsFd for TcpStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.io.push_out();
         self.io.as_fd()
+    }
+}
+
+#[cfg(feature = "uring-native")]
+impl TcpStream {
+    pub(crate) fn registration(&self) -> &crate::driver::Registration {
+        self.io.registration()
+    }
+
+    pub(crate) fn evented(&self) -> &PollEvented<mio::net::TcpStream> {
+        &self.io
     }
 }

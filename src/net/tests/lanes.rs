@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{LONG, under};
-use crate::driver::Lane;
+use crate::native::Lane;
 use crate::io::{AsyncWrite, AsyncWriteExt};
 use crate::net::{TcpStream, UnixStream};
 use crate::runtime::{Builder, Runtime};
@@ -160,8 +160,8 @@ fn without_rings_every_lane_is_the_readiness_lane() {
     under(&Script::default().backend("epoll"), "epoll", || {
         current_thread(Lane::Native).block_on(async {
             let mut ends = Ends::new().await;
-            ends.ours.io_lane().set_lane(Lane::Native);
-            assert_eq!(ends.ours.io_lane().lane(), Lane::Readiness);
+            ends.ours.set_lane(Lane::Native);
+            assert_eq!(ends.ours.lane(), Lane::Readiness);
             ends.be_busy().await;
             ends.ours.write_all(b"now").await.unwrap();
             assert_eq!(ends.arrived(), b"now");
@@ -178,13 +178,13 @@ fn a_stream_changes_lanes() {
         ends.ours.write_all(b"kept").await.unwrap();
         assert_eq!(ends.arrived(), b"");
         // Kept bytes go out with the change, and later writes after them.
-        ends.ours.io_lane().set_lane(Lane::Readiness);
+        ends.ours.set_lane(Lane::Readiness);
         assert_eq!(ends.arrived(), b"kept");
         ends.ours.write_all(b"now").await.unwrap();
         assert_eq!(ends.arrived(), b"now");
-        assert_eq!(ends.ours.io_lane().lane(), Lane::Readiness);
+        assert_eq!(ends.ours.lane(), Lane::Readiness);
 
-        ends.ours.io_lane().set_lane(Lane::Native);
+        ends.ours.set_lane(Lane::Native);
         ends.ours.write_all(b"kept again").await.unwrap();
         assert_eq!(ends.arrived(), b"");
         task::yield_now().await;
@@ -284,7 +284,7 @@ fn h42_a_peer_that_does_not_read_holds_writers_up() {
             let mut ends = Ends::new().await;
             let baseline = {
                 let mut ends = Ends::new().await;
-                ends.ours.io_lane().set_lane(Lane::Readiness);
+                ends.ours.set_lane(Lane::Readiness);
                 fill_up(&mut ends.ours, 4096).await
             };
             ends.be_busy().await;

@@ -2,6 +2,7 @@
 //! an echo ends (hazards H05, H17, H18, H19 and H31). And the lanes.
 
 mod enter;
+#[cfg(feature = "uring-native")]
 mod lanes;
 mod queues;
 mod setup;

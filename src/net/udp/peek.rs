@@ -37,7 +37,7 @@ impl UdpSocket {
     pub fn poll_peek(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.io
             .registration()
-            .poll_read_io(cx, || socket::peek(&*self.io, buf))
+            .poll_read_io(cx, || self.io.peek_to(buf, |buf| socket::peek(&*self.io, buf)))
             .map_ok(drop)
     }
 
@@ -94,7 +94,7 @@ impl UdpSocket {
         let peeked = self
             .io
             .registration()
-            .poll_read_io(cx, || socket::peek_from(&*self.io, buf));
+            .poll_read_io(cx, || self.io.peek_to_from(buf, |buf| socket::peek_from(&*self.io, buf)));
         let (_, sender) = ready!(peeked)?;
         Poll::Ready(socket::inet_addr(&sender))
     }
@@ -151,6 +151,9 @@ impl UdpSocket {
     }
 
     fn peek_sender_now(&self) -> io::Result<SocketAddr> {
+        if let Some(sender) = self.io.peek_sender() {
+            return sender;
+        }
         SockRef::from(self)
             .peek_sender()?
             .as_socket()

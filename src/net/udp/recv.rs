@@ -36,7 +36,7 @@ impl UdpSocket {
     pub fn poll_recv(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.io
             .registration()
-            .poll_read_io(cx, || socket::recv(&*self.io, buf))
+            .poll_read_io(cx, || self.io.recv_to(buf, |buf| socket::recv(&*self.io, buf)))
             .map_ok(drop)
     }
 
@@ -96,7 +96,7 @@ impl UdpSocket {
         let received = self
             .io
             .registration()
-            .poll_read_io(cx, || socket::recv_from(&*self.io, buf));
+            .poll_read_io(cx, || self.io.recv_to_from(buf, |buf| socket::recv_from(&*self.io, buf)));
         let (_, sender) = ready!(received)?;
         Poll::Ready(socket::inet_addr(&sender))
     }

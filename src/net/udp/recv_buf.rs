@@ -35,7 +35,7 @@ impl UdpSocket {
     /// ```
     #[cfg_attr(docsrs, doc(cfg(feature = "io-util")))]
     pub async fn recv_buf<B: BufMut>(&self, buf: &mut B) -> io::Result<usize> {
-        self.when_received(|| socket::recv_buf(&*self.io, buf))
+        self.when_received(|| self.io.recv_buf(buf, |buf| socket::recv_buf(&*self.io, buf)))
             .await
     }
 
@@ -49,7 +49,7 @@ impl UdpSocket {
     pub fn try_recv_buf<B: BufMut>(&self, buf: &mut B) -> io::Result<usize> {
         self.io
             .registration()
-            .try_io(Interest::READABLE, || socket::recv_buf(&*self.io, buf))
+            .try_io(Interest::READABLE, || self.io.recv_buf(buf, |buf| socket::recv_buf(&*self.io, buf)))
     }
 
     /// [`recv_from`](Self::recv_from) into the spare capacity of `buf`, advancing it by what was
@@ -81,7 +81,8 @@ impl UdpSocket {
     }
 
     fn recv_buf_from_now<B: BufMut>(&self, buf: &mut B) -> io::Result<(usize, SocketAddr)> {
-        let (n, sender) = socket::recv_buf_from(&*self.io, buf)?;
+        let received = self.io.recv_buf_from(buf, |buf| socket::recv_buf_from(&*self.io, buf));
+        let (n, sender) = received?;
         Ok((n, socket::inet_addr(&sender)?))
     }
 }

@@ -170,3 +170,10 @@ impl AsFd for UnixListener {
         self.io.as_fd()
     }
 }
+
+#[cfg(feature = "uring-native")]
+impl UnixListener {
+    pub(crate) fn registration(&self) -> &crate::driver::Registration {
+        self.io.registration()
+    }
+}

@@ -9,7 +9,7 @@ use crate::sys::socket::check_socket_for_blocking;
 
 use std::fmt;
 use std::future::poll_fn;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net;
@@ -313,7 +313,7 @@ impl UnixStream {
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.io
             .registration()
-            .try_io(Interest::READABLE, || (&*self.io).read(buf))
+            .try_io(Interest::READABLE, || self.io.read(buf))
     }
 
     /// Like [`try_read`](UnixStream::try_read), filling `bufs` one after the
@@ -321,7 +321,7 @@ impl UnixStream {
     pub fn try_read_vectored(&self, bufs: &mut [io::IoSliceMut<'_>]) -> io::Result<usize> {
         self.io
             .registration()
-            .try_io(Interest::READABLE, || (&*self.io).read_vectored(bufs))
+            .try_io(Interest::READABLE, || self.io.read_vectored(bufs))
     }
 
     cfg_io_util! {
@@ -332,7 +332,7 @@ impl UnixStream {
         pub fn try_read_buf<B: BufMut>(&self, buf: &mut B) -> io::Result<usize> {
             self.io
                 .registration()
-                .try_io(Interest::READABLE, || recv_buf(&*self.io, buf))
+                .try_io(Interest::READABLE, || self.io.read_buf(buf, |buf| recv_buf(&*self.io, buf)))
         }
     }
 
@@ -556,5 +556,16 @@ impl AsFd for UnixStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.io.push_out();
         self.io.as_fd()
+    }
+}
+
+#[cfg(feature = "uring-native")]
+impl UnixStream {
+    pub(crate) fn registration(&self) -> &crate::driver::Registration {
+        self.io.registration()
+    }
+
+    pub(crate) fn evented(&self) -> &PollEvented<mio::net::UnixStream> {
+        &self.io
     }
 }

@@ -35,7 +35,7 @@ impl TcpStream {
     pub fn try_read_buf<B: BufMut>(&self, buf: &mut B) -> io::Result<usize> {
         self.io
             .registration()
-            .try_io(Interest::READABLE, || socket::recv_buf(&*self.io, buf))
+            .try_io(Interest::READABLE, || self.io.read_buf(buf, |buf| socket::recv_buf(&*self.io, buf)))
     }
 }
 

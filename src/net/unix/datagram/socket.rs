@@ -451,7 +451,7 @@ impl UnixDatagram {
     pub fn poll_recv(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.io
             .registration()
-            .poll_read_io(cx, || recv(&*self.io, buf))
+            .poll_read_io(cx, || self.io.recv_to(buf, |buf| recv(&*self.io, buf)))
             .map_ok(drop)
     }
 
@@ -467,7 +467,7 @@ impl UnixDatagram {
         let (_, addr) = ready!(
             self.io
                 .registration()
-                .poll_read_io(cx, || recv_from(&*self.io, buf))
+                .poll_read_io(cx, || self.io.recv_to_from(buf, |buf| recv_from(&*self.io, buf)))
         )?;
         Poll::Ready(SocketAddr::from_received(&addr))
     }
@@ -483,7 +483,7 @@ impl UnixDatagram {
         pub async fn recv_buf<B: BufMut>(&self, buf: &mut B) -> io::Result<usize> {
             self.io
                 .registration()
-                .async_io(Interest::READABLE, || recv_buf(&*self.io, buf))
+                .async_io(Interest::READABLE, || self.io.recv_buf(buf, |buf| recv_buf(&*self.io, buf)))
                 .await
         }
 
@@ -501,7 +501,7 @@ impl UnixDatagram {
             let (n, addr) = self
                 .io
                 .registration()
-                .async_io(Interest::READABLE, || recv_buf_from(&*self.io, buf))
+                .async_io(Interest::READABLE, || self.io.recv_buf_from(buf, |buf| recv_buf_from(&*self.io, buf)))
                 .await?;
             Ok((n, SocketAddr::from_received(&addr)?))
         }
@@ -511,7 +511,7 @@ impl UnixDatagram {
         pub fn try_recv_buf<B: BufMut>(&self, buf: &mut B) -> io::Result<usize> {
             self.io
                 .registration()
-                .try_io(Interest::READABLE, || recv_buf(&*self.io, buf))
+                .try_io(Interest::READABLE, || self.io.recv_buf(buf, |buf| recv_buf(&*self.io, buf)))
         }
 
         /// Like [`try_recv_from`](UnixDatagram::try_recv_from), into the spare
@@ -523,7 +523,7 @@ impl UnixDatagram {
             let (n, addr) = self
                 .io
                 .registration()
-                .try_io(Interest::READABLE, || recv_buf_from(&*self.io, buf))?;
+                .try_io(Interest::READABLE, || self.io.recv_buf_from(buf, |buf| recv_buf_from(&*self.io, buf)))?;
             Ok((n, SocketAddr::from_received(&addr)?))
         }
     }
@@ -595,5 +595,12 @@ impl AsRawFd for UnixDatagram {
 impl AsFd for UnixDatagram {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.io.as_fd()
+    }
+}
+
+#[cfg(feature = "uring-native")]
+impl UnixDatagram {
+    pub(crate) fn registration(&self) -> &crate::driver::Registration {
+        self.io.registration()
     }
 }

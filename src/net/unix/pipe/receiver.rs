@@ -5,7 +5,7 @@ use crate::net::unix::pipe::{adopt, make_blocking};
 use crate::sys::pipe::StatusFlags;
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -161,7 +161,7 @@ impl Receiver {
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.io
             .registration()
-            .try_io(Interest::READABLE, || (&*self.io).read(buf))
+            .try_io(Interest::READABLE, || self.io.read(buf))
     }
 
     /// Like [`try_read`](Receiver::try_read), filling `bufs` one after the
@@ -169,7 +169,7 @@ impl Receiver {
     pub fn try_read_vectored(&self, bufs: &mut [io::IoSliceMut<'_>]) -> io::Result<usize> {
         self.io
             .registration()
-            .try_io(Interest::READABLE, || (&*self.io).read_vectored(bufs))
+            .try_io(Interest::READABLE, || self.io.read_vectored(bufs))
     }
 
     cfg_io_util! {
@@ -180,7 +180,7 @@ impl Receiver {
         pub fn try_read_buf<B: BufMut>(&self, buf: &mut B) -> io::Result<usize> {
             self.io
                 .registration()
-                .try_io(Interest::READABLE, || read_buf(self.io.as_fd(), buf))
+                .try_io(Interest::READABLE, || self.io.read_buf(buf, |buf| read_buf(self.io.as_fd(), buf)))
         }
     }
 
@@ -232,5 +232,12 @@ impl AsRawFd for Receiver {
 impl AsFd for Receiver {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.io.as_fd()
+    }
+}
+
+#[cfg(feature = "uring-native")]
+impl Receiver {
+    pub(crate) fn registration(&self) -> &crate::driver::Registration {
+        self.io.registration()
     }
 }

@@ -265,3 +265,10 @@ impl AsFd for Sender {
         self.io.as_fd()
     }
 }
+
+#[cfg(feature = "uring-native")]
+impl Sender {
+    pub(crate) fn registration(&self) -> &crate::driver::Registration {
+        self.io.registration()
+    }
+}

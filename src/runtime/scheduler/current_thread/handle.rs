@@ -125,7 +125,7 @@ impl Handle {
     }
 
     /// Calls `f` with this scheduler's context if the current thread drives it.
-    fn with_context<R>(self: &Arc<Self>, f: impl FnOnce(Option<&Context>) -> R) -> R {
+    pub(super) fn with_context<R>(self: &Arc<Self>, f: impl FnOnce(Option<&Context>) -> R) -> R {
         context::with_scheduler(|cx| match cx {
             Some(scheduler::Context::CurrentThread(cx)) if Arc::ptr_eq(self, cx.handle()) => f(Some(cx)),
             _ => f(None),
@@ -139,6 +139,11 @@ impl Handle {
     #[inline]
     pub(super) fn assert_owner(&self, task: Notified) -> LocalNotified<Arc<Handle>> {
         self.shared.owned.assert_owner(task)
+    }
+
+    #[cfg(all(tokio_unstable, feature = "taskdump"))]
+    pub(super) fn notify_idle(&self, notified: &mut Vec<Notified>) {
+        self.shared.owned.notify_idle(notified);
     }
 
     pub(super) fn close_and_shutdown_all(&self) {

@@ -26,6 +26,9 @@ mod core;
 pub(crate) use self::core::Context;
 use self::core::Core;
 
+#[cfg(all(tokio_unstable, feature = "taskdump"))]
+mod dump;
+
 mod handle;
 pub(crate) use handle::Handle;
 

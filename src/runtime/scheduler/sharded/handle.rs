@@ -42,6 +42,8 @@ pub(super) struct Shared {
     pub(super) config: Config,
     scheduler_metrics: SchedulerMetrics,
     pub(super) latency_clock: LatencyClock,
+    #[cfg(all(tokio_unstable, feature = "taskdump"))]
+    pub(super) meeting: super::dump::Meeting,
 }
 
 /// What others may do with a worker.
@@ -82,6 +84,8 @@ impl Handle {
                 latency_clock: LatencyClock::new(config.track_latency()),
                 config,
                 scheduler_metrics: SchedulerMetrics::new(),
+                #[cfg(all(tokio_unstable, feature = "taskdump"))]
+                meeting: super::dump::Meeting::new(),
             },
             driver,
             blocking_spawner,
@@ -156,6 +160,8 @@ impl Handle {
     /// Step 1 of the [shutdown](super).
     pub(crate) fn shutdown(&self) {
         self.shared.is_shutdown.store(true, Release);
+        #[cfg(all(tokio_unstable, feature = "taskdump"))]
+        self.shared.meeting.cancel();
         if self.shared.inject.close() {
             for worker in 0..self.num_workers() {
                 self.driver.unpark_shard(worker);

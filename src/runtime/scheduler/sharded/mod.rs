@@ -23,6 +23,8 @@
 //! 6. The runtime joins the threads.
 
 mod block_in_place;
+#[cfg(all(tokio_unstable, feature = "taskdump"))]
+mod dump;
 mod handle;
 mod idle;
 mod queue;

@@ -105,7 +105,7 @@ impl Core {
         }
     }
 
-    fn next_local_task(&mut self) -> Option<Task> {
+    pub(super) fn next_local_task(&mut self) -> Option<Task> {
         self.run_queue.take_lifo().or_else(|| self.run_queue.pop())
     }
 }
@@ -253,7 +253,7 @@ impl Context {
             if core.tick % self.handle().shared.config.event_interval == 0 {
                 core.stop_working();
                 core = self.turn(core, Turn::Look);
-                self.maintain(&mut core);
+                core = self.maintain(core);
                 core.start_working();
                 core = self.look_after_sibling(core);
             }
@@ -278,7 +278,7 @@ impl Context {
             } else {
                 // Tasks that yielded come back after one look at the driver.
                 core = if self.defer.is_empty() { self.park(core) } else { self.turn(core, Turn::Look) };
-                self.maintain(&mut core);
+                core = self.maintain(core);
                 core.start_working();
             }
         }
@@ -294,9 +294,14 @@ impl Context {
     }
 
     /// Publishes counters and notices a shutdown.
-    fn maintain(&self, core: &mut Core) {
+    fn maintain(&self, mut core: Box<Core>) -> Box<Core> {
         core.submit_stats(self.worker.metrics());
         core.is_shutdown = core.is_shutdown || self.handle().is_shutdown();
+        #[cfg(all(tokio_unstable, feature = "taskdump"))]
+        if self.handle().shared.meeting.is_asked_for() && !core.is_shutdown {
+            core = self.meet(core);
+        }
+        core
     }
 
     // ===== tasks =====
@@ -461,7 +466,7 @@ impl Context {
     }
 
     /// Runs `f`, which may wake tasks, with the core where wakers find it.
-    fn with_core_in_place(&self, core: Box<Core>, f: impl FnOnce()) -> Box<Core> {
+    pub(super) fn with_core_in_place(&self, core: Box<Core>, f: impl FnOnce()) -> Box<Core> {
         *self.core.borrow_mut() = Some(core);
         f();
         self.core.borrow_mut().take().expect("core missing")
@@ -547,6 +552,11 @@ impl Context {
         let idle = &self.handle().shared.idle;
         if !core.run_queue.is_empty() {
             // Its own ring woke it, or else a notifier, which counted it as searching.
+            core.is_searching = !idle.wake_up(self.worker.index);
+            return true;
+        }
+        #[cfg(all(tokio_unstable, feature = "taskdump"))]
+        if self.handle().shared.meeting.is_asked_for() {
             core.is_searching = !idle.wake_up(self.worker.index);
             return true;
         }

@@ -1,0 +1,186 @@
+//! What a native operation is made of.
+//!
+//! # Protocol
+//!
+//! - An [`Action`](sealed::Action) owns all that its operation reads and writes, and keeps the
+//!   descriptor: a socket's through its [`Leftovers`], a file's through an `Arc`.
+//! - [`call`](sealed::Action::call) says what is to be done, once, with pointers into the action.
+//!   Between that and the operation's end the action is neither moved nor touched.
+//! - A [`Request`](super::Request) carries it out on whatever lane there is, and asks
+//!   [`again`](sealed::Action::again) whether that was all.
+//! - [`complete`](sealed::Action::complete) makes the output of it, or, if the request was dropped,
+//!   [`orphan`](sealed::Action::orphan) sees to what the operation got.
+//! - [`perform`](sealed::Action::perform) is the same with a system call.
+//! - An action that takes something out of its descriptor (`TAKES`) asks for leftovers before each
+//!   attempt, and settles with them when it is an orphan, exactly once.
+//!
+//! # Safety
+//!
+//! [`sealed::Action`] is unsafe to implement; each implementation says how it keeps the promise.
+#![allow(unsafe_code)]
+
+mod accept;
+mod connect;
+mod file;
+mod message;
+mod path;
+mod raw;
+mod recv;
+mod rw;
+mod send;
+mod splice;
+mod vectored;
+mod wait;
+mod xattr;
+
+pub(crate) use file::What;
+pub(crate) use message::Of;
+pub(crate) use path::{Change, Dir, Name};
+pub(crate) use recv::Kind;
+pub(crate) use rw::Extent;
+pub(crate) use send::How;
+pub(crate) use splice::End;
+pub(crate) use xattr::Of as XattrOf;
+
+pub use accept::Accept;
+pub use connect::{Connect, Shutdown};
+pub use file::{Control, Fallocate};
+pub use message::{RecvFrom, RecvMsg, SendMsg, SendTo};
+pub use path::{Open, PathChange, Statx};
+pub use raw::Raw;
+pub use recv::{Recv, RecvExact};
+pub use rw::{ReadAt, WriteAt};
+pub use send::{Send, SendAll};
+pub use splice::Splice;
+pub use vectored::{RecvVectored, SendVectored, Readv, Writev};
+pub use wait::WaitId;
+pub use xattr::{GetXattr, SetXattr};
+
+use std::io;
+
+use crate::driver::{Found, Leftovers};
+use crate::native::buf::{self, BoundedBufMut};
+
+/// The most one operation moves (`MAX_RW_COUNT` of Linux).
+const MAX_LEN: usize = 0x7fff_f000;
+
+/// A length as entries have it.
+fn len32(len: usize) -> u32 {
+    len.min(MAX_LEN) as u32
+}
+
+/// An operation of the native lane: what [`Request`](super::Request) carries out.
+///
+/// It is a bound only, and cannot be implemented outside of this crate.
+pub trait Action: sealed::Action {}
+
+impl<A: sealed::Action> Action for A {}
+
+pub(crate) mod sealed {
+    //! The half of [`Action`](super::Action) that users cannot name.
+
+    use std::io;
+
+    use super::Early;
+    use crate::sys::call::Call;
+
+    /// See the module docs.
+    ///
+    /// # Safety
+    ///
+    /// What `call` points to is owned by the action, and neither freed, moved nor written by moving
+    /// the action itself, except in place; the descriptors it names stay open while the action
+    /// lives.
+    #[doc(hidden)]
+    #[allow(private_interfaces)]
+    pub unsafe trait Action: Send + Unpin + 'static {
+        type Output;
+
+        /// Does it take something out of its descriptor, which must not be lost?
+        const TAKES: bool = false;
+
+        /// Does a paused clock stand still meanwhile, as for what Tokio does on its blocking pool?
+        const HOLDS_CLOCK: bool = false;
+
+        /// What is to be done (next).
+        fn call(&mut self) -> Call;
+
+        /// Does it with a system call, for lanes without a ring; `-EAGAIN` if that would block.
+        ///
+        /// # Safety
+        ///
+        /// The action stays where it is meanwhile.
+        unsafe fn perform(&mut self) -> i32 {
+            // SAFETY: what it points to is there.
+            unsafe { self.call().perform() }
+        }
+
+        /// Is there anything to know before an attempt?
+        fn early(&mut self) -> Early {
+            Early::Attempt
+        }
+
+        /// That happened; is there more to do?
+        fn again(&mut self, result: &io::Result<u32>) -> bool {
+            let _ = result;
+            false
+        }
+
+        /// The output.
+        fn complete(self, result: io::Result<u32>) -> Self::Output;
+
+        /// The operation has ended, but its request is gone.
+        fn orphan(self, result: io::Result<u32>)
+        where
+            Self: Sized,
+        {
+            drop(self.complete(result));
+        }
+
+        /// Does it hold something that was received by an earlier part of it?
+        fn has_partial(&self) -> bool {
+            false
+        }
+
+        /// May it be submitted a second time, if its ring had to let go of it before it began?
+        fn is_repeatable(&self) -> bool {
+            true
+        }
+    }
+}
+
+/// See [`sealed::Action::early`].
+#[derive(Debug)]
+pub(crate) enum Early {
+    /// No.
+    Attempt,
+    /// It is done already.
+    Done(io::Result<u32>),
+    /// Something must be waited for first.
+    Wait,
+}
+
+impl Early {
+    /// What to do about leftovers.
+    fn of(found: Found<io::Result<usize>>) -> Early {
+        match found {
+            Found::Kept(result) => Early::Done(result.map(|n| n as u32)),
+            Found::Unsettled => Early::Wait,
+            Found::Nothing => Early::Attempt,
+        }
+    }
+
+    /// The same, for actions that receive bytes into `buf`.
+    fn bytes<B: BoundedBufMut>(io: &Leftovers, into: &mut B) -> Early {
+        if !io.is_pending() {
+            return Early::Attempt;
+        }
+        Early::of(io.read(|bytes| buf::fill(into, bytes)))
+    }
+}
+
+/// An error that came with a dropped operation, if the next one must hear of it: the kernel reports
+/// an error of a socket once.
+fn lasting(error: &io::Error) -> Option<i32> {
+    error.raw_os_error().filter(|errno| !matches!(*errno, libc::ECANCELED | libc::EINTR | libc::EAGAIN))
+}

@@ -1,0 +1,53 @@
+//! An entry of the user's own.
+//!
+//! # Safety
+//!
+//! Whoever made the [`Raw`] has promised that the entry is good for as long as what it owns.
+#![allow(unsafe_code)]
+
+use std::io;
+
+use io_uring::squeue;
+
+use super::sealed;
+use crate::sys::call::Call;
+
+/// Submits any entry. See [`native::raw`](crate::native::raw).
+#[derive(Debug)]
+pub struct Raw<R> {
+    entry: squeue::Entry,
+    owned: R,
+    otherwise: fn(&mut R) -> io::Result<u32>,
+}
+
+impl<R> Raw<R> {
+    pub(crate) fn new(entry: squeue::Entry, owned: R, otherwise: fn(&mut R) -> io::Result<u32>) -> Raw<R> {
+        Raw { entry, owned, otherwise }
+    }
+}
+
+// SAFETY: see the module docs.
+#[allow(private_interfaces)]
+unsafe impl<R: Send + Unpin + 'static> sealed::Action for Raw<R> {
+    type Output = (io::Result<u32>, R);
+
+    fn call(&mut self) -> Call {
+        Call::Raw(Box::new(self.entry.clone().clear_flags()))
+    }
+
+    unsafe fn perform(&mut self) -> i32 {
+        match (self.otherwise)(&mut self.owned) {
+            Ok(n) => i32::try_from(n).unwrap_or(i32::MAX),
+            Err(e) => -e.raw_os_error().unwrap_or(libc::EIO),
+        }
+    }
+
+    fn complete(self, result: io::Result<u32>) -> (io::Result<u32>, R) {
+        (result, self.owned)
+    }
+
+    /// Nobody knows what it does.
+    fn is_repeatable(&self) -> bool {
+        false
+    }
+}

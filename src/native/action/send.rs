@@ -1,0 +1,133 @@
+//! Sending bytes.
+//!
+//! # Safety
+//!
+//! The buffer is the action's, and does not move with it; the socket stays open through the
+//! leftovers.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::sync::Arc;
+
+use super::{len32, sealed};
+use crate::driver::Leftovers;
+use crate::native::buf::{BoundedBuf, BufResult};
+use crate::sys::call::{CURRENT_POSITION, Call};
+
+/// How bytes are sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum How {
+    /// With `send`, and these `MSG_*` flags.
+    Copied(i32),
+    /// The same, and the kernel reads the buffer itself as it transmits.
+    ZeroCopy(i32),
+    /// With `write`.
+    Pipe,
+}
+
+fn call<B: BoundedBuf>(io: &Leftovers, buf: &B, sent: usize, how: How) -> Call {
+    let (fd, len) = (io.fd(), len32(buf.bytes_init() - sent));
+    let buf = buf.stable_ptr().wrapping_add(sent);
+    match how {
+        How::Copied(flags) => Call::Send { fd, buf, len, flags: flags | libc::MSG_NOSIGNAL },
+        How::ZeroCopy(flags) => Call::SendZc { fd, buf, len, flags: flags | libc::MSG_NOSIGNAL },
+        How::Pipe => Call::Write { fd, buf, len, offset: CURRENT_POSITION },
+    }
+}
+
+/// A kind of socket without zero copy: the bytes are copied.
+fn falls_back(how: &mut How, result: &io::Result<u32>) -> bool {
+    match *how {
+        How::ZeroCopy(flags) if is_unsupported(result) => {
+            *how = How::Copied(flags);
+            true
+        }
+        How::ZeroCopy(_) | How::Copied(_) | How::Pipe => false,
+    }
+}
+
+pub(super) fn is_unsupported(result: &io::Result<u32>) -> bool {
+    matches!(result, Err(e) if e.raw_os_error() == Some(libc::EOPNOTSUPP))
+}
+
+/// Sends once. See [`Stream::send`](crate::native::Stream::send).
+#[derive(Debug)]
+pub struct Send<B> {
+    io: Arc<Leftovers>,
+    buf: B,
+    how: How,
+}
+
+impl<B: BoundedBuf> Send<B> {
+    pub(crate) fn new(io: &Arc<Leftovers>, buf: B, how: How) -> Send<B> {
+        Send { io: io.clone(), buf, how }
+    }
+}
+
+// SAFETY: see the module docs.
+#[allow(private_interfaces)]
+unsafe impl<B: BoundedBuf> sealed::Action for Send<B> {
+    type Output = BufResult<usize, B>;
+
+    fn call(&mut self) -> Call {
+        call(&self.io, &self.buf, 0, self.how)
+    }
+
+    fn again(&mut self, result: &io::Result<u32>) -> bool {
+        falls_back(&mut self.how, result)
+    }
+
+    fn complete(self, result: io::Result<u32>) -> BufResult<usize, B> {
+        (result.map(|n| n as usize), self.buf)
+    }
+}
+
+/// Sends all. See [`Stream::send_all`](crate::native::Stream::send_all).
+#[derive(Debug)]
+pub struct SendAll<B> {
+    io: Arc<Leftovers>,
+    buf: B,
+    how: How,
+    sent: usize,
+}
+
+impl<B: BoundedBuf> SendAll<B> {
+    pub(crate) fn new(io: &Arc<Leftovers>, buf: B, how: How) -> SendAll<B> {
+        SendAll { io: io.clone(), buf, how, sent: 0 }
+    }
+}
+
+// SAFETY: see the module docs.
+#[allow(private_interfaces)]
+unsafe impl<B: BoundedBuf> sealed::Action for SendAll<B> {
+    type Output = BufResult<(), B>;
+
+    fn call(&mut self) -> Call {
+        // The kernel itself goes on until all is sent, where it can (5.19).
+        let how = match self.how {
+            How::Copied(flags) => How::Copied(flags | libc::MSG_WAITALL),
+            how => how,
+        };
+        call(&self.io, &self.buf, self.sent, how)
+    }
+
+    fn again(&mut self, result: &io::Result<u32>) -> bool {
+        match result {
+            _ if falls_back(&mut self.how, result) => true,
+            Ok(n @ 1..) => {
+                self.sent += *n as usize;
+                self.sent < self.buf.bytes_init()
+            }
+            Ok(0) | Err(_) => false,
+        }
+    }
+
+    fn complete(self, result: io::Result<u32>) -> BufResult<(), B> {
+        let result = match result {
+            Ok(_) if self.sent < self.buf.bytes_init() => Err(io::ErrorKind::WriteZero.into()),
+            Ok(_) => Ok(()),
+            Err(e) => Err(e),
+        };
+        (result, self.buf)
+    }
+}

@@ -1,0 +1,177 @@
+//! Pipes, and descriptors that users bring along.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+
+use super::action::{Action, How, Kind};
+use super::target::Target;
+use super::{
+    BoundedBuf, BoundedBufMut, Recv, RecvVectored, Request, Send, SendAll, SendVectored, stream::leftovers,
+};
+use crate::driver::{Interest, Leftovers, Registration};
+use crate::io::unix::AsyncFd;
+use crate::net::unix::pipe;
+
+impl pipe::Receiver {
+    /// Operations of the ring on this end of a pipe.
+    #[cfg_attr(docsrs, doc(cfg(feature = "uring-native")))]
+    pub fn native(&self) -> PipeReader<'_> {
+        PipeReader { io: self.registration() }
+    }
+}
+
+impl pipe::Sender {
+    /// Operations of the ring on this end of a pipe.
+    #[cfg_attr(docsrs, doc(cfg(feature = "uring-native")))]
+    pub fn native(&self) -> PipeWriter<'_> {
+        PipeWriter { io: self.registration() }
+    }
+}
+
+impl<T: AsRawFd> AsyncFd<T> {
+    /// Operations of the ring on this descriptor, which is duplicated for them the first time.
+    ///
+    /// # Errors
+    ///
+    /// Those of `fcntl(F_DUPFD_CLOEXEC)`: no descriptors left.
+    #[cfg_attr(docsrs, doc(cfg(feature = "uring-native")))]
+    pub fn native(&self) -> io::Result<Fd<'_>> {
+        self.registration().leftovers_of(self.as_fd())?;
+        Ok(Fd { io: self.registration() })
+    }
+}
+
+macro_rules! reading {
+    ($name:ident) => {
+        impl<'a> $name<'a> {
+            /// Reads what there is into `buf`, from its beginning up to its capacity, waiting for
+            /// the first byte. The result says how many bytes; 0 is the end, or no room.
+            ///
+            /// `IORING_OP_READ` (Linux 5.6); without it `read(2)` when readable.
+            ///
+            /// # Errors
+            ///
+            /// Those of `read(2)`.
+            ///
+            /// # Cancel safety
+            ///
+            /// Nothing is lost: see [`Request`].
+            pub fn read<B: BoundedBufMut>(self, buf: B) -> Request<'a, Recv<B>> {
+                self.reading(Recv::new(self.io(), buf, Kind::Pipe))
+            }
+
+            /// Reads into several buffers, one after the other.
+            ///
+            /// `IORING_OP_READV` (Linux 5.1); without it `readv(2)` when readable.
+            ///
+            /// # Errors
+            ///
+            /// Those of `readv(2)`.
+            pub fn read_vectored<B: BoundedBufMut>(self, bufs: Vec<B>) -> Request<'a, RecvVectored<B>> {
+                self.reading(RecvVectored::new(self.io(), bufs))
+            }
+
+            /// What dropped operations have read and nobody has got yet, after waiting for those
+            /// that are still on their way.
+            ///
+            /// # Errors
+            ///
+            /// An error that such an operation met, or the end of the runtime.
+            pub async fn leftovers(self) -> io::Result<Vec<u8>> {
+                leftovers(self.io).await
+            }
+
+            fn reading<A: Action>(self, action: A) -> Request<'a, A> {
+                Request::new(action, Target::Io(self.io, Interest::READABLE))
+            }
+        }
+    };
+}
+
+macro_rules! writing {
+    ($name:ident) => {
+        impl<'a> $name<'a> {
+            /// Writes what is initialised of `buf`, or a part of it; the result says how much.
+            ///
+            /// `IORING_OP_WRITE` (Linux 5.6); without it `write(2)` when writable.
+            ///
+            /// # Errors
+            ///
+            /// Those of `write(2)`.
+            pub fn write<B: BoundedBuf>(self, buf: B) -> Request<'a, Send<B>> {
+                self.writing(Send::new(self.io(), buf, How::Pipe))
+            }
+
+            /// Writes all that is initialised of `buf`.
+            ///
+            /// `IORING_OP_WRITE` (Linux 5.6), time and again; without it `write(2)` when writable.
+            ///
+            /// # Errors
+            ///
+            /// Those of `write(2)`.
+            pub fn write_all<B: BoundedBuf>(self, buf: B) -> Request<'a, SendAll<B>> {
+                self.writing(SendAll::new(self.io(), buf, How::Pipe))
+            }
+
+            /// Writes from several buffers, one after the other; the result says how much.
+            ///
+            /// `IORING_OP_WRITEV` (Linux 5.1); without it `writev(2)` when writable.
+            ///
+            /// # Errors
+            ///
+            /// Those of `writev(2)`.
+            pub fn write_vectored<B: BoundedBuf>(self, bufs: Vec<B>) -> Request<'a, SendVectored<B>> {
+                self.writing(SendVectored::new(self.io(), bufs))
+            }
+
+            fn writing<A: Action>(self, action: A) -> Request<'a, A> {
+                Request::new(action, Target::Io(self.io, Interest::WRITABLE))
+            }
+        }
+    };
+}
+
+macro_rules! view {
+    ($(#[$attr:meta])* $name:ident) => {
+        $(#[$attr])*
+        #[derive(Debug, Clone, Copy)]
+        pub struct $name<'a> {
+            io: &'a Registration,
+        }
+
+        impl<'a> $name<'a> {
+            fn io(self) -> &'a Arc<Leftovers> {
+                self.io.leftovers()
+            }
+
+            pub(crate) fn registration(self) -> &'a Registration {
+                self.io
+            }
+        }
+    };
+}
+
+view! {
+    /// Operations of the ring on the reading end of a pipe: [`pipe::Receiver::native`].
+    PipeReader
+}
+reading! { PipeReader }
+
+view! {
+    /// Operations of the ring on the writing end of a pipe: [`pipe::Sender::native`].
+    PipeWriter
+}
+writing! { PipeWriter }
+
+view! {
+    /// Operations of the ring on any descriptor that can be waited for: [`AsyncFd::native`].
+    ///
+    /// The descriptor must be in non-blocking mode, as `AsyncFd` wants it.
+    ///
+    /// What an operation that was dropped has read is found by the next one here; the closures of
+    /// [`AsyncFd::async_io`] and the like read past it. Ask for `leftovers` before.
+    Fd
+}
+reading! { Fd }
+writing! { Fd }

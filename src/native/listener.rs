@@ -1,0 +1,61 @@
+//! Listeners.
+
+use std::marker::PhantomData;
+
+use super::target::Target;
+use super::{Accept, Request};
+use crate::driver::{Interest, Registration};
+use crate::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+impl TcpListener {
+    /// Operations of the ring on this listener.
+    #[cfg_attr(docsrs, doc(cfg(feature = "uring-native")))]
+    pub fn native(&self) -> Listener<'_, TcpStream> {
+        Listener { io: self.registration(), accepts: PhantomData }
+    }
+}
+
+impl UnixListener {
+    /// Operations of the ring on this listener.
+    #[cfg_attr(docsrs, doc(cfg(feature = "uring-native")))]
+    pub fn native(&self) -> Listener<'_, UnixStream> {
+        Listener { io: self.registration(), accepts: PhantomData }
+    }
+}
+
+/// Operations of the ring on a listener: [`TcpListener::native`], [`UnixListener::native`].
+#[derive(Debug)]
+pub struct Listener<'a, S> {
+    io: &'a Registration,
+    accepts: PhantomData<fn() -> S>,
+}
+
+impl<S> Clone for Listener<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for Listener<'_, S> {}
+
+#[allow(private_bounds)]
+impl<'a, S: super::address::Accepted> Listener<'a, S> {
+    /// Accepts a connection, and returns it with the address of its peer.
+    ///
+    /// `IORING_OP_ACCEPT` (Linux 5.5); without it `accept4(2)` when readable.
+    ///
+    /// # Errors
+    ///
+    /// Those of `accept4(2)`. Some, like `EMFILE`, go away with time; wait a little then.
+    ///
+    /// # Panics
+    ///
+    /// If it is polled outside of a runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// A connection that a dropped future has accepted is the next accept's, on whatever lane.
+    pub fn accept(self) -> Request<'a, Accept<S>> {
+        Request::new(Accept::new(self.io.leftovers()), Target::Io(self.io, Interest::READABLE))
+    }
+}

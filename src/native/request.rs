@@ -1,0 +1,348 @@
+//! The future of a native operation, whatever lane it takes.
+//!
+//! # Protocol
+//!
+//! A request holds its [`Action`], or knows who does:
+//!
+//! - **Idle**: the request has it. Leftovers are asked first; then, where a ring of the runtime knows
+//!   the opcode, the action goes to the ring. Otherwise it is performed right here if its
+//!   descriptor can be waited for, or on the blocking pool if not.
+//! - **Waiting**: the request has it, and waits for its descriptor to become ready. So it is after
+//!   an attempt that would have blocked, and while leftovers are on their way.
+//! - **Ring**: the ring's operation has it. Dropped now, the request says so to the leftovers and
+//!   lets the operation's own completion decide.
+//! - **Pool**: a thread of the blocking pool has it, or will have. What has begun there is
+//!   finished; an orphan is seen to by that thread.
+//!
+//! After each step the action is asked whether that was all; if not, it is idle again.
+//!
+//! # Safety
+//!
+//! An action is performed in place, behind a mutable reference.
+#![allow(unsafe_code)]
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use upstream::task::coop;
+
+use super::action::{Action, Early};
+use super::target::{Target, Wait};
+use super::ring::{self, Ringed};
+use crate::driver::op::Op;
+use crate::driver::{Handle, ReadyEvent};
+use crate::runtime::spawn_blocking;
+use crate::runtime::task::JoinHandle;
+use crate::time::{Instant, Sleep};
+
+/// A native operation: a future that does it.
+///
+/// Nothing happens before it is polled. It resolves to the operation's result, with the buffers it
+/// was given where there are any. With [`timeout`](Self::timeout) it has a time limit.
+///
+/// # Cancel safety
+///
+/// Dropping it cancels the operation. Nothing is lost: what the operation had received anyway is
+/// handed to the next read, on whatever lane, a descriptor that was opened is closed, and buffers
+/// are freed when the kernel has let go of them. Bytes that a send had taken are sent.
+///
+/// # Panics
+///
+/// If it is polled after it was ready; outside of a runtime, where it needs one: for files, names
+/// and processes.
+#[must_use = "an operation does nothing unless awaited"]
+pub struct Request<'a, A: Action> {
+    state: State<'a, A>,
+    target: Target<'a>,
+    limit: Option<Duration>,
+    /// When the limit ends, once the operation has begun.
+    deadline: Option<Instant>,
+    /// What made the last wait end.
+    event: Option<ReadyEvent>,
+    /// The limit, where no ring keeps it.
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+enum State<'a, A: Action> {
+    Idle(A),
+    Ring(Op<Ringed<A>>),
+    Waiting(A, Wait<'a>),
+    Pool(JoinHandle<Outcome<A>>, Arc<Slot<A>>),
+    Over,
+}
+
+/// Where the blocking pool finds the action, unless it was taken back before.
+type Slot<A> = Mutex<Option<A>>;
+
+/// What the blocking pool has done; an orphan if nobody takes it.
+struct Outcome<A: Action>(Option<(A, io::Result<u32>)>);
+
+impl<A: Action> Drop for Outcome<A> {
+    fn drop(&mut self) {
+        if let Some((action, result)) = self.0.take() {
+            action.orphan(result);
+        }
+    }
+}
+
+impl<'a, A: Action> Request<'a, A> {
+    pub(crate) fn new(action: A, target: Target<'a>) -> Request<'a, A> {
+        Request { state: State::Idle(action), target, limit: None, deadline: None, event: None, sleep: None }
+    }
+
+    /// Limits the time that the operation may take, from the first poll on. After that it fails with
+    /// [`TimedOut`](io::ErrorKind::TimedOut), unless it succeeds all the same.
+    ///
+    /// On the ring the kernel keeps the limit (`IORING_OP_LINK_TIMEOUT`, Linux 5.5). On the other
+    /// lanes a timer does. What runs on the blocking pool by then is finished first.
+    ///
+    /// # Panics
+    ///
+    /// The future panics where a timer is needed and the runtime was built without
+    /// [`enable_time`](crate::runtime::Builder::enable_time).
+    pub fn timeout(mut self, limit: Duration) -> Request<'a, A> {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// What becomes of the action after `result`; `None` if there is more to do.
+    fn after(&mut self, mut action: A, result: io::Result<u32>) -> Option<A::Output> {
+        if action.again(&result) {
+            self.state = State::Idle(action);
+            return None;
+        }
+        self.state = State::Over;
+        Some(action.complete(result))
+    }
+
+    fn is_clock_paused(&self) -> bool {
+        self.deadline.is_some() && self.target.driver().clock().is_paused()
+    }
+
+    fn expired(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(deadline) = self.deadline else { return false };
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(Sleep::new_timeout(deadline)));
+        sleep.as_mut().poll(cx).is_ready()
+    }
+
+    /// Idle: finds a lane.
+    fn start(&mut self, mut action: A, cx: &mut Context<'_>) -> Poll<Option<A::Output>> {
+        let coop = match coop::poll_proceed(cx) {
+            Poll::Ready(coop) => coop,
+            Poll::Pending => {
+                self.state = State::Idle(action);
+                return Poll::Pending;
+            }
+        };
+        let unsent = self.target.send_first();
+        if matches!(&unsent, Err(e) if e.kind() == io::ErrorKind::WouldBlock) {
+            return self.wait(action);
+        }
+        let result = match unsent.map_or_else(|e| Early::Done(Err(e)), |()| action.early()) {
+            Early::Done(result) => result,
+            Early::Wait => {
+                self.event = None;
+                let wait = self.target.wait_for_orphans();
+                return self.waiting(action, wait);
+            }
+            Early::Attempt => {
+                let driver = self.target.driver();
+                if let Some(gone) = self.target.runtime_gone() {
+                    Err(gone)
+                } else if ring::supports(&driver, action.call().opcode()) {
+                    self.state = self.submit(action, &driver);
+                    return Poll::Ready(None);
+                } else if self.target.is_blocking() {
+                    self.state = self.send_off(action);
+                    return Poll::Ready(None);
+                } else {
+                    // SAFETY: it is behind a reference until this returns.
+                    let result = unsafe { action.perform() };
+                    if result == -libc::EAGAIN {
+                        return self.wait(action);
+                    }
+                    u32::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result))
+                }
+            }
+        };
+        coop.made_progress();
+        Poll::Ready(self.after(action, result))
+    }
+
+    /// The attempt would have blocked.
+    fn wait(&mut self, action: A) -> Poll<Option<A::Output>> {
+        self.target.not_ready(self.event.take());
+        let wait = self.target.wait();
+        self.waiting(action, wait)
+    }
+
+    fn waiting(&mut self, action: A, wait: io::Result<Wait<'a>>) -> Poll<Option<A::Output>> {
+        match wait {
+            Ok(wait) => self.state = State::Waiting(action, wait),
+            Err(e) => return Poll::Ready(self.after(action, Err(e))),
+        }
+        Poll::Ready(None)
+    }
+
+    /// Hands the action to a ring.
+    fn submit(&mut self, action: A, driver: &Handle) -> State<'a, A> {
+        let op = Op::new(driver, Ringed::new(action));
+        State::Ring(match self.deadline {
+            // The kernel knows nothing of a clock that is paused.
+            Some(deadline) if !driver.clock().is_paused() => {
+                op.with_limit(deadline.saturating_duration_since(Instant::now()))
+            }
+            _ => op,
+        })
+    }
+
+    /// The ring is done with it.
+    fn landed(&mut self, action: A, result: io::Result<u32>) -> Poll<Option<A::Output>> {
+        let errno = result.as_ref().err().and_then(io::Error::raw_os_error);
+        match errno {
+            // Nothing else cancels what somebody waits for, but the end of the runtime.
+            Some(libc::ECANCELED) if self.deadline.is_some() => {
+                Poll::Ready(self.after(action, Err(timed_out())))
+            }
+            // What is in non-blocking mode is not waited for by every operation.
+            Some(libc::EAGAIN) if self.target.can_wait() => self.wait(action),
+            _ => Poll::Ready(self.after(action, result)),
+        }
+    }
+
+    /// Hands the action to the blocking pool.
+    fn send_off(&self, action: A) -> State<'a, A> {
+        let slot = Arc::new(Mutex::new(Some(action)));
+        let theirs = slot.clone();
+        let handle = spawn_blocking(move || {
+            let Some(mut action) = take(&theirs) else { return Outcome(None) };
+            // SAFETY: it is behind a reference until this returns.
+            let result = unsafe { action.perform() };
+            let result = u32::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result));
+            Outcome(Some((action, result)))
+        });
+        State::Pool(handle, slot)
+    }
+
+    /// One step; `None` if another is due.
+    fn step(&mut self, cx: &mut Context<'_>) -> Poll<Option<A::Output>> {
+        match mem::replace(&mut self.state, State::Over) {
+            State::Idle(action) => self.start(action, cx),
+            State::Ring(mut op) => match Pin::new(&mut op).poll(cx) {
+                Poll::Ready((action, result)) => self.landed(action, result),
+                Poll::Pending => {
+                    if self.is_clock_paused() && self.expired(cx) {
+                        op.cancel();
+                    }
+                    self.state = State::Ring(op);
+                    Poll::Pending
+                }
+            },
+            State::Waiting(action, mut wait) => match wait.as_mut().poll(cx) {
+                Poll::Ready(Ok(event)) => {
+                    self.event = Some(event);
+                    self.state = State::Idle(action);
+                    Poll::Ready(None)
+                }
+                Poll::Ready(Err(e)) => Poll::Ready(self.after(action, Err(e))),
+                Poll::Pending if self.expired(cx) => Poll::Ready(self.after(action, Err(timed_out()))),
+                Poll::Pending => {
+                    self.state = State::Waiting(action, wait);
+                    Poll::Pending
+                }
+            },
+            State::Pool(mut handle, slot) => match Pin::new(&mut handle).poll(cx) {
+                Poll::Ready(Ok(mut outcome)) => match outcome.0.take() {
+                    Some((action, result)) => Poll::Ready(self.after(action, result)),
+                    None => unreachable!("whoever takes the action back does not wait"),
+                },
+                // It never ran, since the runtime is gone, or the action has panicked.
+                Poll::Ready(Err(e)) => match take(&slot) {
+                    Some(action) => Poll::Ready(self.after(action, Err(e.into()))),
+                    None => std::panic::resume_unwind(e.into_panic()),
+                },
+                Poll::Pending => {
+                    if self.expired(cx) {
+                        if let Some(action) = take(&slot) {
+                            return Poll::Ready(self.after(action, Err(timed_out())));
+                        }
+                    }
+                    self.state = State::Pool(handle, slot);
+                    Poll::Pending
+                }
+            },
+            State::Over => panic!("`Request` polled after completion"),
+        }
+    }
+}
+
+fn take<A>(slot: &Slot<A>) -> Option<A> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+fn timed_out() -> io::Error {
+    io::ErrorKind::TimedOut.into()
+}
+
+impl<A: Action> Future for Request<'_, A> {
+    type Output = A::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<A::Output> {
+        let this = &mut *self;
+        if let (Some(limit), None) = (this.limit, this.deadline) {
+            this.deadline = Instant::now().checked_add(limit);
+        }
+        loop {
+            if let Some(output) = ready!(this.step(cx)) {
+                return Poll::Ready(output);
+            }
+        }
+    }
+}
+
+impl<A: Action> Unpin for Request<'_, A> {}
+
+impl<A: Action> Drop for Request<'_, A> {
+    fn drop(&mut self) {
+        match mem::replace(&mut self.state, State::Over) {
+            State::Idle(action) | State::Waiting(action, _) => {
+                if A::TAKES && action.has_partial() {
+                    self.target.orphaned();
+                    action.orphan(Err(io::Error::from_raw_os_error(libc::ECANCELED)));
+                }
+            }
+            State::Ring(op) => {
+                if A::TAKES {
+                    // From here on nobody reads past it.
+                    self.target.orphaned();
+                }
+                drop(op);
+            }
+            State::Pool(handle, slot) => {
+                // What has not begun does not begin any more.
+                drop(take(&slot));
+                drop(handle);
+            }
+            State::Over => {}
+        }
+    }
+}
+
+impl<A: Action> fmt::Debug for Request<'_, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lane = match self.state {
+            State::Idle(_) => "idle",
+            State::Ring(_) => "on a ring",
+            State::Waiting(..) => "waiting",
+            State::Pool(..) => "on the blocking pool",
+            State::Over => "over",
+        };
+        f.debug_struct("Request").field("state", &lane).field("timeout", &self.limit).finish_non_exhaustive()
+    }
+}

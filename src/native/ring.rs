@@ -1,0 +1,81 @@
+//! An action as an operation of a ring.
+//!
+//! # Safety
+//!
+//! What an [`Action`] promises is what an [`Operation`] asks for.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::sync::OnceLock;
+
+use super::action::Action;
+use crate::driver::Handle;
+use crate::driver::op::{Completion, Operation};
+use crate::sys::uring::Sqe;
+
+/// Does a ring of that runtime do this operation?
+pub(crate) fn supports(driver: &Handle, opcode: u8) -> bool {
+    driver.supports(opcode) && !is_emulated()
+}
+
+/// Does the user want to do without?
+fn is_emulated() -> bool {
+    static EMULATED: OnceLock<bool> = OnceLock::new();
+    *EMULATED.get_or_init(|| std::env::var_os("SPARGIO_NATIVE").is_some_and(|value| value == "emulated"))
+}
+
+/// See the module docs. One that takes something out of its descriptor is an orphan unless it
+/// completes: its request has said so by then.
+pub(super) struct Ringed<A: Action>(Option<A>);
+
+impl<A: Action> Ringed<A> {
+    pub(super) fn new(action: A) -> Ringed<A> {
+        Ringed(Some(action))
+    }
+
+    fn take(&mut self) -> A {
+        match self.0.take() {
+            Some(action) => action,
+            None => unreachable!("taken out once, at the end"),
+        }
+    }
+}
+
+// SAFETY: the action owns what its entry points to, wherever it is moved before and after, and keeps
+// its descriptors open.
+unsafe impl<A: Action> Operation for Ringed<A> {
+    type Output = (A, io::Result<u32>);
+
+    const HOLDS_CLOCK: bool = A::HOLDS_CLOCK;
+
+    fn entry(&mut self) -> Sqe {
+        match &mut self.0 {
+            // SAFETY: as above.
+            Some(action) => unsafe { Sqe::operation(action.call().entry()) },
+            None => unreachable!("it is not over yet"),
+        }
+    }
+
+    fn complete(mut self, completion: Completion) -> (A, io::Result<u32>) {
+        (self.take(), completion.result)
+    }
+
+    fn orphan(mut self, completion: Completion) {
+        self.take().orphan(completion.result);
+    }
+
+    fn is_repeatable(&self) -> bool {
+        self.0.as_ref().is_some_and(A::is_repeatable)
+    }
+}
+
+impl<A: Action> Drop for Ringed<A> {
+    fn drop(&mut self) {
+        if let Some(action) = self.0.take() {
+            if A::TAKES {
+                // It never got to the kernel.
+                action.orphan(Err(io::Error::from_raw_os_error(libc::ECANCELED)));
+            }
+        }
+    }
+}

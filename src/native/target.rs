@@ -1,0 +1,159 @@
+//! What an operation works on, and so how one waits for it.
+
+use std::future::Future;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+
+use super::action::End;
+use crate::driver::{Handle, Interest, ReadyEvent, Registration};
+use crate::io::PollEvented;
+use crate::runtime::scheduler;
+use crate::sys::{pidfd, poll};
+
+/// A wait for readiness.
+pub(crate) type Wait<'a> = Pin<Box<dyn Future<Output = io::Result<ReadyEvent>> + Send + 'a>>;
+
+/// See the module docs.
+#[derive(Debug)]
+pub(crate) enum Target<'a> {
+    /// A socket or the like, and the direction.
+    Io(&'a Registration, Interest),
+    /// Two ends, either of which may have to be waited for.
+    Between { from: (End, Option<&'a Registration>), to: (End, Option<&'a Registration>) },
+    /// A child process, and a descriptor for it once it was waited for.
+    Child(u32),
+    /// Nothing that becomes ready: the blocking pool.
+    Blocking,
+}
+
+impl<'a> Target<'a> {
+    pub(crate) fn is_blocking(&self) -> bool {
+        matches!(self, Target::Blocking)
+    }
+
+    /// The drivers of the runtime that does it.
+    ///
+    /// # Panics
+    ///
+    /// Where that is the current runtime, if there is none.
+    #[track_caller]
+    pub(crate) fn driver(&self) -> Handle {
+        match self {
+            Target::Io(io, _)
+            | Target::Between { from: (_, Some(io)), .. }
+            | Target::Between { to: (_, Some(io)), .. } => io.handle().clone(),
+            Target::Between { .. } | Target::Child(_) | Target::Blocking => current_driver(),
+        }
+    }
+
+    /// Can one wait until an attempt is worth it?
+    pub(crate) fn can_wait(&self) -> bool {
+        matches!(self, Target::Io(..) | Target::Between { .. })
+    }
+
+    /// An error, if the driver that would wait is gone.
+    pub(crate) fn runtime_gone(&self) -> Option<io::Error> {
+        match self {
+            Target::Io(io, _) => io.gone(),
+            Target::Between { from, to } => from.1.or(to.1).and_then(Registration::gone),
+            Target::Child(_) | Target::Blocking => None,
+        }
+    }
+
+    /// Sends what the stream's own writes have left to be sent: it goes before.
+    pub(crate) fn send_first(&self) -> io::Result<()> {
+        match self {
+            Target::Io(io, Interest::WRITABLE) | Target::Between { to: (_, Some(io)), .. } => {
+                io.known_outbox().map_or(Ok(()), |outbox| outbox.send_all())
+            }
+            Target::Io(..) | Target::Between { .. } | Target::Child(_) | Target::Blocking => Ok(()),
+        }
+    }
+
+    /// An attempt would have blocked, although `event` said otherwise.
+    pub(crate) fn not_ready(&self, event: Option<ReadyEvent>) {
+        if let (Target::Io(io, _), Some(event)) = (self, event) {
+            io.clear_readiness(event);
+        }
+    }
+
+    /// A request is dropped, whose operation may have received something.
+    pub(crate) fn orphaned(&self) {
+        if let Target::Io(io, _) = self {
+            io.leftovers().orphaned();
+        }
+    }
+
+    /// Waits until an operation that was dropped has ended.
+    pub(crate) fn wait_for_orphans(&self) -> io::Result<Wait<'a>> {
+        match self {
+            Target::Io(io, _) | Target::Between { from: (_, Some(io)), .. } => {
+                let io = *io;
+                Ok(Box::pin(async move {
+                    loop {
+                        let event = io.readiness(Interest::READABLE).await?;
+                        if !io.leftovers().is_unsettled() {
+                            return Ok(event);
+                        }
+                        io.clear_readiness(event);
+                    }
+                }))
+            }
+            Target::Between { .. } | Target::Child(_) | Target::Blocking => {
+                unreachable!("nothing is received from there")
+            }
+        }
+    }
+
+    /// Waits until an attempt is worth it.
+    pub(crate) fn wait(&self) -> io::Result<Wait<'a>> {
+        match self {
+            Target::Io(io, interest) => Ok(Box::pin(io.readiness(*interest))),
+            Target::Between { from, to } => {
+                let (from, to) = (from.clone(), to.clone());
+                Ok(Box::pin(wait_between(from, to)))
+            }
+            Target::Child(pid) => {
+                let pidfd: PollEvented<OwnedFd> =
+                    PollEvented::new_with_interest(pidfd::open(*pid)?, Interest::READABLE)?;
+                Ok(Box::pin(async move { pidfd.registration().readiness(Interest::READABLE).await }))
+            }
+            Target::Blocking => unreachable!("what runs on the blocking pool blocks there"),
+        }
+    }
+}
+
+/// Waits for the end that is not ready.
+async fn wait_between(
+    (from, source): (End, Option<&Registration>),
+    (to, sink): (End, Option<&Registration>),
+) -> io::Result<ReadyEvent> {
+    let is_ready = |end: &End, events| {
+        let mut fds = [poll::PollFd::new(end.fd(), events)];
+        poll::wait(&mut fds, Some(std::time::Duration::ZERO)).is_ok() && fds[0].ready() != 0
+    };
+    let (io, interest) = match (source, sink) {
+        (Some(source), _) if !is_ready(&from, Interest::READABLE.poll_events()) => {
+            (source, Interest::READABLE)
+        }
+        (_, Some(sink)) => (sink, Interest::WRITABLE),
+        (Some(source), None) => (source, Interest::READABLE),
+        (None, None) => unreachable!("one end is a pipe"),
+    };
+    loop {
+        let event = io.readiness(interest).await?;
+        // What it knows may be old.
+        let end = if interest == Interest::READABLE { &from } else { &to };
+        if is_ready(end, interest.poll_events()) {
+            return Ok(event);
+        }
+        io.clear_readiness(event);
+    }
+}
+
+/// The driver of the current runtime.
+#[track_caller]
+pub(crate) fn current_driver() -> Handle {
+    scheduler::Handle::current().driver().clone()
+}

@@ -1,0 +1,54 @@
+//! The native lane: every operation, on whatever lane there is, and all of it again without a ring.
+
+mod buffers;
+mod datagrams;
+mod descriptors;
+mod files;
+mod names;
+mod streams;
+
+use std::future::Future;
+use std::process::Command;
+use std::time::Duration;
+
+/// Runs a test on both flavours, with a limit.
+fn on_all_flavours<F: Future<Output = ()>>(test: impl Fn() -> F) {
+    let limited = |test: F| async move {
+        tokio::time::timeout(Duration::from_secs(20), test).await.expect("the test hangs");
+    };
+    let current = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    current.block_on(limited(test()));
+    let multi = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    multi.block_on(limited(test()));
+}
+
+/// The same for a future that can be spawned, so that a worker runs it.
+fn on_workers<F: Future<Output = ()> + Send + 'static>(test: impl Fn() -> F) {
+    on_all_flavours(|| async { tokio::spawn(test()).await.unwrap() });
+}
+
+#[test]
+fn everything_again_without_the_ring() {
+    if std::env::var_os("SPARGIO_NATIVE").is_some() {
+        return;
+    }
+    let status = Command::new(std::env::current_exe().unwrap())
+        .env("SPARGIO_NATIVE", "emulated")
+        .args(["--test-threads", "2"])
+        .status()
+        .unwrap();
+    assert!(status.success());
+}
+
+#[test]
+fn caps_say_what_there_is() {
+    on_all_flavours(|| async {
+        let caps = tokio::native::caps();
+        let is_emulated = std::env::var_os("SPARGIO_NATIVE").is_some();
+        assert_eq!(caps.has_ring(), !is_emulated);
+        assert_eq!(caps.supports(tokio::native::entry::opcode::Recv::CODE), !is_emulated);
+        assert!(!caps.supports(255));
+        assert_eq!(caps.operations().count(), 34);
+        assert!(format!("{caps:?}").contains("\"RECV\": "));
+    });
+}

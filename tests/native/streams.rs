@@ -1,0 +1,321 @@
+//! Connections.
+
+use std::io::ErrorKind;
+use std::net::Shutdown;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::native::{ControlMessage, connect_tcp, connect_unix};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+use super::{on_all_flavours, on_workers};
+
+pub(crate) async fn tcp_pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (server, _) = listener.accept().await.unwrap();
+    (client, server)
+}
+
+#[test]
+fn send_and_recv() {
+    on_workers(|| async {
+        let (a, b) = tcp_pair().await;
+        let (sent, buf) = a.native().send(b"hello".to_vec()).await;
+        assert_eq!((sent.unwrap(), &buf[..]), (5, &b"hello"[..]));
+        let (n, buf) = b.native().recv(Vec::with_capacity(64)).await;
+        assert_eq!((n.unwrap(), &buf[..]), (5, &b"hello"[..]));
+        drop(a);
+        let (n, _) = b.native().recv(buf).await;
+        assert_eq!(n.unwrap(), 0);
+    });
+}
+
+#[test]
+fn recv_waits() {
+    on_workers(|| async {
+        let (a, b) = tcp_pair().await;
+        let receiver = tokio::spawn(async move { b.native().recv(vec![0; 8]).await });
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        a.native().send_all("late").await.0.unwrap();
+        let (n, buf) = receiver.await.unwrap();
+        assert_eq!(&buf[..n.unwrap()], b"late");
+    });
+}
+
+#[test]
+fn send_all_and_recv_exact_move_a_lot() {
+    on_workers(|| async {
+        const LEN: usize = 3 << 20;
+        let (a, b) = tcp_pair().await;
+        let data: Vec<u8> = (0..LEN).map(|i| ((i * 7) >> 3) as u8).collect();
+        let expected = data.clone();
+        let sender = tokio::spawn(async move {
+            let (sent, _) = a.native().send_all(data).await;
+            sent.unwrap();
+        });
+        let (received, buf) = b.native().recv_exact(vec![0; LEN]).await;
+        received.unwrap();
+        assert!(buf == expected);
+        sender.await.unwrap();
+    });
+}
+
+#[test]
+fn recv_exact_meets_the_end() {
+    on_workers(|| async {
+        let (a, b) = tcp_pair().await;
+        a.native().send_all("abc").await.0.unwrap();
+        drop(a);
+        let (received, buf) = b.native().recv_exact(Vec::with_capacity(8)).await;
+        assert_eq!(received.unwrap_err().kind(), ErrorKind::UnexpectedEof);
+        assert_eq!(buf, b"abc");
+    });
+}
+
+#[test]
+fn peek_takes_nothing() {
+    on_workers(|| async {
+        let (a, b) = tcp_pair().await;
+        a.native().send_all("hello").await.0.unwrap();
+        assert_eq!(b.native().peek(Vec::with_capacity(2)).await.1.len(), 2);
+        let (n, buf) = b.native().recv(vec![0; 8]).await;
+        assert_eq!(&buf[..n.unwrap()], b"hello");
+    });
+}
+
+#[test]
+fn vectored() {
+    on_workers(|| async {
+        let (a, b) = tcp_pair().await;
+        let (n, bufs) = a.native().send_vectored(vec!["one ", "two ", "three"]).await;
+        assert_eq!((n.unwrap(), bufs.len()), (13, 3));
+        let bufs = vec![Vec::with_capacity(4), Vec::with_capacity(5), Vec::with_capacity(64)];
+        let (n, bufs) = b.native().recv_vectored(bufs).await;
+        assert_eq!(n.unwrap(), 13);
+        assert_eq!(bufs.concat(), b"one two three");
+        assert_eq!(bufs[0].len(), bufs[0].capacity());
+    });
+}
+
+#[test]
+fn zero_copy() {
+    on_workers(|| async {
+        let (a, b) = tcp_pair().await;
+        let reader = tokio::spawn(async move {
+            let mut b = b;
+            let mut all = Vec::new();
+            b.read_to_end(&mut all).await.unwrap();
+            all
+        });
+        let data: Vec<u8> = (0..100_000).map(|i| i as u8).collect();
+        let mut sent = 0;
+        while sent < data.len() {
+            use tokio::native::BoundedBuf;
+            let (n, buf) = a.native().send_zc(data.clone().slice(sent..)).await;
+            assert_eq!(buf.get_ref(), &data);
+            sent += n.unwrap();
+        }
+        let (n, bufs) = a.native().send_msg_zc(vec!["the", " end"], Vec::new()).await;
+        assert_eq!((n.unwrap(), bufs), (7, vec!["the", " end"]));
+        drop(a);
+        assert!(reader.await.unwrap() == [&data[..], b"the end"].concat());
+
+        // A kind of socket that has none.
+        let (a, b) = UnixStream::pair().unwrap();
+        assert_eq!(a.native().send_zc("hello").await.0.unwrap(), 5);
+        assert_eq!(a.native().send_msg_zc(vec!["hello"], Vec::new()).await.0.unwrap(), 5);
+        assert_eq!(b.native().recv(vec![0; 16]).await.0.unwrap(), 10);
+    });
+}
+
+#[test]
+fn descriptors_go_along() {
+    on_workers(|| async {
+        let (a, b) = UnixStream::pair().unwrap();
+        let (x, mut y) = UnixStream::pair().unwrap();
+        let fds = vec![OwnedFd::from(x.into_std().unwrap())];
+        let (n, _) = a.native().send_msg(vec!["take this"], vec![ControlMessage::Fds(fds)]).await;
+        assert_eq!(n.unwrap(), 9);
+        let (message, bufs) = b.native().recv_msg(vec![vec![0; 64]], ControlMessage::room(16)).await;
+        let message = message.unwrap();
+        assert_eq!((message.len, &bufs[0][..9]), (9, &b"take this"[..]));
+        assert!(message.from.is_none());
+        let Some(ControlMessage::Fds(mut fds)) = message.control.into_iter().next() else {
+            panic!("no descriptors came along");
+        };
+        let x = std::os::unix::net::UnixStream::from(fds.pop().unwrap());
+        assert!(fds.is_empty());
+        let flags = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", x.as_raw_fd())).unwrap();
+        // O_CLOEXEC
+        assert!(flags.lines().any(|l| l.starts_with("flags:") && l.contains("02")), "{flags}");
+        y.write_all(b"!").await.unwrap();
+        let x = UnixStream::from_std(x).unwrap();
+        assert_eq!(x.native().recv(vec![0]).await.1, b"!");
+    });
+}
+
+#[test]
+fn accept_and_connect() {
+    on_workers(|| async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let client = tokio::spawn(async move { connect_tcp(addr).await.unwrap() });
+        let (server, peer) = listener.native().accept().await.unwrap();
+        let client = client.await.unwrap();
+        assert_eq!(client.local_addr().unwrap(), peer);
+        assert_eq!(client.peer_addr().unwrap(), addr);
+        client.native().send_all("x").await.0.unwrap();
+        assert_eq!(server.native().recv(vec![0]).await.1, b"x");
+
+        drop(listener);
+        let refused = connect_tcp(addr).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+    });
+}
+
+#[test]
+fn accept_and_connect_on_unix() {
+    on_workers(|| async {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let missing = connect_unix(&path).await.unwrap_err();
+        assert_eq!(missing.kind(), ErrorKind::NotFound);
+        let listener = UnixListener::bind(&path).unwrap();
+        let client = connect_unix(&path).await.unwrap();
+        let (server, peer) = listener.native().accept().await.unwrap();
+        assert!(peer.is_unnamed());
+        assert_eq!(client.peer_addr().unwrap().as_pathname(), Some(&*path));
+        client.native().send_all("x").await.0.unwrap();
+        assert_eq!(server.native().recv(vec![0]).await.1, b"x");
+        let too_long = connect_unix("x".repeat(200)).await.unwrap_err();
+        assert_eq!(too_long.kind(), ErrorKind::InvalidInput);
+    });
+}
+
+#[test]
+fn shutdown() {
+    on_workers(|| async {
+        let (a, b) = tcp_pair().await;
+        a.native().shutdown(Shutdown::Write).await.unwrap();
+        assert_eq!(b.native().recv(vec![0]).await.0.unwrap(), 0);
+        b.native().send_all("still open").await.0.unwrap();
+        assert_eq!(a.native().recv(vec![0; 16]).await.0.unwrap(), 10);
+        let broken = a.native().send("x").await.0.unwrap_err();
+        assert_eq!(broken.kind(), ErrorKind::BrokenPipe);
+    });
+}
+
+#[test]
+fn both_lanes_on_one_stream() {
+    on_workers(|| async {
+        let (mut a, mut b) = tcp_pair().await;
+        for round in 0..50_u8 {
+            a.native().send_all(vec![round, 1]).await.0.unwrap();
+            a.write_all(&[round, 2]).await.unwrap();
+            let mut first = [0; 2];
+            b.read_exact(&mut first).await.unwrap();
+            let (second, buf) = b.native().recv_exact(vec![0; 2]).await;
+            second.unwrap();
+            assert_eq!((first, &buf[..]), ([round, 1], &[round, 2][..]));
+        }
+    });
+}
+
+#[test]
+fn halves_reach_it() {
+    on_workers(|| async {
+        let (a, b) = tcp_pair().await;
+        let (_ar, aw) = a.into_split();
+        let (br, _bw) = b.into_split();
+        aw.as_ref().native().send_all("half").await.0.unwrap();
+        assert_eq!(br.as_ref().native().recv(vec![0; 4]).await.1, b"half");
+    });
+}
+
+#[test]
+fn timeouts() {
+    on_workers(|| async {
+        let (a, b) = tcp_pair().await;
+        let start = Instant::now();
+        let (n, buf) = b.native().recv(vec![7; 8]).timeout(Duration::from_millis(30)).await;
+        assert_eq!(n.unwrap_err().kind(), ErrorKind::TimedOut);
+        assert_eq!(buf, [7; 8]);
+        assert!(start.elapsed() >= Duration::from_millis(29), "{:?}", start.elapsed());
+
+        // In time.
+        a.native().send_all("x").await.0.unwrap();
+        let (n, _) = b.native().recv(vec![0; 8]).timeout(Duration::from_secs(10)).await;
+        assert_eq!(n.unwrap(), 1);
+
+        // What had come by then is not lost.
+        a.native().send_all("abc").await.0.unwrap();
+        let (n, _) = b.native().recv_exact(vec![0; 8]).timeout(Duration::from_millis(30)).await;
+        assert_eq!(n.unwrap_err().kind(), ErrorKind::TimedOut);
+        let (n, buf) = b.native().recv(vec![0; 8]).await;
+        assert_eq!(&buf[..n.unwrap()], b"abc");
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let late = listener.native().accept().timeout(Duration::from_millis(10)).await;
+        assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
+        let connected = connect_tcp(listener.local_addr().unwrap()).timeout(Duration::from_secs(5)).await;
+        connected.unwrap();
+    });
+}
+
+#[test]
+fn a_full_socket_is_waited_for() {
+    on_workers(|| async {
+        let (a, mut b) = tcp_pair().await;
+        let chunk = vec![1; 1 << 20];
+        let mut sent = 0;
+        let mut buf = chunk;
+        loop {
+            let (n, back) = a.native().send(buf).timeout(Duration::from_millis(50)).await;
+            buf = back;
+            match n {
+                Ok(n) => sent += n,
+                Err(e) => {
+                    assert_eq!(e.kind(), ErrorKind::TimedOut);
+                    break;
+                }
+            }
+        }
+        drop(a);
+        let mut all = Vec::new();
+        b.read_to_end(&mut all).await.unwrap();
+        assert_eq!(all.len(), sent);
+    });
+}
+
+#[test]
+fn errors_come_with_the_buffer() {
+    on_all_flavours(|| async {
+        let (a, b) = tcp_pair().await;
+        socket2::SockRef::from(&a).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(a);
+        let (n, buf) = b.native().recv(vec![3; 4]).await;
+        assert_eq!(n.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert_eq!(buf, [3; 4]);
+    });
+}
+
+#[test]
+fn outside_of_a_runtime() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (a, b) = runtime.block_on(tcp_pair());
+    // Another executor altogether; the runtime's driver does the work.
+    futures::executor::block_on(async {
+        let receiver = b.native().recv(vec![0; 8]);
+        let sender = async {
+            futures::future::ready(()).await;
+            a.native().send_all("hi").await.0.unwrap();
+        };
+        let ((n, _), ()) = futures::join!(receiver, sender);
+        assert_eq!(n.unwrap(), 2);
+    });
+    drop(runtime);
+    let (n, _) = futures::executor::block_on(b.native().recv(vec![0; 8]));
+    n.unwrap_err();
+}
