@@ -2,7 +2,8 @@
 //!
 //! Server and client are those of `examples/side_by_side`: the server in a process of its own, and
 //! both on one CPU, so that the server's CPU time is all that a request costs it. With two workers
-//! they run where the scheduler of the system puts them.
+//! they run where the scheduler of the system puts them. On the native lane the same server runs, with
+//! `SPARGIO_LANE=native`.
 
 #[path = "../examples/side_by_side/client.rs"]
 mod client;
@@ -36,8 +37,11 @@ impl Echo {
         cpu: Option<usize>,
         connections: usize,
         size: usize,
+        lane: &str,
     ) -> io::Result<Echo> {
-        let server = Server::start(process::command(side, workers, cpu)?)?;
+        let mut command = process::command(side, workers, cpu)?;
+        command.env("SPARGIO_LANE", lane);
+        let server = Server::start(command)?;
         let load = Load::connect(server.address(), connections, size)?;
         Ok(Echo { server, load, latencies: Vec::new() })
     }
@@ -60,11 +64,18 @@ fn main() -> io::Result<()> {
     for size in [128, 4096, 16384] {
         for connections in [1, 64, 512] {
             let name = format!("{connections} connections x {size} B");
-            row(&mut bench, &name, 0, one, connections, size)?;
+            row(&mut bench, &name, 0, one, connections, size, "readiness")?;
+        }
+    }
+    for size in [128, 4096, 16384] {
+        for connections in [1, 64, 512] {
+            let name = format!("{connections} connections x {size} B, native lane");
+            row(&mut bench, &name, 0, one, connections, size, "native")?;
         }
     }
     cpu::pin(&all)?;
-    row(&mut bench, "64 connections x 128 B, 2 workers", 2, None, 64, 128)?;
+    row(&mut bench, "64 connections x 128 B, 2 workers", 2, None, 64, 128, "readiness")?;
+    row(&mut bench, "64 connections x 128 B, 2 workers, native lane", 2, None, 64, 128, "native")?;
     bench.finish();
     Ok(())
 }
@@ -76,12 +87,13 @@ fn row(
     cpu: Option<usize>,
     connections: usize,
     size: usize,
+    lane: &str,
 ) -> io::Result<()> {
     if !bench.wants(name) {
         return Ok(());
     }
-    let mut tokio = Echo::start(Side::Tokio, workers, cpu, connections, size)?;
-    let mut spargio = Echo::start(Side::Spargio, workers, cpu, connections, size)?;
+    let mut tokio = Echo::start(Side::Tokio, workers, cpu, connections, size, lane)?;
+    let mut spargio = Echo::start(Side::Spargio, workers, cpu, connections, size, lane)?;
     // All connections take part from here on.
     tokio.measure(4 * connections as u64)?;
     spargio.measure(4 * connections as u64)?;
