@@ -17,6 +17,7 @@ use upstream::task::coop;
 
 use crate::driver::{Direction, Drained, Handle, Interest, Lane, Offer, Outbox, Registration};
 use crate::io::PollEvented;
+use crate::util::leaf;
 
 /// So many small writes in busy turns, less those in others, and a stream on [`Lane::Auto`] is hot.
 const HOT: u8 = 16;
@@ -110,6 +111,9 @@ impl WriteLane {
         };
         if driver.is_shutdown() {
             return None;
+        }
+        if leaf::trace_leaf(cx).is_pending() {
+            return Some(Poll::Pending);
         }
         let budget = match coop::poll_proceed(cx) {
             Poll::Ready(budget) => budget,
