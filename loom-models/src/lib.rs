@@ -90,7 +90,7 @@ mod slots {
 
 mod outgoing {
     #[derive(Debug, Default)]
-    pub(crate) struct Outgoing;
+    pub(crate) struct Outgoing {}
 }
 
 mod lane {

@@ -161,7 +161,7 @@ impl Outbox {
         is_busy: impl FnOnce() -> bool,
     ) -> Offer {
         let mut state = self.state.lock();
-        if let Some(error) = state.error.take() {
+        if let Some(error) = state.refusal() {
             return Offer::Failed(error);
         }
         match state.phase {
@@ -189,27 +189,39 @@ impl Outbox {
     /// outbox is in the hands of a ring.
     ///
     /// `WouldBlock` means that the socket is full.
-    pub(crate) fn send(&self, bufs: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
-        let mut state = self.state.lock();
-        if let Some(error) = state.error.take() {
-            return Err(error);
-        }
-        match state.phase {
-            Phase::Flying => Ok(None),
-            Phase::Idle if bufs.is_empty() => Ok(Some(0)),
-            Phase::Idle | Phase::Queued | Phase::Blocked => state.send(self.io.fd(), bufs).map(Some),
+    pub(crate) fn send(self: &Arc<Self>, bufs: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+        loop {
+            let mut state = self.state.lock();
+            if let Some(error) = state.refusal() {
+                return Err(error);
+            }
+            match state.phase {
+                Phase::Flying => return Ok(None),
+                Phase::Idle if bufs.is_empty() => return Ok(Some(0)),
+                Phase::Idle | Phase::Queued | Phase::Blocked => {}
+            }
+            let result = state.send(self.io.fd(), bufs);
+            if state.phase != Phase::Blocked {
+                return result.map(Some);
+            }
+            drop(state);
+            // The caller may not come back.
+            self.drive();
+            if self.state.lock().phase == Phase::Blocked {
+                return result.map(Some);
+            }
         }
     }
 
     /// The same for a caller that cannot come back later.
-    pub(crate) fn send_all(&self) -> io::Result<()> {
+    pub(crate) fn send_all(self: &Arc<Self>) -> io::Result<()> {
         drop(self.lock_landed());
         self.send(&[])?.map(drop).ok_or_else(|| ErrorKind::WouldBlock.into())
     }
 
     /// Sends everything, waiting for room with the thread blocked, but not for long: the owner wants to
     /// part with the descriptor. Only `WouldBlock` is in the way of that.
-    pub(crate) fn settle(&self) -> io::Result<()> {
+    pub(crate) fn settle(self: &Arc<Self>) -> io::Result<()> {
         let deadline = Instant::now() + LINGER_AT_SHUTDOWN;
         loop {
             match self.send_all() {
@@ -238,7 +250,8 @@ impl Outbox {
         self.state.lock().error.take()
     }
 
-    /// Has the writing side shut down once everything is sent, unless it is, and the caller can do so.
+    /// Has the writing side shut down once everything is sent; `false` if it is, and the caller can do so.
+    /// Who waited for that instead might wait for a peer that reads only after the end.
     pub(crate) fn shut_later(self: &Arc<Self>) -> bool {
         let mut state = self.state.lock();
         if state.phase == Phase::Idle {
@@ -401,6 +414,11 @@ fn wait_for_room(fd: RawFd, deadline: Instant) -> bool {
 }
 
 impl State {
+    /// Why nothing is accepted.
+    fn refusal(&mut self) -> Option<io::Error> {
+        self.error.take().or_else(|| self.shut.then(|| ErrorKind::BrokenPipe.into()))
+    }
+
     fn append(&mut self, bufs: &[IoSlice<'_>]) {
         bufs.iter().for_each(|buf| self.bytes.extend_from_slice(buf));
     }

@@ -140,7 +140,7 @@ impl WriteLane {
 fn poll_send(
     cx: &mut Context<'_>,
     registration: &Registration,
-    outbox: &Outbox,
+    outbox: &Arc<Outbox>,
     bufs: &[IoSlice<'_>],
     len: usize,
 ) -> Poll<io::Result<usize>> {
@@ -190,14 +190,6 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
         match self.pending().and_then(|outbox| outbox.take_error()) {
             Some(error) => Err(error),
             None => Ok(()),
-        }
-    }
-
-    /// Waits until the kernel has all that was accepted.
-    pub(crate) fn poll_sent(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.pending() {
-            Some(outbox) => poll_send(cx, self.registration(), outbox, &[], 0).map_ok(drop),
-            None => Poll::Ready(Ok(())),
         }
     }
 

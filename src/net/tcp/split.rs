@@ -227,8 +227,8 @@ impl AsyncWrite for WriteHalf<'_> {
     }
 
     /// Ends the stream in this direction.
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_shutdown_priv(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_shutdown_priv()
     }
 }
 

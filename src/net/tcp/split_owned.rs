@@ -301,8 +301,8 @@ impl AsyncWrite for OwnedWriteHalf {
     }
 
     /// Ends the stream in this direction; dropping the half then has nothing left to do.
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let done = ready!(self.inner.poll_shutdown_priv(cx));
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let done = ready!(self.inner.poll_shutdown_priv());
         if done.is_ok() {
             self.shutdown_on_drop = false;
         }

@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use crate::io::{AsyncRead, AsyncWrite, Interest, PollEvented, ReadBuf, Ready};
 use crate::net::addr::{ToSocketAddrs, no_address, to_socket_addrs};
@@ -501,7 +501,7 @@ impl TcpStream {
     /// down: whether the kernel noticed before or after this call is a race no caller can win.
     pub(super) fn shutdown_std(&self, how: Shutdown) -> io::Result<()> {
         if how != Shutdown::Read && self.io.shut_later() {
-            return Ok(());
+            return self.io.check_writes();
         }
         match self.io.shutdown(how) {
             Err(e) if e.kind() == io::ErrorKind::NotConnected => Ok(()),
@@ -535,8 +535,8 @@ impl TcpStream {
         Poll::Ready(self.io.check_writes())
     }
 
-    pub(super) fn poll_shutdown_priv(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.io.poll_sent(cx))?;
+    pub(super) fn poll_shutdown_priv(&self) -> Poll<io::Result<()>> {
+        self.io.check_writes()?;
         Poll::Ready(self.shutdown_std(Shutdown::Write))
     }
 
@@ -612,8 +612,8 @@ impl AsyncWrite for TcpStream {
         self.poll_flush_priv()
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_shutdown_priv(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_shutdown_priv()
     }
 }
 

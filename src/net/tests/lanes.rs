@@ -100,6 +100,7 @@ async fn fill(stream: &mut (impl AsyncWrite + Unpin), chunk: usize) -> usize {
     let mut total = 0;
     let fill = poll_fn(|cx| {
         loop {
+            assert!(total < 1 << 24, "nothing says that it is enough");
             match Pin::new(&mut *stream).poll_write(cx, &vec![b'.'; chunk]) {
                 Poll::Ready(n) => total += n.unwrap(),
                 Poll::Pending => return Poll::Ready(()),
@@ -116,7 +117,6 @@ async fn fill_up(stream: &mut (impl AsyncWrite + Unpin), chunk: usize) -> usize 
     loop {
         let n = fill(&mut *stream, chunk).await;
         total += n;
-        assert!(total < 1 << 28, "nothing says that it is enough");
         crate::time::sleep(Duration::from_millis(5)).await;
         if n == 0 {
             return total;
@@ -292,6 +292,12 @@ fn h42_a_peer_that_does_not_read_holds_writers_up() {
             let total = fill_up(&mut ends.ours, chunk).await;
             // What the kernel takes varies with the sizes of the segments.
             assert!(total < 4 * baseline + CAPACITY, "{total} bytes accepted; the kernel takes {baseline}");
+            // What was accepted goes out, although nobody writes any more.
+            let mut peer = ends.peer.try_clone().unwrap();
+            let read = task::spawn_blocking(move || peer.read_exact(&mut vec![0; total]));
+            read.await.unwrap().unwrap();
+
+            let total = fill_up(&mut ends.ours, chunk).await;
             let waiting = task::spawn(async move {
                 // More than the room that the last segment may have.
                 ends.ours.write_all(&vec![b'-'; REST]).await.unwrap();
@@ -404,6 +410,24 @@ fn what_a_full_socket_has_left_is_sent_after_a_drop() {
 }
 
 #[test]
+fn a_shutdown_does_not_wait_for_a_full_socket() {
+    on_each_flavour(|| async {
+        let mut ends = Ends::new().await;
+        ends.be_busy().await;
+        let total = fill_up(&mut ends.ours, 64).await;
+        ends.ours.shutdown().await.unwrap();
+        assert_eq!(ends.ours.write(b"too late").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
+        let mut peer = ends.peer;
+        let bytes = task::spawn_blocking(move || {
+            let mut bytes = Vec::new();
+            peer.read_to_end(&mut bytes).map(|_| bytes)
+        });
+        assert_eq!(bytes.await.unwrap().unwrap().len(), total);
+        assert_eq!(ends.ours.write(b"too late").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
+    });
+}
+
+#[test]
 fn every_other_way_to_the_socket_comes_after_what_was_accepted() {
     on_each_flavour(|| async {
         let mut ends = Ends::new().await;
@@ -455,6 +479,19 @@ fn a_runtime_that_ends_sends_what_was_accepted() {
         peer.read_to_end(&mut bytes).unwrap();
         assert_eq!(bytes, b"last words");
     }
+}
+
+#[test]
+fn a_ring_that_is_given_up_has_sent_before() {
+    let rt = current_thread(Lane::Native);
+    let mut ends = rt.block_on(async {
+        let mut ends = Ends::new().await;
+        ends.be_busy().await;
+        ends.ours.write_all(b"meanwhile").await.unwrap();
+        ends
+    });
+    // Nobody drives the runtime.
+    assert_eq!(ends.read_exactly(9), b"meanwhile");
 }
 
 #[test]

@@ -164,8 +164,8 @@ impl AsyncWrite for WriteHalf<'_> {
     }
 
     /// Shuts the write direction of the stream down.
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_shutdown_priv(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_shutdown_priv()
     }
 }
 

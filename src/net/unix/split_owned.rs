@@ -237,8 +237,8 @@ impl AsyncWrite for OwnedWriteHalf {
 
     /// Shuts the write direction of the stream down; dropping this half does
     /// not do it a second time.
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = ready!(self.inner.poll_shutdown_priv(cx));
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = ready!(self.inner.poll_shutdown_priv());
         if result.is_ok() {
             self.get_mut().shutdown_on_drop = false;
         }

@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::os::unix::net;
 use std::path::Path;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 cfg_io_util! {
     use crate::sys::socket::recv_buf;
@@ -462,8 +462,8 @@ impl UnixStream {
         Poll::Ready(self.io.check_writes())
     }
 
-    pub(super) fn poll_shutdown_priv(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.io.poll_sent(cx))?;
+    pub(super) fn poll_shutdown_priv(&self) -> Poll<io::Result<()>> {
+        self.io.check_writes()?;
         Poll::Ready(self.shutdown_std(Shutdown::Write))
     }
 
@@ -472,7 +472,7 @@ impl UnixStream {
     /// at any time before this call.
     pub(super) fn shutdown_std(&self, how: Shutdown) -> io::Result<()> {
         if how != Shutdown::Read && self.io.shut_later() {
-            return Ok(());
+            return self.io.check_writes();
         }
         match self.io.shutdown(how) {
             Err(e) if e.kind() == io::ErrorKind::NotConnected => Ok(()),
@@ -519,8 +519,8 @@ impl AsyncWrite for UnixStream {
         self.poll_flush_priv()
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_shutdown_priv(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_shutdown_priv()
     }
 }
 
