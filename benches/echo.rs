@@ -1,9 +1,10 @@
-//! An echo server's CPU time for each request, on Tokio and on spargio.
+//! An echo server's CPU time for each request, on Tokio and on spargio; in the rows called `native`
+//! with its hot path on the native lane.
 //!
 //! Server and client are those of `examples/side_by_side`: the server in a process of its own, and
 //! both on one CPU, so that the server's CPU time is all that a request costs it. With two workers
-//! they run where the scheduler of the system puts them. On the native lane the same server runs, with
-//! `SPARGIO_LANE=native`.
+//! they run where the scheduler of the system puts them. In the rows called `SPARGIO_LANE=native` it is
+//! Tokio's very server, in that environment.
 
 #[path = "../examples/side_by_side/client.rs"]
 mod client;
@@ -23,6 +24,9 @@ use common::Bench;
 use process::Server;
 use side::Side;
 
+/// The lane that streams take by themselves.
+const READINESS: &str = "readiness";
+
 /// A server and connections to it.
 struct Echo {
     server: Server,
@@ -32,12 +36,11 @@ struct Echo {
 
 impl Echo {
     fn start(
-        side: Side,
+        (side, lane): (Side, &str),
         workers: usize,
         cpu: Option<usize>,
         connections: usize,
         size: usize,
-        lane: &str,
     ) -> io::Result<Echo> {
         let mut command = process::command(side, workers, cpu)?;
         command.env("SPARGIO_LANE", lane);
@@ -64,18 +67,16 @@ fn main() -> io::Result<()> {
     for size in [128, 4096, 16384] {
         for connections in [1, 64, 512] {
             let name = format!("{connections} connections x {size} B");
-            row(&mut bench, &name, 0, one, connections, size, "readiness")?;
-        }
-    }
-    for size in [128, 4096, 16384] {
-        for connections in [1, 64, 512] {
-            let name = format!("{connections} connections x {size} B, native lane");
-            row(&mut bench, &name, 0, one, connections, size, "native")?;
+            let mut row = |name: &str, side| row(&mut bench, name, side, 0, one, connections, size);
+            row(&name, (Side::Spargio, READINESS))?;
+            row(&format!("SPARGIO_LANE=native {name}"), (Side::Spargio, "native"))?;
+            row(&format!("native {name}"), (Side::Native, READINESS))?;
         }
     }
     cpu::pin(&all)?;
-    row(&mut bench, "64 connections x 128 B, 2 workers", 2, None, 64, 128, "readiness")?;
-    row(&mut bench, "64 connections x 128 B, 2 workers, native lane", 2, None, 64, 128, "native")?;
+    let name = "64 connections x 128 B, 2 workers";
+    row(&mut bench, name, (Side::Spargio, READINESS), 2, None, 64, 128)?;
+    row(&mut bench, &format!("SPARGIO_LANE=native {name}"), (Side::Spargio, "native"), 2, None, 64, 128)?;
     bench.finish();
     Ok(())
 }
@@ -83,17 +84,17 @@ fn main() -> io::Result<()> {
 fn row(
     bench: &mut Bench,
     name: &str,
+    (side, lane): (Side, &str),
     workers: usize,
     cpu: Option<usize>,
     connections: usize,
     size: usize,
-    lane: &str,
 ) -> io::Result<()> {
     if !bench.wants(name) {
         return Ok(());
     }
-    let mut tokio = Echo::start(Side::Tokio, workers, cpu, connections, size, lane)?;
-    let mut spargio = Echo::start(Side::Spargio, workers, cpu, connections, size, lane)?;
+    let mut tokio = Echo::start((Side::Tokio, lane), workers, cpu, connections, size)?;
+    let mut spargio = Echo::start((side, lane), workers, cpu, connections, size)?;
     // All connections take part from here on.
     tokio.measure(4 * connections as u64)?;
     spargio.measure(4 * connections as u64)?;
