@@ -29,11 +29,12 @@ pub(crate) use host::{budget, nested_budget};
 pub(crate) use traced::traced;
 
 use crate::runtime::task::Id;
-use crate::runtime::{TryCurrentError, scheduler};
+use crate::runtime::{Home, TryCurrentError, scheduler};
 
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::ptr;
+use std::sync::Arc;
 use std::task::Waker;
 
 #[derive(Clone, Copy, Debug)]
@@ -181,6 +182,12 @@ pub(crate) fn defer(waker: &Waker) {
 #[allow(dead_code)]
 pub(crate) fn worker_index() -> Option<usize> {
     with_scheduler(|scheduler| scheduler.and_then(|s| s.worker_index()))
+}
+
+/// Whom futures to be bound to the current shard's thread have to wait for: that thread is not the
+/// current one.
+pub(super) fn absent_home() -> Option<Arc<Home>> {
+    with_scheduler(|scheduler| scheduler.and_then(|s| s.absent_home()))
 }
 
 /// Makes `v` the scheduler context while `f` runs.

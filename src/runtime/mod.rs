@@ -82,11 +82,16 @@ pub use dump::Dump;
 mod handle;
 pub use handle::{EnterGuard, Handle, TryCurrentError};
 
+mod home;
+pub(crate) use home::{Home, ThreadBound};
+
 mod id;
 pub use id::Id;
 
 mod local_runtime;
 pub use local_runtime::{LocalOptions, LocalRuntime};
+
+pub(crate) mod mailroom;
 
 pub(crate) mod metrics;
 pub use metrics::RuntimeMetrics;

@@ -8,6 +8,7 @@
 
 use super::core::{Context, Notified};
 use crate::driver;
+use crate::runtime::mailroom::Mailroom;
 use crate::runtime::scheduler::{self, Inject};
 use crate::runtime::task::{
     self, JoinHandle, LocalNotified, OwnedTasks, Schedule, SpawnLocation, Task, TaskHarnessScheduleHooks,
@@ -34,6 +35,7 @@ pub(crate) struct Handle {
     pub(crate) driver: driver::Handle,
     pub(crate) blocking_spawner: blocking::Spawner,
     pub(crate) task_hooks: TaskHooks,
+    pub(crate) mailroom: Mailroom,
 
     /// The thread that owns the `LocalRuntime`, if this is one.
     pub(crate) local_tid: Option<ThreadId>,
@@ -73,6 +75,7 @@ impl Handle {
             },
             driver,
             blocking_spawner,
+            mailroom: Mailroom::default(),
             local_tid,
         }
     }

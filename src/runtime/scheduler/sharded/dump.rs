@@ -7,7 +7,8 @@
 //!    (`block_in_place`) is brought by the thread that runs it now.
 //! 3. The last one to come has all tasks to itself: those handed in, those in the injection queue,
 //!    and those that nobody has woken. It polls each once in tracing mode. A task that is in the
-//!    middle of a poll, inside of `block_in_place`, is left out.
+//!    middle of a poll, inside of `block_in_place`, is left out; so are tasks pinned to a shard, which
+//!    no other one may poll.
 //! 4. It leaves the result to who asked, and all go on. What the tasks were woken for is not lost:
 //!    their leaf futures have themselves woken again.
 //!
@@ -147,6 +148,11 @@ fn trace_all(handle: &Handle, mut tasks: Vec<Notified<Arc<Handle>>>) -> Vec<Task
     let shared = &handle.shared;
     while let Some(task) = shared.inject.pop() {
         tasks.push(task);
+    }
+    for worker in &shared.workers {
+        while let Some(task) = worker.mail.steal() {
+            tasks.push(task);
+        }
     }
     shared.owned.notify_idle(&mut tasks);
     let trace = |task| {

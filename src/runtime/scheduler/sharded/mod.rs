@@ -27,6 +27,7 @@ mod block_in_place;
 mod dump;
 mod handle;
 mod idle;
+mod pinned;
 mod queue;
 mod tuning;
 mod watchdog;
