@@ -34,6 +34,7 @@ use std::task::{Context, Poll, Waker};
 
 #[cfg(tokio_unstable)]
 use crate::upstream::runtime::RngSeed;
+use crate::util::trace::enter_untold;
 use upstream::runtime::{Builder, Runtime};
 use upstream::task::coop::{self, RestoreOnPending};
 
@@ -111,13 +112,17 @@ impl Host {
         }
 
         let mut f = Some(f);
-        self.0.block_on(poll_fn(|_| {
-            let _outer = Outer(FULL.replace(take_token().map(ManuallyDrop::new)));
-            match f.take() {
-                Some(f) => Poll::Ready(f()),
-                None => unreachable!("a poll that returned Ready is not repeated"),
-            }
-        }))
+        enter_untold(|untold| {
+            let mut untold = Some(untold);
+            self.0.block_on(poll_fn(|_| {
+                drop(untold.take());
+                let _outer = Outer(FULL.replace(take_token().map(ManuallyDrop::new)));
+                match f.take() {
+                    Some(f) => Poll::Ready(f()),
+                    None => unreachable!("a poll that returned Ready is not repeated"),
+                }
+            }))
+        })
     }
 }
 
