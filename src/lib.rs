@@ -119,7 +119,8 @@
 //! | `parking_lot` | the locks of that crate inside the re-exported half |
 //!
 //! One is ours: `interop`, part of `full`, gives crates that depend on the
-//! published Tokio a runtime to find when they run inside our tasks.
+//! published Tokio a runtime to find when they run inside our tasks. Its module
+//! says more.
 //!
 //! # Platforms
 //!
@@ -147,6 +148,10 @@ mod sys;
 cfg_fs! {
     pub mod fs;
 }
+
+#[cfg(feature = "interop")]
+#[cfg_attr(docsrs, doc(cfg(feature = "interop")))]
+pub mod interop;
 
 pub mod io;
 

@@ -24,6 +24,8 @@ const LAYERING: Exceptions<'_> = &[(
 const HOSTING: Exceptions<'_> = &[
     ("src/runtime/context/host.rs", "runtime", "the host itself"),
     ("src/runtime/context/host.rs", "task::block_in_place", "lifts the host's ban on blocking"),
+    ("src/interop/mod.rs", "runtime", "the handle of the host, for crates bound to it"),
+    ("src/interop/net.rs", "net", "its sockets, to convert from and to"),
     ("src/runtime/task/tests/life.rs", "runtime", "a budget to test with"),
 ];
 

@@ -98,12 +98,13 @@ pub(crate) fn enter_untold<R>(f: impl FnOnce(Untold) -> R) -> R {
 /// Until this is dropped nothing is told.
 pub(crate) struct Untold(#[allow(dead_code)] DefaultGuard);
 
-/// The spans of a timer: the resource, the operation on it, the polls of that.
+/// The spans of a timer: the resource, the operation on it, the polls of that. They are dropped in
+/// Tokio's order.
 #[derive(Debug)]
 pub(crate) struct SleepSpans {
-    resource: Span,
     op: Span,
     poll: Span,
+    resource: Span,
 }
 
 /// While this lives, the spans are entered. They are left from the innermost outwards.
@@ -134,7 +135,7 @@ impl SleepSpans {
             source = "Sleep::new_timeout",
         );
         let poll = trace_span!(target: "tokio::time::sleep", parent: &op, "runtime.resource.async_op.poll");
-        SleepSpans { resource, op, poll }
+        SleepSpans { op, poll, resource }
     }
 
     pub(crate) fn enter(&self) -> Entered<'_> {
@@ -208,7 +209,7 @@ impl IntervalSpan {
                 .in_scope(|| trace_span!(target: "tokio::time::interval", "runtime.resource.async_op.poll"));
             (op, poll)
         });
-        Tick { future, spans: SleepSpans { resource, op, poll } }
+        Tick { future, spans: SleepSpans { op, poll, resource } }
     }
 }
 
