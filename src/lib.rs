@@ -129,7 +129,10 @@
 #![deny(unsafe_code, missing_docs, missing_debug_implementations, unreachable_pub)]
 #![deny(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)]
 // What a smaller selection of features leaves unused inside is not worth a gate of its own.
-#![cfg_attr(not(feature = "full"), allow(dead_code, unreachable_pub, unused_imports))]
+#![cfg_attr(
+    not(all(feature = "full", feature = "uring-native")),
+    allow(dead_code, unreachable_pub, unused_imports)
+)]
 // Neither is what it lacks worth a second wording of a link.
 #![cfg_attr(not(feature = "full"), allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -170,6 +173,10 @@ cfg_process! {
 pub mod runtime;
 #[cfg(not(feature = "rt"))]
 mod runtime;
+
+cfg_rt! {
+    pub mod shard;
+}
 
 cfg_signal! {
     pub mod signal;

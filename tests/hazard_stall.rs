@@ -186,3 +186,31 @@ fn h22_block_in_place_of_the_only_worker() {
     });
     assert!(blocked >= BUSY && took < NOTICED, "the other task waited for {took:?}");
 }
+
+/// What is waited for within `block_in_place` is watched by whoever took the shard over.
+#[test]
+fn h22_sockets_and_timers_within_block_in_place() {
+    let rt = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let within = async {
+        let (mut ours, mut peer) = tokio::net::UnixStream::pair().unwrap();
+        let answer = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            peer.write_all(b"x").await.unwrap();
+            peer.read_u8().await.unwrap()
+        });
+        assert_eq!(ours.read_u8().await.unwrap(), b'x');
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        ours.write_all(b"y").await.unwrap();
+        assert_eq!(answer.await.unwrap(), b'y');
+    };
+    rt.block_on(async {
+        let task = tokio::spawn(async {
+            tokio::task::block_in_place(|| {
+                // The other thread is there by now.
+                thread::sleep(Duration::from_millis(20));
+                tokio::runtime::Handle::current().block_on(within)
+            })
+        });
+        tokio::time::timeout(BUSY * 20, task).await.expect("nobody watches").unwrap();
+    });
+}

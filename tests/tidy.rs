@@ -26,6 +26,8 @@ const HOSTING: Exceptions<'_> = &[
     ("src/runtime/context/host.rs", "task::block_in_place", "lifts the host's ban on blocking"),
     ("src/interop/mod.rs", "runtime", "the handle of the host, for crates bound to it"),
     ("src/interop/net.rs", "net", "its sockets, to convert from and to"),
+    ("src/runtime/context/traced.rs", "runtime", "a scheduler that wakes what it traced"),
+    ("src/runtime/context/traced.rs", "task::block_in_place", "lets that scheduler run inside of the host"),
     ("src/runtime/task/tests/life.rs", "runtime", "a budget to test with"),
 ];
 
@@ -68,6 +70,7 @@ const UNSAFE: &[&str] = &[
     "src/runtime/context.rs",
     "src/runtime/context/host.rs",
     "src/runtime/handle.rs",
+    "src/runtime/home.rs",
     "src/runtime/local_runtime/runtime.rs",
     "src/runtime/scheduler/current_thread/handle.rs",
     "src/runtime/scheduler/sharded/queue.rs",
@@ -82,6 +85,7 @@ const UNSAFE: &[&str] = &[
     "src/runtime/task/tests/life.rs",
     "src/runtime/task/tests/panics.rs",
     "src/runtime/task/waker.rs",
+    "src/sys/affinity.rs",
     "src/sys/call/mod.rs",
     "src/sys/call/perform.rs",
     "src/sys/call/tests.rs",

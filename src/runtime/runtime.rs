@@ -4,6 +4,7 @@ use crate::runtime::scheduler::CurrentThread;
 use crate::runtime::scheduler::MultiThread;
 use crate::runtime::task::{Id as TaskId, JoinHandle};
 use crate::runtime::{AutoBox, EnterGuard, Handle, RuntimeMetrics, context};
+use crate::util::leaf;
 use crate::util::trace::{self, SpawnMeta};
 
 use std::future::Future;
@@ -142,7 +143,7 @@ impl Runtime {
 
     #[track_caller]
     fn block_on_inner<F: Future>(&self, future: F, meta: SpawnMeta<'_>) -> F::Output {
-        let (future, _) = trace::block_on(future, meta, TaskId::next);
+        let (future, _) = trace::block_on(leaf::root(future), meta, TaskId::next);
         let _enter = self.enter();
 
         match &self.scheduler {

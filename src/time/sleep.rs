@@ -3,6 +3,7 @@ use crate::driver::time::TimerEntry;
 use crate::runtime::scheduler;
 use crate::time::error::Error;
 use crate::time::{Duration, Instant, safe_delay};
+use crate::util::leaf;
 use crate::util::trace::{self, SleepSpans};
 use upstream::task::coop;
 
@@ -201,6 +202,7 @@ impl Sleep {
     }
 
     fn poll_elapsed(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        ready!(leaf::trace_leaf(cx));
         let this = self.project();
         let _entered = this.spans.enter();
         let coop = ready!(trace::poll_op("poll_elapsed", coop::poll_proceed(cx)));

@@ -624,6 +624,9 @@ impl Lane {
             self.enter(Wait::For(Duration::from_millis(1)));
             self.reap(&mut aftermath);
         }
+        if self.is_broken {
+            self.ring.mark_unclean();
+        }
         // Resources that another ring has taken over meanwhile.
         let mut others = Vec::new();
         // Only now: until its poll is gone, a resource is closed by this thread alone.
@@ -674,7 +677,7 @@ impl Lane {
 
     /// Can the drained ring be used again?
     pub(super) fn is_clean(&self) -> bool {
-        !self.is_unclean && self.in_flight() == 0
+        !self.is_unclean && !self.is_broken && self.in_flight() == 0
     }
 
     /// The operations that [`drain`](Lane::drain) kept.

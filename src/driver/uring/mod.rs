@@ -151,13 +151,27 @@ impl Shards {
             if !matches!(watch.current, Watch::Idle) {
                 return false;
             }
-            let armed = here.and_then(|_| lane::with(|lane| lane.arm(io)));
+            let armed = here.and_then(|here| self.arm_here(io, here));
             watch.current = armed.unwrap_or(Watch::Requested);
             matches!(watch.current, Watch::Requested)
         });
-        if ask && self.remote(self.any()).send(Message::Watch(io.clone())).is_err() {
-            end_wait(io);
+        if ask {
+            let shard = here.unwrap_or_else(|| self.any());
+            if self.remote(shard).send(Message::Watch(io.clone())).is_err() {
+                end_wait(io);
+            }
         }
+    }
+
+    /// Arms a poll on this thread's ring, unless it has been replaced as that of shard `here`: this
+    /// thread is inside of `block_in_place` then, and nobody turns it.
+    fn arm_here(&self, io: &Arc<ScheduledIo>, here: usize) -> Option<Watch> {
+        // Held meanwhile: whoever replaces the ring later takes over what is armed now.
+        let remote = self.remotes[here].lock();
+        if !lane::is_current(&remote) {
+            return None;
+        }
+        lane::with(|lane| lane.arm(io))
     }
 
     /// A task on shard `here` waits for `io`, which is watched. If that is elsewhere time and
@@ -458,6 +472,11 @@ impl Driver {
             });
             self.unwatched.push(io);
         }
+    }
+
+    /// Is this the ring that serves the shard now?
+    pub(crate) fn is_in_charge(&self, shards: &Shards) -> bool {
+        Arc::ptr_eq(&self.remote, &shards.remotes[self.remote.shard].lock())
     }
 
     /// Ends a driver whose shard another thread has taken over.

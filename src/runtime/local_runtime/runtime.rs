@@ -12,6 +12,7 @@ use crate::runtime::blocking::BlockingPool;
 use crate::runtime::scheduler::CurrentThread;
 use crate::runtime::task::{Id as TaskId, JoinHandle};
 use crate::runtime::{AutoBox, Builder, EnterGuard, Handle, RuntimeMetrics, context};
+use crate::util::leaf;
 use crate::util::trace::{self, SpawnMeta};
 
 use std::future::Future;
@@ -152,7 +153,7 @@ impl LocalRuntime {
 
     #[track_caller]
     fn block_on_inner<F: Future>(&self, future: F, meta: SpawnMeta<'_>) -> F::Output {
-        let (future, _) = trace::block_on(future, meta, TaskId::next);
+        let (future, _) = trace::block_on(leaf::root(future), meta, TaskId::next);
         let _enter = self.enter();
         let LocalRuntimeScheduler::CurrentThread(scheduler) = &self.scheduler;
         scheduler.block_on(&self.handle.inner, future)

@@ -151,14 +151,19 @@ impl Ring {
 
     /// A ring bound to the calling thread: one it used before, or a new one.
     pub(crate) fn for_this_thread() -> io::Result<Ring> {
-        if let Some((io, home)) = cache::take() {
-            return Ok(Ring {
+        while let Some((io, home)) = cache::take() {
+            let mut ring = Ring {
                 io: ManuallyDrop::new(io),
                 home: Some(home),
                 backlog: VecDeque::new(),
                 alarm: None,
                 clean: true,
-            });
+            };
+            // Rings may have been forbidden since it was used.
+            if ring.try_enter().is_ok() {
+                return Ok(ring);
+            }
+            ring.mark_unclean();
         }
         let mut ring = Ring::new()?;
         // A policy may allow the setup and nothing else: better known now.

@@ -1,0 +1,403 @@
+//! Where there are no rings, or no more of them: hazards H28, H29 and H30.
+//!
+//! Most scenes run in a child process that is told so by the kernel itself: by a seccomp filter, or
+//! by a limit on locked memory.
+
+mod common;
+#[path = "fs.rs"]
+mod fs;
+#[path = "process_signal.rs"]
+mod process_signal;
+
+use std::env;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::{Command, Output};
+use std::sync::Barrier;
+use std::time::Duration;
+
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
+use tokio::runtime::{BackendKind, Builder, Runtime};
+
+use common::{LONG, current_thread, in_a_child, multi_thread};
+
+/// What the line says that a process prints when it falls back.
+const LINE: &str = "spargio: this runtime stands on epoll, since rings are refused: ";
+
+const SETUP: &[i64] = &[libc::SYS_io_uring_setup];
+const ALL: &[i64] = &[libc::SYS_io_uring_setup, libc::SYS_io_uring_enter, libc::SYS_io_uring_register];
+
+/// A filter that answers `errno` to `calls`.
+fn filter(calls: &[i64], errno: i32) -> BpfProgram {
+    let rules = calls.iter().map(|&call| (call, Vec::new())).collect();
+    let answer = SeccompAction::Errno(errno.try_into().unwrap());
+    let arch = env::consts::ARCH.try_into().unwrap();
+    SeccompFilter::new(rules, SeccompAction::Allow, answer, arch).unwrap().try_into().unwrap()
+}
+
+/// Runs tests of this file in a child process under `filter`; `asked` is its `SPARGIO_BACKEND`.
+fn under(filter: BpfProgram, asked: &str, tests: &[&str]) -> Output {
+    let mut child = myself(&env::current_exe().unwrap(), asked, tests);
+    let apply = move || seccompiler::apply_filter(&filter).map_err(io::Error::other);
+    // SAFETY: two system calls between fork and exec, on memory made before.
+    unsafe { child.pre_exec(apply) };
+    child.output().unwrap()
+}
+
+/// This program, to run `tests` as a child.
+fn myself(program: &std::path::Path, asked: &str, tests: &[&str]) -> Command {
+    let mut child = Command::new(program);
+    child.args(tests).args(["--nocapture", "--include-ignored"]);
+    child.env("FALLBACK_CHILD", "1").env("SPARGIO_BACKEND", asked);
+    child
+}
+
+/// Asserts that a child's tests passed, at least `tests` of them; returns what it printed.
+fn passed(output: &Output, tests: usize) -> String {
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    let ran = text.split("test result: ok. ").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
+    assert!(ran.is_some_and(|ran: usize| ran >= tests), "{text}");
+    text.into_owned()
+}
+
+/// The lines this crate printed.
+fn lines(text: &str) -> Vec<&str> {
+    text.lines().filter_map(|line| line.find("spargio:").map(|at| &line[at..])).collect()
+}
+
+fn is_child() -> bool {
+    env::var_os("FALLBACK_CHILD").is_some()
+}
+
+/// Sockets of each kind, and timers, over a runtime.
+fn echo_on(rt: &Runtime) {
+    rt.block_on(async { tokio::spawn(tokio::time::timeout(LONG, echo())).await.unwrap() })
+        .expect("the echo hangs");
+}
+
+async fn echo() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut buf = [0; 64];
+                while let Ok(n @ 1..) = stream.read(&mut buf).await {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    stream.write_all(&buf[..n]).await.unwrap();
+                }
+            });
+        }
+    });
+    let clients: Vec<_> = (0..8u8)
+        .map(|tag| {
+            tokio::spawn(async move {
+                let mut stream = TcpStream::connect(addr).await.unwrap();
+                for round in 0..5 {
+                    stream.write_all(&[tag, round]).await.unwrap();
+                    let mut answer = [0; 2];
+                    stream.read_exact(&mut answer).await.unwrap();
+                    assert_eq!(answer, [tag, round]);
+                }
+            })
+        })
+        .collect();
+    for client in clients {
+        client.await.unwrap();
+    }
+    server.abort();
+
+    let (mut a, mut b) = UnixStream::pair().unwrap();
+    let mut bytes = [0; 3];
+    let (read, written) = tokio::join!(b.read_exact(&mut bytes), a.write_all(b"abc"));
+    assert_eq!((read.unwrap(), written.unwrap()), (3, ()));
+
+    let (a, b) =
+        (UdpSocket::bind("127.0.0.1:0").await.unwrap(), UdpSocket::bind("127.0.0.1:0").await.unwrap());
+    let (received, sent) = tokio::join!(b.recv(&mut bytes), a.send_to(b"x", b.local_addr().unwrap()));
+    assert_eq!((received.unwrap(), sent.unwrap()), (1, 1));
+}
+
+// ===== scenes for a child =====
+
+/// In a child that may not have rings: each flavour stands on epoll and says why.
+#[test]
+fn echo_on_each_flavour() {
+    for rt in [current_thread(), multi_thread(1), multi_thread(3)] {
+        let backend = rt.handle().backend();
+        if is_child() {
+            assert_eq!(backend.kind(), BackendKind::Epoll);
+            let reason = backend.refusal().expect("not asked for").to_string();
+            assert!(reason.starts_with("cannot create an io_uring: "), "{reason}");
+        }
+        echo_on(&rt);
+        rt.block_on(async {
+            // A worker in `block_in_place` has a stand-in.
+            if rt.handle().runtime_flavor() == tokio::runtime::RuntimeFlavor::MultiThread {
+                let blocks = tokio::spawn(async {
+                    tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(echo()))
+                });
+                blocks.await.unwrap();
+            }
+        });
+    }
+}
+
+/// For a child: a ring would be an error.
+#[test]
+#[ignore = "for a child process that may not have rings"]
+fn nothing_but_an_error() {
+    for rt in [
+        Builder::new_current_thread().enable_all().build(),
+        Builder::new_multi_thread().worker_threads(2).enable_all().build(),
+    ] {
+        let error = rt.unwrap_err();
+        assert!(error.to_string().contains("cannot create an io_uring"), "{error}");
+    }
+}
+
+/// For a child: its line goes nowhere, since nobody reads it.
+#[test]
+#[ignore = "for a child process that may not have rings"]
+fn whoever_asked_is_not_told() {
+    let backend = current_thread().handle().backend();
+    assert_eq!((backend.kind(), backend.is_forced()), (BackendKind::Epoll, true));
+    assert!(backend.refusal().is_none());
+}
+
+// ===== H29 =====
+
+fn all_works_where_setup_says(errno: i32, words: &str) {
+    let output = under(filter(SETUP, errno), "", &["echo_on_each_flavour", "fs::", "process_signal::"]);
+    let text = passed(&output, 25);
+    let lines = lines(&text);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].starts_with(LINE) && lines[0].contains(words), "{lines:?}");
+    assert!(lines[0].contains("SPARGIO_BACKEND"), "what can be done about it: {lines:?}");
+}
+
+#[test]
+fn h29_echo_fs_and_process_where_setup_is_not_permitted() {
+    all_works_where_setup_says(libc::EPERM, "seccomp");
+}
+
+#[test]
+fn h29_echo_fs_and_process_where_there_is_no_such_call() {
+    all_works_where_setup_says(libc::ENOSYS, "this kernel has no io_uring");
+}
+
+#[test]
+fn h29_a_policy_that_allows_the_setup_only() {
+    for forbidden in [libc::SYS_io_uring_enter, libc::SYS_io_uring_register] {
+        let text = passed(&under(filter(&[forbidden], libc::EPERM), "", &["echo_on_each_flavour"]), 1);
+        assert_eq!(lines(&text).len(), 1, "{text}");
+    }
+}
+
+#[test]
+fn h29_who_insists_on_rings_gets_an_error() {
+    let text = passed(&under(filter(SETUP, libc::EPERM), "io_uring", &["nothing_but_an_error"]), 1);
+    assert!(lines(&text).is_empty(), "{text}");
+}
+
+#[test]
+fn h29_who_asks_for_epoll_gets_no_line() {
+    // Nor is the kernel asked for rings: that would end the process.
+    let rules = ALL.iter().map(|&call| (call, Vec::new())).collect();
+    let arch = env::consts::ARCH.try_into().unwrap();
+    let kill = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::KillProcess, arch).unwrap();
+    let text = passed(&under(kill.try_into().unwrap(), "epoll", &["whoever_asked_is_not_told"]), 1);
+    assert!(lines(&text).is_empty(), "{text}");
+}
+
+#[test]
+fn an_unknown_backend_is_an_error() {
+    let output = myself(&env::current_exe().unwrap(), "kqueue", &["echo_on_each_flavour"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    assert!(text.contains("SPARGIO_BACKEND must be"), "{text}");
+}
+
+// ===== H28 =====
+
+/// Runs tests of this file as a user without privileges, who may lock `memory` bytes.
+fn without_privileges(memory: u64, tests: &[&str]) -> Output {
+    // Where everyone may read it.
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let program = dir.path().join("fallback");
+    std::fs::copy(env::current_exe().unwrap(), &program).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+
+    let mut child = myself(&program, "", tests);
+    child.current_dir(dir.path());
+    let drop_privileges = move || {
+        let limit = libc::rlimit { rlim_cur: memory, rlim_max: memory };
+        // A user of the test's own: locked memory is counted for each user. Who has no privileges
+        // stays who he is.
+        let nobody = 60_000 + std::process::id() % 5_000;
+        // SAFETY: system calls on numbers, and one struct that outlives the call.
+        unsafe {
+            if libc::setrlimit(libc::RLIMIT_MEMLOCK, &limit) != 0
+                || libc::geteuid() == 0 && (libc::setgid(nobody) != 0 || libc::setuid(nobody) != 0)
+            {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: system calls between fork and exec, on memory made before.
+    unsafe { child.pre_exec(drop_privileges) };
+    child.output().unwrap()
+}
+
+#[test]
+fn h28_echo_fs_and_process_without_locked_memory() {
+    let output = without_privileges(0, &["echo_on_each_flavour", "fs::", "process_signal::"]);
+    let text = passed(&output, 25);
+    let lines = lines(&text);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].starts_with(LINE) && lines[0].contains("ulimit -l"), "{lines:?}");
+}
+
+/// Many runtimes at the same time. In a child they share what memory there is.
+#[test]
+fn h28_200_runtimes_in_parallel() {
+    const RUNTIMES: usize = 200;
+
+    let all = Barrier::new(RUNTIMES);
+    std::thread::scope(|scope| {
+        for n in 0..RUNTIMES {
+            let all = &all;
+            scope.spawn(move || {
+                let rt = if n % 2 == 0 { current_thread() } else { multi_thread(2) };
+                all.wait();
+                echo_on(&rt);
+                all.wait();
+            });
+        }
+    });
+}
+
+#[test]
+fn h28_2000_runtimes_in_sequence() {
+    for n in 0..2000 {
+        let rt = if n % 2 == 0 { current_thread() } else { multi_thread(2) };
+        rt.block_on(async { tokio::spawn(ping()).await.unwrap() });
+    }
+}
+
+async fn ping() {
+    let (mut a, mut b) = UnixStream::pair().unwrap();
+    let mut byte = [0];
+    let (read, written) = tokio::join!(b.read_exact(&mut byte), async {
+        tokio::task::yield_now().await;
+        a.write_all(b"x").await
+    });
+    assert_eq!((read.unwrap(), written.unwrap()), (1, ()));
+}
+
+#[test]
+fn h28_many_runtimes_with_little_locked_memory() {
+    // Enough for some of them.
+    let text = passed(&without_privileges(2 << 20, &["h28_200_runtimes", "h28_2000_runtimes"]), 2);
+    let lines = lines(&text);
+    assert!(lines.len() <= 1, "{lines:?}");
+}
+
+// ===== H30 =====
+
+const REFUSED: &str = "spargio: the kernel refuses a ring that worked before: ";
+
+#[test]
+fn h30_a_thread_forbids_itself_rings() {
+    if common::backend() != BackendKind::IoUring {
+        return;
+    }
+    in_a_child("h30_a_thread_forbids_itself_rings", || {
+        let rt = current_thread();
+        echo_on(&rt);
+        let panic = catch_unwind(AssertUnwindSafe(|| {
+            rt.block_on(async {
+                let (mut a, _b) = UnixStream::pair().unwrap();
+                seccompiler::apply_filter(&filter(ALL, libc::EPERM)).unwrap();
+                a.read_u8().await
+            })
+        }))
+        .unwrap_err();
+        let text = panic.downcast_ref::<String>().unwrap();
+        assert!(text.starts_with(REFUSED), "{text}");
+        // It stays that way.
+        let again = catch_unwind(AssertUnwindSafe(|| {
+            rt.block_on(async { tokio::time::sleep(Duration::from_millis(1)).await })
+        }));
+        let text = again.unwrap_err().downcast::<String>().unwrap();
+        assert!(text.starts_with("spargio: the runtime cannot be driven by this thread"), "{text}");
+        drop(rt);
+        // And the next one knows.
+        let rt = current_thread();
+        assert_eq!(rt.handle().backend().kind(), BackendKind::Epoll);
+        echo_on(&rt);
+    });
+}
+
+/// The scene ends the process, with one line of ours.
+fn ends_the_process(test: &str, line: &str, scene: impl FnOnce()) {
+    if common::backend() != BackendKind::IoUring {
+        return;
+    }
+    if is_child() {
+        scene();
+        // Whoever comes here was not stopped: the parent sees a success.
+        return;
+    }
+    let mut child = Command::new(env::current_exe().unwrap());
+    child.args(["--exact", test, "--nocapture"]).env("FALLBACK_CHILD", "1");
+    // A hang ends, too.
+    // SAFETY: a system call on a number.
+    unsafe {
+        child.pre_exec(|| {
+            libc::alarm(30);
+            Ok(())
+        })
+    };
+    let output = child.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{text}");
+    assert_eq!(text.matches(line).count(), 1, "{text}");
+}
+
+#[test]
+fn h30_rings_are_forbidden_while_workers_run() {
+    ends_the_process("h30_rings_are_forbidden_while_workers_run", REFUSED, || {
+        let rt = multi_thread(2);
+        rt.block_on(async {
+            let task = tokio::spawn(async {
+                seccompiler::apply_filter(&filter(ALL, libc::EPERM)).unwrap();
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            });
+            task.await.unwrap();
+        });
+    });
+}
+
+#[test]
+fn h30_rings_are_forbidden_while_workers_sleep() {
+    ends_the_process(
+        "h30_rings_are_forbidden_while_workers_sleep",
+        "spargio: a sleeping worker cannot be woken",
+        || {
+            let rt = multi_thread(2);
+            echo_on(&rt);
+            std::thread::sleep(Duration::from_millis(50));
+            seccompiler::apply_filter_all_threads(&filter(ALL, libc::EPERM)).unwrap();
+            rt.block_on(async { tokio::spawn(async {}).await.unwrap() });
+        },
+    );
+}
