@@ -14,11 +14,15 @@ use rules::Exceptions;
 use scan::Source;
 
 /// What may use a layer above its own: file, layer, reason.
-const LAYERING: Exceptions<'_> = &[(
-    "src/util/trace.rs",
-    "runtime",
-    "what is told of a spawn holds the place of the call, a type of the task core",
-)];
+const LAYERING: Exceptions<'_> = &[
+    (
+        "src/util/trace.rs",
+        "runtime",
+        "what is told of a spawn holds the place of the call, a type of the task core",
+    ),
+    ("src/util/trace/on.rs", "runtime", "likewise, and the task's id"),
+    ("src/util/trace/off.rs", "runtime", "as its other half"),
+];
 
 /// What may name a part of upstream that is bound to its runtime: file, path, reason.
 const HOSTING: Exceptions<'_> = &[
