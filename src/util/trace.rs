@@ -19,6 +19,20 @@ mod off;
 #[cfg(not(all(tokio_unstable, feature = "tracing")))]
 pub(crate) use off::*;
 
+/// The type of a function that may block.
+#[derive(Clone, Copy)]
+#[allow(dead_code)] // nobody is told without `tracing`
+pub(crate) struct Func {
+    size: usize,
+    name: fn() -> &'static str,
+}
+
+impl Func {
+    pub(crate) fn of<F>() -> Func {
+        Func { size: size_of::<F>(), name: std::any::type_name::<F> }
+    }
+}
+
 /// Who spawns a task.
 #[derive(Clone, Copy)]
 pub(crate) struct SpawnMeta<'a> {

@@ -6,7 +6,7 @@ use crate::loom::sync::{Condvar, Mutex, MutexGuard};
 use crate::runtime::builder::ThreadNameFn;
 use crate::runtime::task::{self, JoinHandle};
 use crate::runtime::{AutoBox, Builder, Callback, Handle};
-use crate::util::trace::{self, SpawnMeta};
+use crate::util::trace::{self, Func, SpawnMeta};
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -266,7 +266,8 @@ impl Spawner {
         R: Send + 'static,
     {
         let id = task::Id::next();
-        let (future, spawned_at) = trace::blocking_task::<F, _>(BlockingTask::new(func), meta, id.as_u64());
+        let (future, spawned_at) =
+            trace::blocking_task(BlockingTask::new(func), Func::of::<F>(), meta, id.as_u64());
         let (task, handle) = task::unowned(future, BlockingSchedule::new(rt), id, spawned_at);
         let spawned = self.spawn_task(Task::new(task, mandatory), rt);
         (handle, spawned)

@@ -138,7 +138,9 @@ impl Host {
         enter_untold(|untold| {
             let mut untold = Some(untold);
             self.0.block_on(poll_fn(|_| {
-                drop(untold.take());
+                if let Some(untold) = untold.take() {
+                    untold.end();
+                }
                 let _outer = Outer(FULL.replace(take_token().map(ManuallyDrop::new)));
                 match f.take() {
                     Some(f) => Poll::Ready(f()),

@@ -1,6 +1,6 @@
 //! Nothing is told.
 
-use super::SpawnMeta;
+use super::{Func, SpawnMeta};
 use crate::runtime::task::{Id, SpawnLocation};
 
 use std::task::Poll;
@@ -19,7 +19,12 @@ pub(crate) fn block_on<F>(future: F, meta: SpawnMeta<'_>, _: fn() -> Id) -> (Tra
 }
 
 #[inline(always)]
-pub(crate) fn blocking_task<Func, F>(future: F, meta: SpawnMeta<'_>, _: u64) -> (Traced<F>, SpawnLocation) {
+pub(crate) fn blocking_task<F>(
+    future: F,
+    _: Func,
+    meta: SpawnMeta<'_>,
+    _: u64,
+) -> (Traced<F>, SpawnLocation) {
     (future, meta.spawned_at)
 }
 
@@ -32,8 +37,13 @@ pub(crate) fn enter_untold<R>(f: impl FnOnce(Untold) -> R) -> R {
     f(Untold)
 }
 
-/// Until this is dropped nothing is told.
+/// Until this ends nothing is told.
 pub(crate) struct Untold;
+
+impl Untold {
+    #[inline(always)]
+    pub(crate) fn end(self) {}
+}
 
 /// The spans of a timer.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! Everything is told to the subscriber, if there is one.
 
-use super::SpawnMeta;
+use super::{Func, SpawnMeta};
 use crate::runtime::task::{Id, SpawnLocation};
 
 use pin_project_lite::pin_project;
@@ -50,18 +50,23 @@ pub(crate) fn block_on<F>(future: F, meta: SpawnMeta<'_>, id: fn() -> Id) -> (Tr
     task(future, "block_on", meta, id().as_u64())
 }
 
-/// Puts a function that may block into a span. `F` calls one of type `Func`.
+/// Puts a function that may block, which `future` calls, into a span.
 #[inline]
-pub(crate) fn blocking_task<Func, F>(future: F, meta: SpawnMeta<'_>, id: u64) -> (Traced<F>, SpawnLocation) {
+pub(crate) fn blocking_task<F>(
+    future: F,
+    func: Func,
+    meta: SpawnMeta<'_>,
+    id: u64,
+) -> (Traced<F>, SpawnLocation) {
     let place = meta.spawned_at.0;
-    let size = size_of::<Func>();
+    let Func { size, name } = func;
     let span = trace_span!(
         target: "tokio::task::blocking",
         "runtime.spawn",
         kind = %"blocking",
         task.name = %meta.name.unwrap_or_default(),
         task.id = id,
-        "fn" = %std::any::type_name::<Func>(),
+        "fn" = %name(),
         original_size.bytes = original_size(meta, size),
         size.bytes = size,
         loc.file = place.file(),
@@ -90,13 +95,19 @@ pub(crate) fn waker_op(task: SpawnLocation, op: &'static str) {
 }
 
 /// Runs `f`, which enters a runtime that is not to be told of: the host of the re-exported half
-/// would show up as a task. `f` drops what it is given once it is inside.
+/// would show up as a task. `f` ends that once it is inside.
 pub(crate) fn enter_untold<R>(f: impl FnOnce(Untold) -> R) -> R {
     f(Untold(tracing::subscriber::set_default(NoSubscriber::new())))
 }
 
-/// Until this is dropped nothing is told.
-pub(crate) struct Untold(#[allow(dead_code)] DefaultGuard);
+/// Until this ends nothing is told.
+pub(crate) struct Untold(DefaultGuard);
+
+impl Untold {
+    pub(crate) fn end(self) {
+        drop(self.0);
+    }
+}
 
 /// The spans of a timer: the resource, the operation on it, the polls of that. They are dropped in
 /// Tokio's order.
