@@ -213,8 +213,8 @@ impl State {
         })
     }
 
-    /// Wakes an idle task that nobody woke, for the caller to run it; returns `true` if it was one.
-    /// Then a reference for its `Notified` was counted.
+    /// Wakes the task if it is idle; returns `true` if the caller has to run it, with a new
+    /// reference.
     #[cfg(all(tokio_unstable, feature = "taskdump"))]
     pub(super) fn notify_idle(&self) -> bool {
         self.update(|now| {
