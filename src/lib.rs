@@ -166,6 +166,10 @@ pub mod runtime;
 #[cfg(not(feature = "rt"))]
 mod runtime;
 
+cfg_rt! {
+    pub mod shard;
+}
+
 cfg_signal! {
     pub mod signal;
 }

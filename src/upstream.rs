@@ -49,6 +49,9 @@ pub use ::upstream::sync;
 pub(crate) mod task {
     pub use ::upstream::task::LocalKey;
     pub use ::upstream::task::coop;
+    /// Only to report for leaf futures of this crate.
+    #[cfg(all(tokio_unstable, feature = "taskdump"))]
+    pub(crate) use ::upstream::task::yield_now;
 
     // Where these three were before `coop` became a module of its own.
     #[doc(hidden)]
@@ -71,6 +74,18 @@ pub(crate) mod task {
 #[cfg(tokio_unstable)]
 pub(crate) mod runtime {
     pub use ::upstream::runtime::RngSeed;
+}
+
+/// Task dumps: the tracing mode, which is one for all leaf futures, and backtraces.
+#[cfg(all(tokio_unstable, feature = "taskdump"))]
+pub(crate) mod dump {
+    pub use ::upstream::runtime::dump::{Backtrace, BacktraceFrame, BacktraceSymbol, Root, TraceMeta};
+    pub(crate) use ::upstream::runtime::dump::{Trace, trace_with};
+
+    /// Is this thread in tracing mode?
+    pub(crate) fn is_tracing() -> bool {
+        ::upstream::runtime::Handle::is_tracing()
+    }
 }
 
 /// The macros of the crate root. Their expansions name the published crate.

@@ -24,6 +24,8 @@ const LAYERING: Exceptions<'_> = &[(
 const HOSTING: Exceptions<'_> = &[
     ("src/runtime/context/host.rs", "runtime", "the host itself"),
     ("src/runtime/context/host.rs", "task::block_in_place", "lifts the host's ban on blocking"),
+    ("src/runtime/context/traced.rs", "runtime", "a scheduler that wakes what it traced"),
+    ("src/runtime/context/traced.rs", "task::block_in_place", "lets that scheduler run inside of the host"),
     ("src/runtime/task/tests/life.rs", "runtime", "a budget to test with"),
 ];
 
@@ -66,6 +68,7 @@ const UNSAFE: &[&str] = &[
     "src/runtime/context.rs",
     "src/runtime/context/host.rs",
     "src/runtime/handle.rs",
+    "src/runtime/home.rs",
     "src/runtime/local_runtime/runtime.rs",
     "src/runtime/scheduler/current_thread/handle.rs",
     "src/runtime/scheduler/sharded/queue.rs",
@@ -80,6 +83,7 @@ const UNSAFE: &[&str] = &[
     "src/runtime/task/tests/life.rs",
     "src/runtime/task/tests/panics.rs",
     "src/runtime/task/waker.rs",
+    "src/sys/affinity.rs",
     "src/sys/call/mod.rs",
     "src/sys/call/perform.rs",
     "src/sys/call/tests.rs",

@@ -486,6 +486,16 @@ impl Driver {
         }
     }
 
+    /// Does the shard's mail come here? Not if another thread has taken the shard over.
+    pub(crate) fn is_in_charge(&self, handle: &Handle) -> bool {
+        match (&self.backend, &handle.0.backend) {
+            (DriverBackend::Uring(driver), Backend::Uring(shards)) => driver.is_in_charge(shards),
+            // Any thread may drive the instance.
+            (DriverBackend::Mio(_), _) => true,
+            (DriverBackend::Uring(_), Backend::Mio(_)) => unreachable!("a runtime has one backend"),
+        }
+    }
+
     /// Gives up a shard that another thread has taken over.
     pub(crate) fn abandon(&mut self, handle: &Handle) {
         match (&mut self.backend, &handle.0.backend) {

@@ -18,6 +18,7 @@ use crate::driver::error::RUNTIME_SHUTTING_DOWN_ERROR;
 use crate::driver::leftovers::Leftovers;
 use crate::driver::scheduled_io::{Direction, Readiness, ReadyEvent, ScheduledIo};
 use crate::driver::{Handle, Interest, Ready};
+use crate::util::leaf;
 
 /// See the module docs. Dropping it leaves the descriptor watched: call
 /// [`close`](Registration::close) or [`deregister`](Registration::deregister) first.
@@ -118,6 +119,7 @@ impl Registration {
     }
 
     fn poll_ready(&self, cx: &mut Context<'_>, direction: Direction) -> Poll<io::Result<ReadyEvent>> {
+        ready!(leaf::trace_leaf(cx));
         let coop = ready!(coop::poll_proceed(cx));
         if self.handle.is_shutdown() {
             return Poll::Ready(Err(gone()));
@@ -143,6 +145,7 @@ impl Registration {
         direction: Direction,
         mut f: impl FnMut() -> io::Result<(R, Drained)>,
     ) -> Poll<io::Result<R>> {
+        ready!(leaf::trace_leaf(cx));
         if !self.shared.is_watched() && self.shared.ready_now(direction).is_none() {
             // Nothing would tell us: try.
             let coop = ready!(coop::poll_proceed(cx));
@@ -189,6 +192,8 @@ impl Registration {
 
     /// Waits for `interest`; any number of tasks may.
     pub(crate) async fn readiness(&self, interest: Interest) -> io::Result<ReadyEvent> {
+        #[cfg(all(tokio_unstable, feature = "taskdump"))]
+        std::future::poll_fn(leaf::trace_leaf).await;
         let watch = || {
             if self.handle.is_shutdown() {
                 return Err(gone());
@@ -208,6 +213,8 @@ impl Registration {
         interest: Interest,
         mut f: impl FnMut() -> io::Result<R>,
     ) -> io::Result<R> {
+        #[cfg(all(tokio_unstable, feature = "taskdump"))]
+        std::future::poll_fn(leaf::trace_leaf).await;
         if !self.shared.is_watched() && self.shared.ready_event(interest).ready.is_empty() {
             let coop = std::future::poll_fn(coop::poll_proceed).await;
             if self.handle.is_shutdown() {

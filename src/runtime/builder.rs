@@ -33,6 +33,8 @@ use std::time::Duration;
 
 #[cfg(feature = "rt-multi-thread")]
 use crate::runtime::scheduler::MultiThread;
+#[cfg(feature = "rt-multi-thread")]
+use crate::sys::affinity;
 
 /// Tasks to run between two turns of the driver. Prime, so that it does not beat in time with
 /// a program's own rhythm.
@@ -80,6 +82,7 @@ pub struct Builder {
 
     /// `None`: the environment or the machine decides.
     worker_threads: Option<usize>,
+    worker_cpus: Vec<usize>,
     max_blocking_threads: usize,
     pub(super) keep_alive: Option<Duration>,
     pub(super) thread_name: ThreadNameFn,
@@ -143,6 +146,7 @@ impl Builder {
             enable_time: false,
             start_paused: false,
             worker_threads: None,
+            worker_cpus: Vec::new(),
             max_blocking_threads: MAX_BLOCKING_THREADS,
             keep_alive: None,
             thread_name: Arc::new(|| String::from("tokio-rt-worker")),
@@ -255,6 +259,41 @@ impl Builder {
     pub fn worker_threads(&mut self, val: usize) -> &mut Self {
         assert!(val > 0, "Worker threads cannot be set to 0");
         self.worker_threads = Some(val);
+        self
+    }
+
+    /// Ties the workers of a multi-thread runtime to processors: worker 0 to the first one listed,
+    /// and so on; from the start of the list again if there are more workers. Not part of Tokio.
+    ///
+    /// A processor is a number as in `/proc/cpuinfo`. A thread that takes a worker over from one that
+    /// went to block runs on the worker's processor, too, and where it likes afterwards; threads for
+    /// blocking work are not tied. Without a call of this the system decides, which is better for most
+    /// programs: a tied worker waits for its processor even if another one is idle.
+    ///
+    /// [`build`](Self::build) fails with `InvalidInput` if a processor of the list is not there, is
+    /// offline, or is outside of what this process may use (`taskset`, a container's cpuset). If one
+    /// goes offline later the system moves its worker. A `current_thread` runtime ignores the list.
+    ///
+    /// ```
+    /// use tokio::runtime::Builder;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// # let allowed = std::fs::read_to_string("/proc/self/status")?;
+    /// # let allowed = allowed.lines().find_map(|l| l.strip_prefix("Cpus_allowed_list:")).unwrap();
+    /// # let first: usize = allowed.trim().split([',', '-']).next().unwrap().parse().unwrap();
+    /// let rt = Builder::new_multi_thread().worker_threads(2).worker_affinity([first]).build()?;
+    /// # rt.block_on(async { tokio::spawn(async {}).await.unwrap() });
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if the list is empty.
+    #[track_caller]
+    pub fn worker_affinity(&mut self, cpus: impl IntoIterator<Item = usize>) -> &mut Self {
+        self.worker_cpus = cpus.into_iter().collect();
+        assert!(!self.worker_cpus.is_empty(), "worker_affinity needs at least one processor");
         self
     }
 
@@ -460,6 +499,7 @@ impl Builder {
     #[cfg(feature = "rt-multi-thread")]
     fn build_multi_thread(&mut self) -> io::Result<Runtime> {
         let workers = self.worker_threads.unwrap_or_else(default_worker_threads);
+        check_processors(&self.worker_cpus)?;
         // The workers run on threads of the pool, on top of the limit for blocking work.
         let threads = self.max_blocking_threads + workers;
         let mut pool = blocking::create_blocking_pool(self, threads, workers);
@@ -500,6 +540,7 @@ impl Builder {
     fn config(&mut self) -> io::Result<Config> {
         Ok(Config {
             name: self.name.clone(),
+            worker_cpus: self.worker_cpus.clone(),
             global_queue_interval: self.global_queue_interval,
             event_interval: self.event_interval,
             before_park: self.before_park.clone(),
@@ -522,6 +563,28 @@ impl Builder {
             #[cfg(tokio_unstable)]
             host: self.host.as_mut().map(context::HostBuilder::build).transpose()?,
         })
+    }
+}
+
+/// Can threads of this process be tied to these processors? Tried on a thread of its own.
+#[cfg(feature = "rt-multi-thread")]
+fn check_processors(cpus: &[usize]) -> io::Result<()> {
+    if cpus.is_empty() {
+        return Ok(());
+    }
+    let refused = std::thread::scope(|scope| {
+        let check = || cpus.iter().find_map(|&cpu| affinity::pin(cpu).err().map(|error| (cpu, error)));
+        std::thread::Builder::new().spawn_scoped(scope, check).map(|thread| thread.join())
+    })?;
+    match refused {
+        Ok(None) => Ok(()),
+        Ok(Some((cpu, error))) => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!(
+                "no worker can be tied to processor {cpu}: {error}; is it there, online, and allowed to this process (taskset, cpuset)?"
+            ),
+        )),
+        Err(panic) => std::panic::resume_unwind(panic),
     }
 }
 

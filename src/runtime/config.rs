@@ -11,6 +11,9 @@ pub(crate) struct Config {
     /// Name of the runtime, for [`Handle::name`](crate::runtime::Handle::name).
     pub(crate) name: Option<String>,
 
+    /// The processors that the workers are tied to, in turn; none: they run where they like.
+    pub(crate) worker_cpus: Vec<usize>,
+
     /// Tasks to run between two looks into the global queue; `None` leaves it to the scheduler.
     pub(crate) global_queue_interval: Option<u32>,
 

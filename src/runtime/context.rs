@@ -18,18 +18,23 @@
 
 mod blocking;
 mod host;
+#[cfg(all(tokio_unstable, feature = "taskdump"))]
+mod traced;
 
 pub(crate) use blocking::{BlockingRegionGuard, disallow_block_in_place, try_enter_blocking_region};
 #[cfg(tokio_unstable)]
 pub(crate) use host::{Host, HostBuilder};
 pub(crate) use host::{budget, nested_budget};
+#[cfg(all(tokio_unstable, feature = "taskdump"))]
+pub(crate) use traced::traced;
 
 use crate::runtime::task::Id;
-use crate::runtime::{TryCurrentError, scheduler};
+use crate::runtime::{Home, TryCurrentError, scheduler};
 
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::ptr;
+use std::sync::Arc;
 use std::task::Waker;
 
 #[derive(Clone, Copy, Debug)]
@@ -139,6 +144,11 @@ pub(crate) fn exit_runtime<R>(f: impl FnOnce() -> R) -> R {
     let was = CONTEXT.with(|cx| cx.entered.replace(Entered::Not));
     debug_assert!(matches!(was, Entered::Yes { .. }));
     let _restore = Restore(was);
+    // A task that blocks in tracing mode does it under a scheduler that has no other task.
+    #[cfg(all(tokio_unstable, feature = "taskdump"))]
+    if traced::is_traced() {
+        return f();
+    }
     host::blocking(f)
 }
 
@@ -172,6 +182,12 @@ pub(crate) fn defer(waker: &Waker) {
 #[allow(dead_code)]
 pub(crate) fn worker_index() -> Option<usize> {
     with_scheduler(|scheduler| scheduler.and_then(|s| s.worker_index()))
+}
+
+/// Whom futures to be bound to the current shard's thread have to wait for: that thread is not the
+/// current one.
+pub(super) fn absent_home() -> Option<Arc<Home>> {
+    with_scheduler(|scheduler| scheduler.and_then(|s| s.absent_home()))
 }
 
 /// Makes `v` the scheduler context while `f` runs.

@@ -10,6 +10,7 @@ use crate::driver::{CONTEXT_MISSING_ERROR, THREAD_LOCAL_DESTROYED_ERROR};
 use crate::runtime::scheduler::current_thread;
 use crate::runtime::task::{Id as TaskId, JoinHandle};
 use crate::runtime::{AutoBox, Backend, Id, RuntimeFlavor, RuntimeMetrics, context, scheduler};
+use crate::util::leaf;
 use crate::util::trace::SpawnMeta;
 
 use std::error::Error;
@@ -158,6 +159,7 @@ impl Handle {
 
     #[track_caller]
     fn block_on_inner<F: Future>(&self, future: F) -> F::Output {
+        let future = leaf::root(future);
         context::enter_runtime(&self.inner, true, |blocking| blocking.block_on(future))
     }
 
@@ -167,7 +169,7 @@ impl Handle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.inner.spawn(future, TaskId::next(), meta.spawned_at)
+        self.inner.spawn(leaf::root(future), TaskId::next(), meta.spawned_at)
     }
 
     /// Spawns a task that is not `Send` on a `LocalRuntime`.
@@ -183,7 +185,9 @@ impl Handle {
     {
         let handle = self.inner.as_current_thread();
         // SAFETY: the caller makes the same promise to us.
-        unsafe { current_thread::Handle::spawn_local(handle, future, TaskId::next(), meta.spawned_at) }
+        unsafe {
+            current_thread::Handle::spawn_local(handle, leaf::root(future), TaskId::next(), meta.spawned_at)
+        }
     }
 
     /// Which kind of scheduler the runtime has.
@@ -258,6 +262,50 @@ impl Handle {
     /// A live view of the runtime's counters.
     pub fn metrics(&self) -> RuntimeMetrics {
         RuntimeMetrics::new(self.clone())
+    }
+}
+
+#[cfg(all(tokio_unstable, feature = "taskdump"))]
+#[cfg_attr(docsrs, doc(cfg(all(tokio_unstable, feature = "taskdump"))))]
+impl Handle {
+    /// Finds out what each task of the runtime waits for.
+    ///
+    /// Every task is polled once in a mode in which it only tells where it waits. All workers stop
+    /// for that, each after the poll it is in the middle of; one that is stuck in a poll delays
+    /// the dump. Tasks inside of `block_in_place` are left out, and so are those of a `LocalSet`
+    /// and futures in `block_on`.
+    ///
+    /// A `current_thread` runtime dumps only on the thread that is in its `block_on`; elsewhere,
+    /// and after the runtime was shut down, there is no task in the dump.
+    ///
+    /// ```
+    /// use tokio::runtime::Handle;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let task = tokio::spawn(tokio::time::sleep(std::time::Duration::from_secs(100)));
+    /// let dump = Handle::current().dump().await;
+    /// for task in dump.tasks().iter() {
+    ///     println!("task {} waits here:\n{}", task.id(), task.trace());
+    /// }
+    /// # assert!(dump.tasks().iter().any(|dumped| dumped.id() == task.id()));
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future is harmless: the workers still stop once, for nothing.
+    pub async fn dump(&self) -> crate::runtime::Dump {
+        match &self.inner {
+            scheduler::Handle::CurrentThread(handle) => handle.dump(),
+            scheduler::Handle::MultiThread(handle) => handle.dump().await,
+        }
+    }
+
+    /// Is this thread in tracing mode?
+    #[doc(hidden)]
+    pub fn is_tracing() -> bool {
+        crate::upstream::dump::is_tracing()
     }
 }
 

@@ -73,14 +73,25 @@ pub use crate::driver::choice::{Backend, BackendKind};
 mod config;
 pub(crate) use config::Config;
 
+#[cfg(all(tokio_unstable, feature = "taskdump"))]
+#[cfg_attr(docsrs, doc(cfg(all(tokio_unstable, feature = "taskdump"))))]
+pub mod dump;
+#[cfg(all(tokio_unstable, feature = "taskdump"))]
+pub use dump::Dump;
+
 mod handle;
 pub use handle::{EnterGuard, Handle, TryCurrentError};
+
+mod home;
+pub(crate) use home::{Home, ThreadBound};
 
 mod id;
 pub use id::Id;
 
 mod local_runtime;
 pub use local_runtime::{LocalOptions, LocalRuntime};
+
+pub(crate) mod mailroom;
 
 pub(crate) mod metrics;
 pub use metrics::RuntimeMetrics;

@@ -4,6 +4,7 @@ use crate::runtime::scheduler::CurrentThread;
 use crate::runtime::scheduler::MultiThread;
 use crate::runtime::task::JoinHandle;
 use crate::runtime::{AutoBox, EnterGuard, Handle, RuntimeMetrics, context};
+use crate::util::leaf;
 
 use std::future::Future;
 use std::io;
@@ -141,6 +142,7 @@ impl Runtime {
     #[track_caller]
     fn block_on_inner<F: Future>(&self, future: F) -> F::Output {
         let _enter = self.enter();
+        let future = leaf::root(future);
 
         match &self.scheduler {
             Scheduler::CurrentThread(exec) => exec.block_on(&self.handle.inner, future),

@@ -12,6 +12,7 @@
 //! - `reap` hands out completions in order; their tokens may be stale, and the caller must
 //!   check them.
 
+pub(crate) mod affinity;
 #[cfg(feature = "uring-native")]
 pub(crate) mod call;
 #[cfg(feature = "uring-native")]

@@ -1,9 +1,10 @@
 //! Giving way to other tasks.
 
 use crate::runtime::context;
+use crate::util::leaf;
 
 use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{Poll, ready};
 
 /// Lets other tasks run before the current one goes on.
 ///
@@ -29,6 +30,7 @@ use std::task::Poll;
 pub async fn yield_now() {
     let mut yielded = false;
     poll_fn(|cx| {
+        ready!(leaf::trace_leaf(cx));
         if yielded {
             return Poll::Ready(());
         }

@@ -3,6 +3,7 @@ use crate::driver::time::TimerEntry;
 use crate::runtime::scheduler;
 use crate::time::error::Error;
 use crate::time::{Duration, Instant, safe_delay};
+use crate::util::leaf;
 use upstream::task::coop;
 
 use pin_project_lite::pin_project;
@@ -197,6 +198,7 @@ impl Sleep {
     }
 
     fn poll_elapsed(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        ready!(leaf::trace_leaf(cx));
         let this = self.project();
         let coop = ready!(coop::poll_proceed(cx));
 

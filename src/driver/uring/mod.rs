@@ -474,6 +474,11 @@ impl Driver {
         }
     }
 
+    /// Is this the ring that serves the shard now?
+    pub(crate) fn is_in_charge(&self, shards: &Shards) -> bool {
+        Arc::ptr_eq(&self.remote, &shards.remotes[self.remote.shard].lock())
+    }
+
     /// Ends a driver whose shard another thread has taken over.
     pub(crate) fn abandon(&mut self, shards: &Shards) {
         if let Some(lane) = self.take_lane() {

@@ -99,6 +99,11 @@ thread_local! {
 }
 
 impl Host {
+    #[cfg(all(tokio_unstable, feature = "taskdump"))]
+    pub(super) fn handle(&self) -> upstream::runtime::Handle {
+        self.0.handle().clone()
+    }
+
     /// Runs `f` inside one poll of the host.
     #[track_caller]
     pub(super) fn run_inside<R>(&self, f: impl FnOnce() -> R) -> R {

@@ -12,6 +12,7 @@ use crate::runtime::blocking::BlockingPool;
 use crate::runtime::scheduler::CurrentThread;
 use crate::runtime::task::JoinHandle;
 use crate::runtime::{AutoBox, Builder, EnterGuard, Handle, RuntimeMetrics, context};
+use crate::util::leaf;
 use crate::util::trace::SpawnMeta;
 
 use std::future::Future;
@@ -152,6 +153,7 @@ impl LocalRuntime {
     #[track_caller]
     fn block_on_inner<F: Future>(&self, future: F) -> F::Output {
         let _enter = self.enter();
+        let future = leaf::root(future);
         let LocalRuntimeScheduler::CurrentThread(scheduler) = &self.scheduler;
         scheduler.block_on(&self.handle.inner, future)
     }

@@ -15,8 +15,9 @@ pub(crate) use sharded::{MultiThread, block_in_place};
 use crate::driver;
 #[cfg(tokio_unstable)]
 use crate::runtime::SchedulerMetrics;
+use crate::runtime::mailroom::Mailroom;
 use crate::runtime::task::{Id, JoinHandle, SpawnLocation};
-use crate::runtime::{TaskHooks, WorkerMetrics, blocking, context};
+use crate::runtime::{Home, TaskHooks, WorkerMetrics, blocking, context};
 
 use std::future::Future;
 use std::sync::Arc;
@@ -62,6 +63,18 @@ impl Handle {
         match_flavor!(self, Handle(h) => &h.blocking_spawner)
     }
 
+    pub(crate) fn mailroom(&self) -> &Mailroom {
+        match_flavor!(self, Handle(h) => &h.mailroom)
+    }
+
+    pub(crate) fn is_same(&self, other: &Handle) -> bool {
+        match (self, other) {
+            (Handle::CurrentThread(a), Handle::CurrentThread(b)) => Arc::ptr_eq(a, b),
+            (Handle::MultiThread(a), Handle::MultiThread(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+
     pub(crate) fn is_local(&self) -> bool {
         match self {
             Handle::CurrentThread(h) => h.local_tid.is_some(),
@@ -85,6 +98,50 @@ impl Handle {
         match self {
             Handle::CurrentThread(h) => current_thread::Handle::spawn(h, future, id, spawned_at),
             Handle::MultiThread(h) => sharded::Handle::spawn(h, future, id, spawned_at),
+        }
+    }
+
+    /// Spawns a task that stays on a shard.
+    pub(crate) fn spawn_pinned<F>(
+        &self,
+        shard: usize,
+        future: F,
+        id: Id,
+        spawned_at: SpawnLocation,
+    ) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        match self {
+            Handle::CurrentThread(h) => current_thread::Handle::spawn(h, future, id, spawned_at),
+            Handle::MultiThread(h) => sharded::Handle::spawn_pinned(h, shard, future, id, spawned_at),
+        }
+    }
+
+    /// Spawns a task that begins on a shard, unless another one finds it first.
+    pub(crate) fn spawn_near<F>(
+        &self,
+        shard: usize,
+        future: F,
+        id: Id,
+        spawned_at: SpawnLocation,
+    ) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        match self {
+            Handle::CurrentThread(h) => current_thread::Handle::spawn(h, future, id, spawned_at),
+            Handle::MultiThread(h) => sharded::Handle::spawn_near(h, shard, future, id, spawned_at),
+        }
+    }
+
+    /// The shard whose turn it is.
+    pub(crate) fn next_shard(&self) -> usize {
+        match self {
+            Handle::CurrentThread(_) => 0,
+            Handle::MultiThread(h) => h.next_shard(),
         }
     }
 
@@ -180,6 +237,14 @@ impl Context {
 
     pub(crate) fn defer(&self, waker: &Waker) {
         match_flavor!(self, Context(context) => context.defer(waker));
+    }
+
+    /// Whom futures to be bound to this shard's thread have to wait for.
+    pub(crate) fn absent_home(&self) -> Option<Arc<Home>> {
+        match self {
+            Context::CurrentThread(_) => None,
+            Context::MultiThread(context) => context.absent_home(),
+        }
     }
 
     pub(crate) fn worker_index(&self) -> Option<usize> {

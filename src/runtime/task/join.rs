@@ -8,6 +8,7 @@
 #![allow(unsafe_code)]
 
 use super::{AbortHandle, Id, RawTask};
+use crate::util::leaf;
 
 use std::fmt;
 use std::future::Future;
@@ -123,6 +124,7 @@ impl<T> Future for JoinHandle<T> {
     type Output = super::Result<T>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        ready!(leaf::trace_leaf(cx));
         let budget = ready!(upstream::task::coop::poll_proceed(cx));
 
         let mut output = Poll::Pending;

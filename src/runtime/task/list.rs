@@ -157,6 +157,14 @@ impl<S: 'static> OwnedTasks<S> {
         }
     }
 
+    /// Wakes all idle tasks, for the caller to run them.
+    #[cfg(all(tokio_unstable, feature = "taskdump"))]
+    pub(crate) fn notify_idle(&self, notified: &mut Vec<Notified<S>>) {
+        for part in &self.parts {
+            part.list.lock().for_each(|task| notified.extend(task.notify_idle()));
+        }
+    }
+
     /// Takes a task out, unless it has left already or never was in a list.
     pub(crate) fn remove(&self, task: &Task<S>) -> Option<Task<S>> {
         let owner = task.raw.header().owner_id()?;
@@ -320,6 +328,17 @@ impl<S: 'static> List<S> {
 
     fn pop_back(&mut self) -> Option<Task<S>> {
         self.tail.map(|tail| self.unlink(member(tail)))
+    }
+
+    #[cfg(all(tokio_unstable, feature = "taskdump"))]
+    fn for_each(&self, mut f: impl FnMut(&Task<S>)) {
+        let mut next = self.head;
+        while let Some(ptr) = next {
+            let raw = member(ptr);
+            // SAFETY: the list's own reference, lent for the call.
+            f(&std::mem::ManuallyDrop::new(unsafe { Task::new(raw) }));
+            next = with_links(raw, |links| links.next);
+        }
     }
 
     /// # Safety

@@ -247,6 +247,25 @@ impl<S: Schedule> Task<S> {
     }
 }
 
+#[cfg(all(tokio_unstable, feature = "taskdump"))]
+impl<S: 'static> Task<S> {
+    /// Wakes the task if it is idle, to be run by the caller.
+    fn notify_idle(&self) -> Option<Notified<S>> {
+        self.raw.state().notify_idle().then(|| {
+            // SAFETY: the transition has counted a reference for it, and this is the only one.
+            Notified(unsafe { Task::new(self.raw) })
+        })
+    }
+}
+
+#[cfg(all(tokio_unstable, feature = "taskdump"))]
+impl<S: 'static> LocalNotified<S> {
+    /// The id of the task.
+    pub(crate) fn id(&self) -> Id {
+        self.task.raw.id()
+    }
+}
+
 impl<S: 'static> Notified<S> {
     /// When the task was scheduled.
     pub(crate) fn scheduled_at(&self) -> &ScheduledAt {

@@ -215,6 +215,16 @@ impl State {
 
     /// Asks for cancellation from wherever; returns `true` if the task must be submitted,
     /// with a new reference, for its scheduler to find the bit.
+    pub(super) fn notify_idle(&self) -> bool {
+        self.update(|now| {
+            if now.has(COMPLETE) || now.has(NOTIFIED) || now.has(RUNNING) {
+                (false, None)
+            } else {
+                (true, Some(now.with(NOTIFIED).ref_inc()))
+            }
+        })
+    }
+
     pub(super) fn abort(&self) -> bool {
         self.update(|now| {
             if now.has(COMPLETE) || now.has(CANCELLED) {

@@ -145,6 +145,12 @@ impl Context {
         }
     }
 
+    /// Takes all tasks out of the local queue.
+    #[cfg(all(tokio_unstable, feature = "taskdump"))]
+    pub(super) fn take_tasks(&self) -> VecDeque<Notified> {
+        self.with_core(|core| mem::take(&mut core.tasks))
+    }
+
     /// Is there anything to do before the thread may sleep?
     ///
     /// The injection queue is not asked: who pushes there unparks the driver afterwards.

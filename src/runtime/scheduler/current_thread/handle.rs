@@ -8,6 +8,7 @@
 
 use super::core::{Context, Notified};
 use crate::driver;
+use crate::runtime::mailroom::Mailroom;
 use crate::runtime::scheduler::{self, Inject};
 use crate::runtime::task::{
     self, JoinHandle, LocalNotified, OwnedTasks, Schedule, SpawnLocation, Task, TaskHarnessScheduleHooks,
@@ -34,6 +35,7 @@ pub(crate) struct Handle {
     pub(crate) driver: driver::Handle,
     pub(crate) blocking_spawner: blocking::Spawner,
     pub(crate) task_hooks: TaskHooks,
+    pub(crate) mailroom: Mailroom,
 
     /// The thread that owns the `LocalRuntime`, if this is one.
     pub(crate) local_tid: Option<ThreadId>,
@@ -73,6 +75,7 @@ impl Handle {
             },
             driver,
             blocking_spawner,
+            mailroom: Mailroom::default(),
             local_tid,
         }
     }
@@ -125,7 +128,7 @@ impl Handle {
     }
 
     /// Calls `f` with this scheduler's context if the current thread drives it.
-    fn with_context<R>(self: &Arc<Self>, f: impl FnOnce(Option<&Context>) -> R) -> R {
+    pub(super) fn with_context<R>(self: &Arc<Self>, f: impl FnOnce(Option<&Context>) -> R) -> R {
         context::with_scheduler(|cx| match cx {
             Some(scheduler::Context::CurrentThread(cx)) if Arc::ptr_eq(self, cx.handle()) => f(Some(cx)),
             _ => f(None),
@@ -139,6 +142,11 @@ impl Handle {
     #[inline]
     pub(super) fn assert_owner(&self, task: Notified) -> LocalNotified<Arc<Handle>> {
         self.shared.owned.assert_owner(task)
+    }
+
+    #[cfg(all(tokio_unstable, feature = "taskdump"))]
+    pub(super) fn notify_idle(&self, notified: &mut Vec<Notified>) {
+        self.shared.owned.notify_idle(notified);
     }
 
     pub(super) fn close_and_shutdown_all(&self) {

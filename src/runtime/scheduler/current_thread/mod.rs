@@ -26,12 +26,15 @@ mod core;
 pub(crate) use self::core::Context;
 use self::core::Core;
 
+#[cfg(all(tokio_unstable, feature = "taskdump"))]
+mod dump;
+
 mod handle;
 pub(crate) use handle::Handle;
 
 use crate::driver::{self, Driver};
 use crate::loom::sync::Mutex;
-use crate::runtime::{Config, blocking, context, scheduler};
+use crate::runtime::{Config, Home, blocking, context, scheduler};
 use crate::upstream::sync::Notify;
 
 use std::fmt;
@@ -132,6 +135,8 @@ impl CurrentThread {
             None => panic!("Oh no! We never placed the Core back, this is a bug!"),
         };
 
+        handle.mailroom.close();
+
         let (context, driver) = guard.parts();
         let inner = context.expect_current_thread();
 
@@ -221,6 +226,8 @@ fn run<F: Future>(context: &Context, driver: &mut Driver, mut future: Pin<&mut F
     let waker = Waker::from(handle.clone());
     let mut cx = std::task::Context::from_waker(&waker);
 
+    // Tasks of this runtime may have waited for this very thread.
+    Home::open();
     context.start_processing();
     'turn: loop {
         if handle.reset_woken() {

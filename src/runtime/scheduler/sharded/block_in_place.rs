@@ -1,7 +1,23 @@
 //! Blocking on a worker thread without holding its tasks up.
+//!
+//! # Protocol
+//!
+//! - The thread that blocks puts its core into the worker's slot and has another thread run it. Back
+//!   from the call, it takes the core if that thread has not come to it; otherwise it has lost it,
+//!   and leaves when its task's poll is over.
+//! - A thread on which futures live that are bound to it ([`Home`]) cannot leave. It registers as
+//!   **absent** before it lends the core; back from the call, it **recalls** the core: whoever runs
+//!   it puts it into the slot at his next maintenance, and calls the absent thread. Meanwhile nobody
+//!   builds new bound futures on that shard: their threads would never get the core again.
+//! - Whoever takes a core back looks whether his ring still serves the shard. If another thread has
+//!   run the core meanwhile it does not.
 
-use super::worker::Worker;
-use crate::runtime::{context, scheduler};
+use super::handle::Absent;
+use super::worker::{Core, Worker};
+use crate::runtime::{Home, context, scheduler};
+
+use std::sync::atomic::Ordering::{Acquire, Release};
+use std::thread;
 
 /// Runs `f`, which may block. The worker's core goes to another thread meanwhile.
 ///
@@ -36,28 +52,85 @@ fn lend_core(cx: &super::Context) -> Option<Reclaim> {
     let core = cx.core.borrow_mut().take()?;
     // What was deferred until this worker's next turn would wait for `f`.
     cx.defer.wake();
-    let reclaim = Reclaim(cx.worker().clone());
-    reclaim.0.put_core(core);
+    let worker = cx.worker().clone();
+    let must_return = register_absence(&worker);
+    let reclaim = Reclaim { worker, must_return };
+    reclaim.worker.put_core(core);
+    if !must_return {
+        // Another thread may be waiting for this core.
+        reclaim.worker.shared().call_absent();
+    }
     // If no thread can be had this panics, and the core comes back on the way out.
-    reclaim.0.clone().launch();
+    reclaim.worker.clone().launch();
     // The ring stays with this thread, which will not turn it.
-    reclaim.0.handle.driver.lend();
+    reclaim.worker.handle.driver.lend();
     Some(reclaim)
 }
 
-/// Takes the core back, if the other thread has not come to it yet.
-struct Reclaim(Worker);
+/// Says that this thread will want the core back, if futures live on it. Those cannot be of this
+/// shard if another thread is absent already.
+fn register_absence(worker: &Worker) -> bool {
+    let Some(home) = Home::occupied() else { return false };
+    let mut absent = worker.shared().absent.lock();
+    let is_free = absent.is_none();
+    if is_free {
+        *absent = Some(Absent { home, thread: thread::current() });
+    }
+    is_free
+}
+
+/// Takes the core back, if the other thread has not come to it yet or this one must have it.
+struct Reclaim {
+    worker: Worker,
+    must_return: bool,
+}
+
+impl Reclaim {
+    /// Waits until whoever runs the core returns it; `None` after a shutdown.
+    fn recall(&self) -> Option<Box<Core>> {
+        let worker = self.worker.shared();
+        let mut core = self.worker.take_core();
+        if core.is_none() {
+            worker.is_recalled.store(true, Release);
+            self.worker.handle.driver.unpark_shard(self.worker.index);
+            loop {
+                core = self.worker.take_core();
+                if core.is_some() || worker.is_finished.load(Acquire) {
+                    break;
+                }
+                thread::park();
+            }
+            worker.is_recalled.store(false, Release);
+        }
+        *worker.absent.lock() = None;
+        core
+    }
+
+    /// Makes the core, if there is one, that of this thread.
+    fn take_up(&self, cx: &super::Context, core: Option<Box<Core>>) -> Option<Box<Core>> {
+        let core = core?;
+        if cx.resume().is_ok() {
+            return Some(core);
+        }
+        // No ring for this thread any more: another one goes on.
+        self.worker.put_core(core);
+        self.worker.clone().launch();
+        None
+    }
+}
 
 impl Drop for Reclaim {
     fn drop(&mut self) {
         context::with_scheduler(|cx| {
             if let Some(scheduler::Context::MultiThread(cx)) = cx {
-                let core = self.0.take_core();
-                if core.is_some() {
-                    self.0.handle.driver.reclaim();
-                }
+                let core = if self.must_return { self.recall() } else { self.worker.take_core() };
+                let core = self.take_up(cx, core);
                 cx.lost_core.set(core.is_none());
                 *cx.core.borrow_mut() = core;
+                if self.must_return {
+                    // What others did not run in this thread's stead.
+                    Home::open();
+                }
             }
         });
     }

@@ -1,25 +1,28 @@
 //! The scheduler as seen from any thread.
 
 use super::idle::Idle;
+use super::pinned::{Mail, Pinned};
 use super::queue::{self, Steal};
 use super::watchdog::Sentinels;
 use super::worker::{Context, Core};
 use crate::driver::{self, Driver};
 use crate::loom::sync::Mutex;
+use crate::runtime::mailroom::Mailroom;
 use crate::runtime::scheduler::{self, Inject};
 use crate::runtime::task::{
     self, JoinHandle, Notified, OwnedTasks, Schedule, SpawnLocation, Task, TaskHarnessScheduleHooks,
 };
 use crate::runtime::{
-    Config, LatencyClock, SchedulerMetrics, TaskHooks, TaskMeta, WorkerMetrics, blocking, context,
+    Config, Home, LatencyClock, SchedulerMetrics, TaskHooks, TaskMeta, WorkerMetrics, blocking, context,
 };
 
 use std::fmt;
 use std::future::Future;
 use std::num::NonZeroU64;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Condvar};
+use std::thread::Thread;
 
 /// The shared half of a multi-thread scheduler.
 pub(crate) struct Handle {
@@ -27,6 +30,7 @@ pub(crate) struct Handle {
     pub(crate) driver: driver::Handle,
     pub(crate) blocking_spawner: blocking::Spawner,
     pub(crate) task_hooks: TaskHooks,
+    pub(crate) mailroom: Mailroom,
 }
 
 pub(super) struct Shared {
@@ -35,6 +39,9 @@ pub(super) struct Shared {
     pub(super) idle: Idle,
     pub(super) sentinels: Sentinels,
     pub(super) owned: OwnedTasks<Arc<Handle>>,
+    pub(super) pinned: OwnedTasks<Pinned>,
+    /// Where the next task goes of those that are dealt out.
+    pub(super) next_shard: AtomicUsize,
     pub(super) is_shutdown: AtomicBool,
     /// Step 4 of the shutdown: how many workers have cancelled all tasks.
     pub(super) tasks_cancelled: std::sync::Mutex<usize>,
@@ -42,6 +49,8 @@ pub(super) struct Shared {
     pub(super) config: Config,
     scheduler_metrics: SchedulerMetrics,
     pub(super) latency_clock: LatencyClock,
+    #[cfg(all(tokio_unstable, feature = "taskdump"))]
+    pub(super) meeting: super::dump::Meeting,
 }
 
 /// What others may do with a worker.
@@ -50,6 +59,45 @@ pub(super) struct WorkerShared {
     pub(super) metrics: WorkerMetrics,
     /// The core, while no thread runs it.
     pub(super) core: Mutex<Option<Box<Core>>>,
+    pub(super) mail: Mail,
+    /// The thread that has lent the core and must have it back, see `block_in_place`.
+    pub(super) absent: Mutex<Option<Absent>>,
+    /// That thread waits for the core.
+    pub(super) is_recalled: AtomicBool,
+    /// The core has been through the shutdown.
+    pub(super) is_finished: AtomicBool,
+}
+
+/// A blocked thread on which futures live that cannot leave it.
+pub(super) struct Absent {
+    pub(super) home: Arc<Home>,
+    pub(super) thread: Thread,
+}
+
+impl WorkerShared {
+    fn new(steal: Steal<Arc<Handle>>, metrics: WorkerMetrics) -> WorkerShared {
+        WorkerShared {
+            steal,
+            metrics,
+            core: Mutex::new(None),
+            mail: Mail::new(),
+            absent: Mutex::new(None),
+            is_recalled: AtomicBool::new(false),
+            is_finished: AtomicBool::new(false),
+        }
+    }
+
+    /// Tells the thread that has lent the core to look whether it is back.
+    pub(super) fn call_absent(&self) {
+        if let Some(absent) = &*self.absent.lock() {
+            absent.thread.unpark();
+        }
+    }
+
+    /// Is there anything for thieves?
+    pub(super) fn has_work_for_others(&self) -> bool {
+        !self.steal.is_empty() || self.mail.has_placed()
+    }
 }
 
 impl Handle {
@@ -66,7 +114,7 @@ impl Handle {
             let (steal, local) = queue::local();
             let metrics = WorkerMetrics::from_config(&config);
             cores.push(Core::new(local, driver, &config, &metrics, n));
-            workers.push(WorkerShared { steal, metrics, core: Mutex::new(None) });
+            workers.push(WorkerShared::new(steal, metrics));
         }
         let handle = Handle {
             task_hooks: TaskHooks::from_config(&config),
@@ -76,15 +124,20 @@ impl Handle {
                 idle: Idle::new(n),
                 sentinels: Sentinels::new(),
                 owned: OwnedTasks::new(n),
+                pinned: OwnedTasks::new(n),
+                next_shard: AtomicUsize::new(0),
                 is_shutdown: AtomicBool::new(false),
                 tasks_cancelled: std::sync::Mutex::new(0),
                 all_cancelled: Condvar::new(),
                 latency_clock: LatencyClock::new(config.track_latency()),
                 config,
                 scheduler_metrics: SchedulerMetrics::new(),
+                #[cfg(all(tokio_unstable, feature = "taskdump"))]
+                meeting: super::dump::Meeting::new(),
             },
             driver,
             blocking_spawner,
+            mailroom: Mailroom::default(),
         };
         (Arc::new(handle), cores)
     }
@@ -119,10 +172,14 @@ impl Handle {
             _ => Some(task),
         });
         if let Some(task) = remote {
-            self.shared.scheduler_metrics.inc_remote_schedule_count();
+            self.count_remote_schedule();
             self.shared.inject.push(task);
             self.notify_parked();
         }
+    }
+
+    pub(super) fn count_remote_schedule(&self) {
+        self.shared.scheduler_metrics.inc_remote_schedule_count();
     }
 
     /// Wakes a sleeping worker, if there is one and nobody looks for work already.
@@ -134,7 +191,7 @@ impl Handle {
 
     /// The last searcher's second look; see [`Idle`].
     pub(super) fn notify_if_work_pending(&self) {
-        let pending = self.shared.workers.iter().any(|w| !w.steal.is_empty());
+        let pending = self.shared.workers.iter().any(WorkerShared::has_work_for_others);
         if pending || !self.shared.inject.is_empty() {
             self.notify_parked();
         }
@@ -149,6 +206,10 @@ impl Handle {
         }
     }
 
+    pub(super) fn hooks(&self) -> TaskHarnessScheduleHooks {
+        TaskHarnessScheduleHooks { task_terminate_callback: self.task_hooks.task_terminate_callback.clone() }
+    }
+
     pub(super) fn is_shutdown(&self) -> bool {
         self.shared.is_shutdown.load(Acquire)
     }
@@ -156,10 +217,14 @@ impl Handle {
     /// Step 1 of the [shutdown](super).
     pub(crate) fn shutdown(&self) {
         self.shared.is_shutdown.store(true, Release);
+        #[cfg(all(tokio_unstable, feature = "taskdump"))]
+        self.shared.meeting.cancel();
         if self.shared.inject.close() {
-            for worker in 0..self.num_workers() {
-                self.driver.unpark_shard(worker);
+            for (index, worker) in self.shared.workers.iter().enumerate() {
+                worker.mail.close();
+                self.driver.unpark_shard(index);
             }
+            self.mailroom.close();
         }
     }
 
@@ -173,7 +238,7 @@ impl Handle {
     }
 
     pub(crate) fn num_alive_tasks(&self) -> usize {
-        self.shared.owned.num_alive_tasks()
+        self.shared.owned.num_alive_tasks() + self.shared.pinned.num_alive_tasks()
     }
 
     pub(crate) fn injection_queue_depth(&self) -> usize {
@@ -196,7 +261,7 @@ impl Handle {
 #[cfg(tokio_unstable)]
 impl Handle {
     pub(crate) fn spawned_tasks_count(&self) -> u64 {
-        self.shared.owned.spawned_tasks_count()
+        self.shared.owned.spawned_tasks_count() + self.shared.pinned.spawned_tasks_count()
     }
 
     pub(crate) fn scheduler_metrics(&self) -> &SchedulerMetrics {
@@ -222,7 +287,7 @@ impl Schedule for Arc<Handle> {
     }
 
     fn hooks(&self) -> TaskHarnessScheduleHooks {
-        TaskHarnessScheduleHooks { task_terminate_callback: self.task_hooks.task_terminate_callback.clone() }
+        Handle::hooks(self)
     }
 }
 

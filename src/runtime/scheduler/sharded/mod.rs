@@ -23,8 +23,11 @@
 //! 6. The runtime joins the threads.
 
 mod block_in_place;
+#[cfg(all(tokio_unstable, feature = "taskdump"))]
+mod dump;
 mod handle;
 mod idle;
+mod pinned;
 mod queue;
 mod tuning;
 mod watchdog;

@@ -1,16 +1,21 @@
 //! A worker's loop.
 
-use super::handle::Handle;
+use super::handle::{Handle, WorkerShared};
+use super::pinned::PinnedTask;
 use super::queue::Local;
 use super::tuning::{self, Tuning};
 use super::watchdog::{STALL, Watchdog};
 use crate::driver::Driver;
 use crate::runtime::scheduler::{self, Defer, Inject};
-use crate::runtime::task::{LocalNotified, Notified};
-use crate::runtime::{Config, MetricsBatch, WorkerMetrics, context};
+use crate::runtime::task::{LocalNotified, Notified, Schedule};
+use crate::runtime::{Config, Home, MetricsBatch, WorkerMetrics, context};
+use crate::sys::affinity;
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Release};
 use std::task::Waker;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,14 +28,24 @@ const MAX_LIFO_POLLS: usize = 3;
 
 type Task = Notified<Arc<Handle>>;
 
+/// What to run next.
+enum Next {
+    Stealable(Task),
+    Pinned(PinnedTask),
+}
+
 /// The movable run state of a worker; see the [module docs](super).
 pub(crate) struct Core {
     tick: u32,
     pub(super) lifo_enabled: bool,
     lifo_allowed: bool,
     pub(super) run_queue: Local<Arc<Handle>>,
+    /// Tasks that stay here; see [`pinned`](super::pinned).
+    pub(super) pinned: VecDeque<PinnedTask>,
     is_searching: bool,
     is_shutdown: bool,
+    /// The thread that lent this core wants it back.
+    is_recalled: bool,
     /// Wakers run as part of a turn of the driver.
     pub(super) in_turn: bool,
     /// How many tasks run between two looks into the injection queue.
@@ -56,8 +71,10 @@ impl Core {
             lifo_enabled: !config.disable_lifo_slot,
             lifo_allowed: !config.disable_lifo_slot,
             run_queue,
+            pinned: VecDeque::new(),
             is_searching: false,
             is_shutdown: false,
+            is_recalled: false,
             in_turn: false,
             global_queue_interval: config.global_queue_interval.unwrap_or(tuning::TARGET_TASKS),
             tuning: config.global_queue_interval.is_none().then(Tuning::new),
@@ -105,7 +122,7 @@ impl Core {
         }
     }
 
-    fn next_local_task(&mut self) -> Option<Task> {
+    pub(super) fn next_local_task(&mut self) -> Option<Task> {
         self.run_queue.take_lifo().or_else(|| self.run_queue.pop())
     }
 }
@@ -149,15 +166,19 @@ impl Worker {
     }
 
     pub(super) fn take_core(&self) -> Option<Box<Core>> {
-        self.handle.shared.workers[self.index].core.lock().take()
+        self.shared().core.lock().take()
     }
 
     pub(super) fn put_core(&self, core: Box<Core>) {
-        *self.handle.shared.workers[self.index].core.lock() = Some(core);
+        *self.shared().core.lock() = Some(core);
+    }
+
+    pub(super) fn shared(&self) -> &WorkerShared {
+        &self.handle.shared.workers[self.index]
     }
 
     fn metrics(&self) -> &WorkerMetrics {
-        &self.handle.shared.workers[self.index].metrics
+        &self.shared().metrics
     }
 
     /// Runs the worker on this thread, if nobody else does.
@@ -177,6 +198,9 @@ impl Worker {
             }
         };
         self.metrics().set_thread_id(thread::current().id());
+        // The builder has tried it. If it does not work any more the worker runs where it can.
+        let cpus = &self.handle.shared.config.worker_cpus;
+        let _affinity = cpus.get(self.index % cpus.len().max(1)).map(|&cpu| affinity::pin(cpu));
 
         let _abort = AbortOnPanic;
         let handle = scheduler::Handle::MultiThread(self.handle.clone());
@@ -253,14 +277,17 @@ impl Context {
             if core.tick % self.handle().shared.config.event_interval == 0 {
                 core.stop_working();
                 core = self.turn(core, Turn::Look);
-                self.maintain(&mut core);
+                core = self.maintain(core);
                 core.start_working();
                 core = self.look_after_sibling(core);
             }
+            if core.is_recalled {
+                return self.give_back(core);
+            }
 
             let next = self.next_task(&mut core);
-            if let Some(task) = next {
-                match self.run_task(task, core) {
+            if let Some(next) = next {
+                match self.run_next(next, core) {
                     Some(back) => core = back,
                     None => return self.leave(),
                 }
@@ -271,14 +298,14 @@ impl Context {
             let stolen = self.steal_work(&mut core);
             if let Some(task) = stolen {
                 core.start_working();
-                match self.run_task(task, core) {
+                match self.run_next(Next::Stealable(task), core) {
                     Some(back) => core = back,
                     None => return self.leave(),
                 }
             } else {
                 // Tasks that yielded come back after one look at the driver.
                 core = if self.defer.is_empty() { self.park(core) } else { self.turn(core, Turn::Look) };
-                self.maintain(&mut core);
+                core = self.maintain(core);
                 core.start_working();
             }
         }
@@ -291,22 +318,86 @@ impl Context {
         self.driver.borrow_mut().abandon(&self.handle().driver);
         // What this thread's last task deferred.
         self.defer.wake();
+        // What the shutdown has left for this thread to drop.
+        Home::open();
     }
 
-    /// Publishes counters and notices a shutdown.
-    fn maintain(&self, core: &mut Core) {
+    /// Returns the core to the thread that has lent it.
+    fn give_back(&self, mut core: Box<Core>) {
+        self.stop_searching(&mut core);
+        core.is_recalled = false;
+        self.worker.put_core(core);
+        self.worker.shared().call_absent();
+        self.leave();
+    }
+
+    /// Goes on with a core that another thread may have run meanwhile, on a ring of its own: then
+    /// this thread's has been replaced, and needs a replacement itself.
+    pub(super) fn resume(&self) -> io::Result<()> {
+        // Borrowed: a waker blocks in the middle of a turn, which goes on with this ring.
+        let handle = &self.handle().driver;
+        let Ok(mut driver) = self.driver.try_borrow_mut() else {
+            handle.reclaim();
+            return Ok(());
+        };
+        if driver.is_in_charge(handle) {
+            handle.reclaim();
+        } else {
+            driver.abandon(handle);
+            *driver = handle.replace_driver(self.worker.index)?;
+            driver.attach();
+            self.worker.metrics().set_thread_id(thread::current().id());
+        }
+        Ok(())
+    }
+
+    /// The home of futures that cannot follow the shard to this thread.
+    pub(crate) fn absent_home(&self) -> Option<Arc<Home>> {
+        self.worker.shared().absent.lock().as_ref().map(|absent| absent.home.clone())
+    }
+
+    /// Publishes counters, and notices a shutdown or a recall.
+    fn maintain(&self, mut core: Box<Core>) -> Box<Core> {
         core.submit_stats(self.worker.metrics());
         core.is_shutdown = core.is_shutdown || self.handle().is_shutdown();
+        core.is_recalled = self.worker.shared().is_recalled.load(Acquire);
+        #[cfg(all(tokio_unstable, feature = "taskdump"))]
+        if self.handle().shared.meeting.is_asked_for() && !core.is_shutdown {
+            core = self.meet(core);
+        }
+        core
     }
 
     // ===== tasks =====
 
-    fn next_task(&self, core: &mut Core) -> Option<Task> {
-        let inject = &self.handle().shared.inject;
-        if core.tick % core.global_queue_interval == 0 {
-            inject.pop().or_else(|| core.next_local_task())
+    fn next_task(&self, core: &mut Core) -> Option<Next> {
+        // Every other turn is theirs.
+        if !core.pinned.is_empty() && core.tick % 2 == 0 {
+            return core.pinned.pop_front().map(Next::Pinned);
+        }
+        let next = if core.tick % core.global_queue_interval == 0 {
+            self.receive(core);
+            self.handle().shared.inject.pop().or_else(|| core.next_local_task())
         } else {
-            core.next_local_task().or_else(|| self.take_injected(core))
+            core.next_local_task()
+        };
+        next.map(Next::Stealable).or_else(|| self.next_after_local(core))
+    }
+
+    /// The local queue is empty.
+    fn next_after_local(&self, core: &mut Core) -> Option<Next> {
+        self.receive(core);
+        if let Some(task) = core.pinned.pop_front() {
+            return Some(Next::Pinned(task));
+        }
+        core.next_local_task().or_else(|| self.take_injected(core)).map(Next::Stealable)
+    }
+
+    /// Takes this worker's mail.
+    fn receive(&self, core: &mut Core) {
+        let worker = self.worker.shared();
+        if !worker.mail.is_empty() {
+            worker.receive(core, &self.handle().shared.inject);
         }
     }
 
@@ -329,11 +420,19 @@ impl Context {
         first
     }
 
+    fn run_next(&self, next: Next, core: Box<Core>) -> Run {
+        let shared = &self.handle().shared;
+        match next {
+            Next::Stealable(task) => self.run_task(shared.owned.assert_owner(task), core),
+            Next::Pinned(task) => self.run_task(shared.pinned.assert_owner(task), core),
+        }
+    }
+
     /// Runs a task, and those it wakes into the LIFO slot, on one budget.
-    fn run_task(&self, task: Task, mut core: Box<Core>) -> Run {
+    fn run_task<S: Schedule>(&self, task: LocalNotified<S>, mut core: Box<Core>) -> Run {
         self.stop_searching(&mut core);
         core.start_poll(true);
-        let (task, latency) = self.claim(task, &mut core);
+        let latency = self.note_latency(&task, &mut core);
         *self.core.borrow_mut() = Some(core);
 
         context::budget(|| {
@@ -356,7 +455,8 @@ impl Context {
                     core.lifo_enabled = false;
                 }
                 core.start_poll(false);
-                let (task, latency) = self.claim(task, core);
+                let task = self.handle().shared.owned.assert_owner(task);
+                let latency = self.note_latency(&task, core);
                 drop(slot);
                 self.poll(task, latency);
             }
@@ -371,18 +471,15 @@ impl Context {
         core
     }
 
-    /// The task as one to poll, and how long it has waited for that, if anybody wants to know.
+    /// How long the task has waited for its poll, if anybody wants to know.
     #[inline]
-    fn claim(&self, task: Task, core: &mut Core) -> (LocalNotified<Arc<Handle>>, Option<Duration>) {
-        let shared = &self.handle().shared;
-        let task = shared.owned.assert_owner(task);
-        let latency = shared.latency_clock.record(task.scheduled_at(), &mut core.stats);
-        (task, latency)
+    fn note_latency<S: Schedule>(&self, task: &LocalNotified<S>, core: &mut Core) -> Option<Duration> {
+        self.handle().shared.latency_clock.record(task.scheduled_at(), &mut core.stats)
     }
 
     #[inline]
     #[cfg_attr(not(tokio_unstable), allow(unused_variables))]
-    fn poll(&self, task: LocalNotified<Arc<Handle>>, latency: Option<Duration>) {
+    fn poll<S: Schedule>(&self, task: LocalNotified<S>, latency: Option<Duration>) {
         #[cfg(tokio_unstable)]
         let meta = task.task_meta(latency);
         #[cfg(tokio_unstable)]
@@ -411,6 +508,11 @@ impl Context {
             }
             if let Some((task, count)) = shared.workers[worker].steal.steal_into(&mut core.run_queue) {
                 core.stats.incr_steal_count(count as u16);
+                core.stats.incr_steal_operations();
+                return Some(task);
+            }
+            if let Some(task) = shared.workers[worker].mail.steal() {
+                core.stats.incr_steal_count(1);
                 core.stats.incr_steal_operations();
                 return Some(task);
             }
@@ -461,7 +563,7 @@ impl Context {
     }
 
     /// Runs `f`, which may wake tasks, with the core where wakers find it.
-    fn with_core_in_place(&self, core: Box<Core>, f: impl FnOnce()) -> Box<Core> {
+    pub(super) fn with_core_in_place(&self, core: Box<Core>, f: impl FnOnce()) -> Box<Core> {
         *self.core.borrow_mut() = Some(core);
         f();
         self.core.borrow_mut().take().expect("core missing")
@@ -508,7 +610,7 @@ impl Context {
         let now = Instant::now();
         let stalled = (0..shared.workers.len()).find(|&w| self.is_stalled(core, w, now));
         let Some(stalled) = stalled else { return Turn::Watch };
-        if !shared.workers[stalled].steal.is_empty() {
+        if shared.workers[stalled].has_work_for_others() {
             // Tasks it woke right before it got stuck: nobody was told of them.
             self.handle().notify_parked();
         }
@@ -529,9 +631,18 @@ impl Context {
             && core.watchdog.is_stalled(worker, self.handle().driver.progress(worker), now)
     }
 
+    /// Has this worker anything to run? Or is it to leave?
+    fn has_work(&self, core: &Core) -> bool {
+        let worker = self.worker.shared();
+        !core.run_queue.is_empty()
+            || !core.pinned.is_empty()
+            || !worker.mail.is_empty()
+            || worker.is_recalled.load(Acquire)
+    }
+
     /// Counts this worker as sleeping, unless it has tasks.
     fn start_sleeping(&self, core: &mut Core) -> bool {
-        if !core.run_queue.is_empty() {
+        if self.has_work(core) {
             return false;
         }
         let was_last = self.handle().shared.idle.start_sleeping(self.worker.index, core.is_searching);
@@ -545,8 +656,13 @@ impl Context {
     /// Did something come up? If so this worker counts as running again.
     fn stop_sleeping(&self, core: &mut Core) -> bool {
         let idle = &self.handle().shared.idle;
-        if !core.run_queue.is_empty() {
-            // Its own ring woke it, or else a notifier, which counted it as searching.
+        if self.has_work(core) {
+            // Its own ring or its mail woke it, or else a notifier, which counted it as searching.
+            core.is_searching = !idle.wake_up(self.worker.index);
+            return true;
+        }
+        #[cfg(all(tokio_unstable, feature = "taskdump"))]
+        if self.handle().shared.meeting.is_asked_for() {
             core.is_searching = !idle.wake_up(self.worker.index);
             return true;
         }
@@ -564,6 +680,7 @@ impl Context {
         let shared = &self.handle().shared;
         // 3. Destructors may wake tasks: those go nowhere, the injection queue is closed.
         shared.owned.close_and_shutdown_all(self.worker.index);
+        shared.pinned.close_and_shutdown_all(self.worker.index);
 
         // 4.
         let mut cancelled = shared.tasks_cancelled.lock().unwrap_or_else(|e| e.into_inner());
@@ -576,7 +693,13 @@ impl Context {
         }
         drop(cancelled);
 
-        // 5.
+        // 5. Futures that siblings must not drop come first: they may hold sockets.
+        Home::open();
+        let worker = self.worker.shared();
+        worker.is_finished.store(true, Release);
+        worker.call_absent();
+        worker.mail.drain();
+        core.pinned.clear();
         while let Some(task) = core.next_local_task() {
             drop(task);
         }
