@@ -10,6 +10,8 @@ mod clock;
 mod common;
 #[path = "../examples/side_by_side/cpu.rs"]
 mod cpu;
+#[path = "tasks/shards.rs"]
+mod shards;
 
 use clock::{ClockId, time_of};
 use common::Bench;
@@ -63,6 +65,7 @@ fn main() -> std::io::Result<()> {
     for (cpus, clock, how) in [(one, PROCESS, "one CPU"), (&all[..], WALL, "all CPUs, wall")] {
         cpu::pin(cpus)?;
         ping_pong_apart(&mut bench, &format!("ping-pong across two shards, {how}"), clock);
+        messages(&mut bench, how, clock);
         let named = |what: &str| format!("{what}, {how}");
         row!(bench, &named("ping-pong with main, 2 workers"), 2, clock, 1, ping_pong_with_main);
         row!(bench, &named("wake by a foreign thread, current_thread"), 0, clock, 1, woken_by_thread);
@@ -81,4 +84,27 @@ fn ping_pong_apart(bench: &mut Bench, name: &str, clock: ClockId) {
     bench.row(name, 1, &mut |n| time_of(clock, || tokio[0].ping_pong_apart(&tokio[1], n)), &mut |n| {
         time_of(clock, || spargio[0].ping_pong_apart(&spargio[1], n))
     });
+}
+
+/// Tokio's channel between two runtimes, each on its thread, and ours between two shards of one.
+fn messages(bench: &mut Bench, how: &str, clock: ClockId) {
+    let name = format!("shard: send and reply, {how}");
+    if bench.wants(&name) {
+        let tokio = [on_tokio::Subject::new(0), on_tokio::Subject::new(0)];
+        let spargio = shards::Shards::new();
+        bench.row(&name, 1, &mut |n| time_of(clock, || tokio[0].ping_pong_apart(&tokio[1], n)), &mut |n| {
+            time_of(clock, || spargio.send_and_reply(n))
+        });
+    }
+    let name = format!("shard: batches of {}, {how}", shards::BATCH);
+    if bench.wants(&name) {
+        let tokio = [on_tokio::Subject::new(0), on_tokio::Subject::new(0)];
+        let spargio = shards::Shards::new();
+        bench.row(
+            &name,
+            shards::BATCH,
+            &mut |n| time_of(clock, || tokio[0].batches_apart(&tokio[1], n, shards::BATCH)),
+            &mut |n| time_of(clock, || spargio.batches(n)),
+        );
+    }
 }

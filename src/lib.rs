@@ -97,6 +97,11 @@
 //! # }
 //! ```
 //!
+//! ## Shards
+//!
+//! Not part of Tokio: [`shard`] says where a task runs, and sends messages from
+//! one worker to another.
+//!
 //! # Features
 //!
 //! No feature is on by default. The names are Tokio's, and so is what they do:

@@ -90,6 +90,32 @@ impl Subject {
         });
     }
 
+    /// `n` batches of messages to a task on another thread; waits until it has taken them all.
+    #[allow(dead_code, reason = "asked of Tokio only; for spargio there is `shards.rs`")]
+    pub fn batches_apart(&self, other: &Subject, n: u64, batch: u64) {
+        let room = 1024;
+        let (there, mut inbox) = mpsc::channel(room);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                other.run(async move {
+                    let mut messages = Vec::with_capacity(room);
+                    while inbox.recv_many(&mut messages, room).await > 0 {
+                        messages.clear();
+                    }
+                });
+            });
+            self.run(async move {
+                for i in 0..n {
+                    let permits = there.reserve_many(batch as usize).await;
+                    let permits = permits.expect("the other task is gone");
+                    for (permit, message) in permits.zip(i * batch..) {
+                        permit.send(message);
+                    }
+                }
+            });
+        });
+    }
+
     /// A thread that belongs to no runtime wakes a task, which lets it know, `n` times.
     pub fn woken_by_thread(&self, n: u64) {
         let (wake, mut wakes) = mpsc::unbounded_channel();

@@ -281,6 +281,21 @@ impl Handle {
         }
     }
 
+    /// A group of buffers for the ring of this thread's shard; `None` if there is none that takes
+    /// operations.
+    #[cfg(feature = "uring-native")]
+    pub(crate) fn buf_ring(
+        &self,
+        group: u16,
+        count: u16,
+        size: usize,
+    ) -> Option<io::Result<Arc<crate::sys::uring::buf_ring::BufRing>>> {
+        match &self.0.backend {
+            Backend::Uring(shards) => shards.buf_ring(group, count, size),
+            Backend::Mio(_) => None,
+        }
+    }
+
     /// Has this thread's ring serve what there is until `done`, and waits a little for others if
     /// `patient`.
     pub(crate) fn settle(&self, patient: bool, done: impl FnMut() -> bool) {

@@ -28,6 +28,29 @@ pub(crate) fn recv(fd: RawFd, buf: &mut ReadBuf<'_>) -> io::Result<usize> {
     unsafe { fill(buf, |spare, len| libc::recv(fd, spare, len, 0)) }
 }
 
+/// `recv(2)` without waiting.
+#[cfg(feature = "uring-native")]
+pub(crate) fn recv_slice(fd: RawFd, buf: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the kernel writes no further than the length it is given.
+    let n = unsafe { libc::recv(fd, buf.as_mut_ptr().cast(), buf.len().min(MAX_LEN), libc::MSG_DONTWAIT) };
+    usize::try_from(n).map_err(|_| io::Error::last_os_error())
+}
+
+/// `accept4(2)`, close-on-exec and non-blocking.
+#[cfg(feature = "uring-native")]
+pub(crate) fn accept(fd: RawFd) -> io::Result<std::os::fd::OwnedFd> {
+    use std::os::fd::FromRawFd;
+
+    let flags = libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: no memory is passed.
+    let fd = unsafe { libc::accept4(fd, std::ptr::null_mut(), std::ptr::null_mut(), flags) };
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just opened it for this call.
+    Ok(unsafe { std::os::fd::OwnedFd::from_raw_fd(fd) })
+}
+
 /// Has `read` fill the unfilled part of `buf`.
 ///
 /// # Safety

@@ -1,9 +1,11 @@
 //! The native lane: every operation, on whatever lane there is, and all of it again without a ring.
 
 mod buffers;
+mod cancel;
 mod datagrams;
 mod descriptors;
 mod files;
+mod multishot;
 mod names;
 mod streams;
 

@@ -262,6 +262,19 @@ impl Shards {
         lane::takes_ops(self.runtime)
     }
 
+    /// A group of buffers for the ring of this thread's shard; `None` if it has none that takes
+    /// operations.
+    #[cfg(feature = "uring-native")]
+    pub(crate) fn buf_ring(
+        &self,
+        group: u16,
+        count: u16,
+        size: usize,
+    ) -> Option<io::Result<Arc<sys::uring::buf_ring::BufRing>>> {
+        let here = lane::takes_ops(self.runtime);
+        here.then(|| lane::with(|lane| lane.buf_ring(group, count, size))).flatten()
+    }
+
     /// This thread's shard goes to another thread while this one blocks.
     pub(crate) fn lend(&self) {
         lane::lend().into_iter().for_each(|flight| self.send(flight));
