@@ -37,6 +37,7 @@ const UNSAFE: &[&str] = &[
     "src/driver/op/tests.rs",
     "src/fs/contents/owned.rs",
     "src/fs/file/fd.rs",
+    "src/fs/op/ring.rs",
     "src/io/async_fd.rs",
     "src/native/action/accept.rs",
     "src/native/action/connect.rs",

@@ -306,7 +306,7 @@ impl Handle {
     }
 
     /// Does a ring of this runtime know the operation `opcode` (`IORING_OP_*`)?
-    #[allow(dead_code)]
+    #[cfg_attr(not(feature = "fs"), allow(dead_code))]
     pub(crate) fn supports(&self, opcode: u8) -> bool {
         match &self.0.backend {
             Backend::Uring(_) => crate::sys::uring::supports(opcode),
@@ -316,12 +316,22 @@ impl Handle {
 
     /// Does this thread drive a shard of this runtime that takes operations? Not while it blocks in
     /// `block_in_place`.
-    #[allow(dead_code)]
+    #[cfg_attr(not(feature = "fs"), allow(dead_code))]
     pub(crate) fn takes_ops_here(&self) -> bool {
         match &self.0.backend {
             Backend::Uring(shards) => shards.takes_ops_here(),
             Backend::Mio(_) => false,
         }
+    }
+
+    /// Turns the shard that this thread drives, if any, from inside of a task.
+    #[cfg_attr(not(feature = "fs"), allow(dead_code))]
+    pub(crate) fn turn_here(&self, limit: Duration) -> bool {
+        match &self.0.backend {
+            Backend::Uring(shards) if shards.takes_ops_here() => shards.turn_here(limit),
+            Backend::Uring(_) | Backend::Mio(_) => return false,
+        }
+        true
     }
 
     /// This thread, which drives a shard, goes to block: what its ring does is called back and done

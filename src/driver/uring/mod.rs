@@ -257,9 +257,15 @@ impl Shards {
     }
 
     /// Does this thread drive a shard of the runtime that takes operations?
-    #[allow(dead_code)]
+    #[cfg_attr(not(feature = "fs"), allow(dead_code))]
     pub(crate) fn takes_ops_here(&self) -> bool {
         lane::takes_ops(self.runtime)
+    }
+
+    /// Turns this thread's lane, from inside of a task.
+    #[cfg_attr(not(feature = "fs"), allow(dead_code))]
+    pub(crate) fn turn_here(&self, limit: Duration) {
+        lane::turn(Wait::For(limit));
     }
 
     /// A group of buffers for the ring of this thread's shard; `None` if it has none that takes

@@ -239,6 +239,15 @@ impl Context {
         match_flavor!(self, Context(context) => context.defer(waker));
     }
 
+    /// Is `waker` that of the `block_on` future this scheduler polls?
+    #[cfg(feature = "fs")]
+    pub(crate) fn is_waker_of(&self, waker: &Waker) -> bool {
+        match self {
+            Context::CurrentThread(context) => context.is_waker_of(waker),
+            Context::MultiThread(_) => false,
+        }
+    }
+
     /// Whom futures to be bound to this shard's thread have to wait for.
     pub(crate) fn absent_home(&self) -> Option<Arc<Home>> {
         match self {

@@ -6,6 +6,8 @@
 //! borrowed one of [`waker_ref`] holds a reference, counted by `clone`.
 #![allow(unsafe_code)]
 
+#[cfg(feature = "fs")]
+use super::Id;
 use super::core::Header;
 use super::raw::RawTask;
 
@@ -38,8 +40,17 @@ impl Deref for WakerRef<'_> {
     }
 }
 
+/// Is `waker` that of the task `id`?
+#[cfg(feature = "fs")]
+pub(crate) fn is_waker_of(waker: &Waker, id: Id) -> bool {
+    // SAFETY: a waker with this vtable is one of this module, so its data is the header of a task, to
+    // which it holds or borrows a reference.
+    std::ptr::eq(waker.vtable(), &raw const VTABLE) && unsafe { task(waker.data()) }.id() == id
+}
+
+static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop);
+
 fn raw_waker(header: NonNull<Header>) -> RawWaker {
-    static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop);
     RawWaker::new(header.as_ptr().cast(), &VTABLE)
 }
 

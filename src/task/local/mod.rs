@@ -47,7 +47,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 #[cfg(tokio_unstable)]
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 /// Tasks polled in one tick before the set yields to its surroundings.
 const MAX_TASKS_PER_TICK: usize = 61;
@@ -294,8 +294,8 @@ impl LocalSet {
     }
 
     /// Runs tasks, each with a budget of its own. Returns whether there may be more of them ready.
-    fn tick(&self) -> bool {
-        context::nested_budget(|| self.run_tasks())
+    fn tick(&self, waker: &Waker) -> bool {
+        context::nested_set(waker, || context::nested_budget(|| self.run_tasks()))
     }
 
     fn run_tasks(&self) -> bool {
@@ -382,7 +382,7 @@ impl Future for LocalSet {
         // Before the queues are looked at, so that a later wake-up is not lost.
         self.context.shared.waker.register(cx.waker());
 
-        if self.with(|| self.tick()) {
+        if self.with(|| self.tick(cx.waker())) {
             cx.waker().wake_by_ref();
             Poll::Pending
         } else if self.local().owned.is_empty() {
@@ -445,7 +445,7 @@ impl<F: Future> Future for RunUntil<'_, F> {
             if let Poll::Ready(output) = me.future.poll(cx) {
                 return Poll::Ready(output);
             }
-            if me.local_set.tick() {
+            if me.local_set.tick(cx.waker()) {
                 cx.waker().wake_by_ref();
             }
             Poll::Pending
