@@ -110,6 +110,7 @@ pub(crate) fn enter_runtime<F, R>(handle: &scheduler::Handle, allow_block_in_pla
 where
     F: FnOnce(&mut BlockingRegionGuard) -> R,
 {
+    handle.driver().assert_own();
     let guard = CONTEXT.with(|cx| match cx.entered.get() {
         Entered::Yes { .. } => None,
         Entered::Not => Some(EnterGuard {

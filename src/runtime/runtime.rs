@@ -182,6 +182,9 @@ impl Runtime {
     ///
     /// Panics in asynchronous code, unless `duration` is zero.
     pub fn shutdown_timeout(mut self, duration: Duration) {
+        if self.handle.inner.driver().is_inherited() {
+            return;
+        }
         self.handle.inner.shutdown();
         self.blocking_pool.shutdown(Some(duration));
     }
@@ -202,6 +205,11 @@ impl Runtime {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
+        if self.handle.inner.driver().is_inherited() {
+            // In the child of a fork: there are no threads to end, and tasks and descriptors are
+            // the parent's to shut down.
+            return self.blocking_pool.forget();
+        }
         match &mut self.scheduler {
             Scheduler::CurrentThread(exec) => {
                 // Tasks are dropped on this thread, and their destructors may want to find

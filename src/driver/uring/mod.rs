@@ -294,6 +294,10 @@ impl Shards {
 
 /// Cancels the operation `token` of the ring behind `remote`, without waiting for anything.
 pub(crate) fn cancel(remote: &Remote, token: Token) {
+    if lane::is_inherited() {
+        // In the child of a fork: the operation is the parent's, and so is its buffer over there.
+        return;
+    }
     if lane::is_current(remote) && lane::with(|lane| lane.cancel_op(token)).is_some() {
         return;
     }
@@ -302,8 +306,8 @@ pub(crate) fn cancel(remote: &Remote, token: Token) {
 }
 
 /// How long a drop waits for the owner of a poll that is in the middle of a task: it may be stuck
-/// there, or just not have a processor.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// there, or just not have a processor. (Unit tests do not get stuck, but share a busy machine.)
+const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 5_000 } else { 100 });
 
 /// How long it waits for one that sleeps: that can only be short of a processor.
 const PATIENCE_WITH_SLEEPER: Duration = Duration::from_secs(1);
@@ -416,7 +420,8 @@ impl Driver {
         let outer = self.outer.take();
         let lane = lane::leave(outer);
         debug_assert!(lane.is_some());
-        lane
+        // In the child of a fork: what is in flight is the parent's.
+        lane.filter(|lane| !lane.is_inherited())
     }
 
     /// Ends everything in flight; gives the lane back if it can be used again.

@@ -20,6 +20,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 pub(crate) struct BlockingPool {
     spawner: Spawner,
     shutdown_rx: shutdown::Receiver,
+    /// In the child of a fork, which has none of the threads.
+    forgotten: bool,
 }
 
 /// A handle with which tasks are given to the pool.
@@ -156,15 +158,23 @@ impl BlockingPool {
             keep_alive: builder.keep_alive.unwrap_or(KEEP_ALIVE),
             counters: Counters::default(),
         };
-        BlockingPool { spawner: Spawner { inner: Arc::new(inner) }, shutdown_rx }
+        BlockingPool { spawner: Spawner { inner: Arc::new(inner) }, shutdown_rx, forgotten: false }
     }
 
     pub(crate) fn spawner(&self) -> &Spawner {
         &self.spawner
     }
 
+    /// Leaves the pool to the process that has its threads.
+    pub(crate) fn forget(&mut self) {
+        self.forgotten = true;
+    }
+
     /// Shuts the pool down (see the [module's steps](super)); a second call does nothing.
     pub(crate) fn shutdown(&mut self, timeout: Option<Duration>) {
+        if self.forgotten {
+            return;
+        }
         // 1. Mark. 2. Wake.
         let mut shared = self.spawner.inner.shared.lock();
         if shared.shutdown_tx.take().is_none() {
@@ -262,6 +272,7 @@ impl Spawner {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
+        rt.inner.driver().assert_own();
         let (task, handle) = task::unowned(
             BlockingTask::new(func),
             BlockingSchedule::new(rt),

@@ -178,6 +178,9 @@ impl LocalRuntime {
     /// Shuts the runtime down and waits at most `duration` for functions on the blocking pool. Those
     /// that take longer go on by themselves.
     pub fn shutdown_timeout(mut self, duration: Duration) {
+        if self.handle.inner.driver().is_inherited() {
+            return;
+        }
         self.handle.inner.shutdown();
         self.blocking_pool.shutdown(Some(duration));
     }
@@ -206,6 +209,11 @@ impl LocalRuntime {
 
 impl Drop for LocalRuntime {
     fn drop(&mut self) {
+        if self.handle.inner.driver().is_inherited() {
+            // In the child of a fork: there are no threads to end, and tasks and descriptors are
+            // the parent's to shut down.
+            return self.blocking_pool.forget();
+        }
         // Tasks are dropped in the runtime's context, where they may spawn in vain.
         let _guard = context::try_set_current(&self.handle.inner);
         let LocalRuntimeScheduler::CurrentThread(scheduler) = &mut self.scheduler;

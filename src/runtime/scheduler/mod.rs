@@ -90,11 +90,13 @@ impl Handle {
         }
     }
 
+    #[track_caller]
     pub(crate) fn spawn<F>(&self, future: F, id: Id, spawned_at: SpawnLocation) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
+        self.driver().assert_own();
         match self {
             Handle::CurrentThread(h) => current_thread::Handle::spawn(h, future, id, spawned_at),
             Handle::MultiThread(h) => sharded::Handle::spawn(h, future, id, spawned_at),
