@@ -25,6 +25,8 @@ pub(crate) use blocking::{BlockingRegionGuard, disallow_block_in_place, try_ente
 #[cfg(tokio_unstable)]
 pub(crate) use host::{Host, HostBuilder};
 pub(crate) use host::{budget, nested_budget};
+#[cfg(feature = "interop")]
+pub(crate) use host::{handle as host_handle, has_drivers as host_has_drivers};
 #[cfg(all(tokio_unstable, feature = "taskdump"))]
 pub(crate) use traced::traced;
 

@@ -6,6 +6,7 @@ use crate::loom::sync::{Condvar, Mutex, MutexGuard};
 use crate::runtime::builder::ThreadNameFn;
 use crate::runtime::task::{self, JoinHandle};
 use crate::runtime::{AutoBox, Builder, Callback, Handle};
+use crate::util::trace::{self, Func, SpawnMeta};
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -254,10 +255,11 @@ impl Spawner {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
+        let meta = SpawnMeta::new_unnamed(size_of::<F>());
         if AutoBox::<F>::SHOULD_BOX {
-            self.spawn_blocking_inner(Box::new(func), mandatory, rt)
+            self.spawn_blocking_inner(Box::new(func), mandatory, meta, rt)
         } else {
-            self.spawn_blocking_inner(func, mandatory, rt)
+            self.spawn_blocking_inner(func, mandatory, meta, rt)
         }
     }
 
@@ -266,6 +268,7 @@ impl Spawner {
         &self,
         func: F,
         mandatory: Mandatory,
+        meta: SpawnMeta<'_>,
         rt: &Handle,
     ) -> (JoinHandle<R>, Result<(), SpawnError>)
     where
@@ -273,12 +276,10 @@ impl Spawner {
         R: Send + 'static,
     {
         rt.inner.driver().assert_own();
-        let (task, handle) = task::unowned(
-            BlockingTask::new(func),
-            BlockingSchedule::new(rt),
-            task::Id::next(),
-            task::SpawnLocation::capture(),
-        );
+        let id = task::Id::next();
+        let (future, spawned_at) =
+            trace::blocking_task(BlockingTask::new(func), Func::of::<F>(), meta, id.as_u64());
+        let (task, handle) = task::unowned(future, BlockingSchedule::new(rt), id, spawned_at);
         let spawned = self.spawn_task(Task::new(task, mandatory), rt);
         (handle, spawned)
     }

@@ -10,6 +10,7 @@
 use super::Id;
 use super::core::Header;
 use super::raw::RawTask;
+use crate::util::trace;
 
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -65,21 +66,32 @@ unsafe fn task(data: *const ()) -> RawTask {
 unsafe fn clone(data: *const ()) -> RawWaker {
     // SAFETY: called by a waker of this module.
     let task = unsafe { task(data) };
+    trace::waker_op(task.trailer().spawned_at, "waker.clone");
     task.state().ref_inc();
     raw_waker(task.header_ptr())
 }
 
 unsafe fn wake(data: *const ()) {
     // SAFETY: called by a waker of this module, which gives its reference up.
-    unsafe { task(data).wake() }
+    unsafe {
+        let task = task(data);
+        trace::waker_op(task.trailer().spawned_at, "waker.wake");
+        task.wake();
+    }
 }
 
 unsafe fn wake_by_ref(data: *const ()) {
     // SAFETY: called by a waker of this module.
-    unsafe { task(data) }.wake_by_ref();
+    let task = unsafe { task(data) };
+    trace::waker_op(task.trailer().spawned_at, "waker.wake_by_ref");
+    task.wake_by_ref();
 }
 
 unsafe fn drop(data: *const ()) {
     // SAFETY: called by a waker of this module, which gives its reference up.
-    unsafe { task(data).drop_reference() }
+    unsafe {
+        let task = task(data);
+        trace::waker_op(task.trailer().spawned_at, "waker.drop");
+        task.drop_reference();
+    }
 }

@@ -34,7 +34,7 @@ use shared::{Context, Local, Notified};
 use crate::runtime::scheduler::{self, current_thread};
 use crate::runtime::task::{self, JoinHandle};
 use crate::runtime::{self, AutoBox, Runtime, context};
-use crate::util::trace::SpawnMeta;
+use crate::util::trace::{self, SpawnMeta};
 
 use pin_project_lite::pin_project;
 
@@ -153,21 +153,16 @@ where
 
     match local_runtime {
         Ok(Some((handle, true))) => {
+            let id = task::Id::next();
+            let (future, spawned_at) = trace::task(future, "task", meta, id.as_u64());
             // SAFETY: this is the scheduler of a `LocalRuntime`, and this thread owns it.
-            unsafe {
-                current_thread::Handle::spawn_local(
-                    &handle,
-                    future,
-                    task::Id::next(),
-                    meta.spawned_at,
-                )
-            }
+            unsafe { current_thread::Handle::spawn_local(&handle, future, id, spawned_at) }
         }
         Ok(Some((_, false))) => panic!(
             "Local tasks can only be spawned on a LocalRuntime from the thread the runtime was created on"
         ),
         Ok(None) | Err(_) => match Current::get() {
-            Some(context) => context.spawn(future, meta.spawned_at),
+            Some(context) => context.spawn(future, meta),
             None => panic!(
                 "`spawn_local` called from outside of a `task::LocalSet` or `runtime::LocalRuntime`"
             ),
@@ -277,7 +272,7 @@ impl LocalSet {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let handle = self.context.spawn(future, meta.spawned_at);
+        let handle = self.context.spawn(future, meta);
         // Whoever polls the set may not know yet that there is something to run.
         self.context.shared.waker.wake();
         handle
