@@ -1,4 +1,5 @@
-//! An echo server's CPU time for each request, on Tokio and on spargio.
+//! An echo server's CPU time for each request, on Tokio and on spargio; in the rows called `native`
+//! with its hot path on the native lane.
 //!
 //! Server and client are those of `examples/side_by_side`: the server in a process of its own, and
 //! both on one CPU, so that the server's CPU time is all that a request costs it. With two workers
@@ -60,11 +61,12 @@ fn main() -> io::Result<()> {
     for size in [128, 4096, 16384] {
         for connections in [1, 64, 512] {
             let name = format!("{connections} connections x {size} B");
-            row(&mut bench, &name, 0, one, connections, size)?;
+            row(&mut bench, &name, Side::Spargio, 0, one, connections, size)?;
+            row(&mut bench, &format!("native {name}"), Side::Native, 0, one, connections, size)?;
         }
     }
     cpu::pin(&all)?;
-    row(&mut bench, "64 connections x 128 B, 2 workers", 2, None, 64, 128)?;
+    row(&mut bench, "64 connections x 128 B, 2 workers", Side::Spargio, 2, None, 64, 128)?;
     bench.finish();
     Ok(())
 }
@@ -72,6 +74,7 @@ fn main() -> io::Result<()> {
 fn row(
     bench: &mut Bench,
     name: &str,
+    side: Side,
     workers: usize,
     cpu: Option<usize>,
     connections: usize,
@@ -81,7 +84,7 @@ fn row(
         return Ok(());
     }
     let mut tokio = Echo::start(Side::Tokio, workers, cpu, connections, size)?;
-    let mut spargio = Echo::start(Side::Spargio, workers, cpu, connections, size)?;
+    let mut spargio = Echo::start(side, workers, cpu, connections, size)?;
     // All connections take part from here on.
     tokio.measure(4 * connections as u64)?;
     spargio.measure(4 * connections as u64)?;

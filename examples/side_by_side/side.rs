@@ -16,6 +16,12 @@ mod on_spargio {
     include!("server.rs");
 }
 
+mod on_native {
+    use spargio as tokio;
+
+    include!("native_server.rs");
+}
+
 /// Which runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -23,6 +29,8 @@ pub enum Side {
     Tokio,
     /// This crate.
     Spargio,
+    /// This crate, with the hot path on its native lane.
+    Native,
 }
 
 impl Side {
@@ -33,6 +41,7 @@ impl Side {
         match self {
             Side::Tokio => on_tokio::serve(workers, ready),
             Side::Spargio => on_spargio::serve(workers, ready),
+            Side::Native => on_native::serve(workers, ready),
         }
     }
 }
@@ -42,6 +51,7 @@ impl fmt::Display for Side {
         f.pad(match self {
             Side::Tokio => "tokio",
             Side::Spargio => "spargio",
+            Side::Native => "native",
         })
     }
 }
@@ -50,7 +60,8 @@ impl FromStr for Side {
     type Err = String;
 
     fn from_str(s: &str) -> Result<Side, String> {
-        let side = Side::BOTH.into_iter().find(|side| side.to_string() == s);
-        side.ok_or_else(|| format!("there is no side `{s}`: it is `tokio` or `spargio`"))
+        let all = Side::BOTH.into_iter().chain([Side::Native]);
+        let side = { all }.find(|side| side.to_string() == s);
+        side.ok_or_else(|| format!("there is no side `{s}`: it is `tokio`, `spargio` or `native`"))
     }
 }

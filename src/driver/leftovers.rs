@@ -22,8 +22,8 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::driver::Ready;
@@ -38,6 +38,8 @@ pub(crate) struct Leftovers {
     own: Option<OwnedFd>,
     /// What is kept and what is on its way, together; mirrors `inner` for a look without its lock.
     pending: AtomicUsize,
+    /// Did the last receive take all there was? A hint.
+    is_drained: AtomicBool,
     inner: Mutex<Inner>,
 }
 
@@ -128,7 +130,13 @@ impl<R> Found<io::Result<R>> {
 
 impl Leftovers {
     pub(crate) fn new(io: Arc<ScheduledIo>) -> Leftovers {
-        Leftovers { io, own: None, pending: AtomicUsize::new(0), inner: Mutex::default() }
+        Leftovers {
+            io,
+            own: None,
+            pending: AtomicUsize::new(0),
+            is_drained: AtomicBool::new(false),
+            inner: Mutex::default(),
+        }
     }
 
     /// The same for a file that somebody else closes: operations name a duplicate.
@@ -139,6 +147,15 @@ impl Leftovers {
     /// The descriptor that operations name.
     pub(crate) fn fd(&self) -> RawFd {
         self.own.as_ref().map_or(self.io.fd(), AsRawFd::as_raw_fd)
+    }
+
+    /// Did the last receive take all there was? A hint, for those who would try in vain.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.is_drained.load(Relaxed)
+    }
+
+    pub(crate) fn set_drained(&self, drained: bool) {
+        self.is_drained.store(drained, Relaxed);
     }
 
     /// Is there anything kept, or on its way? While not, the lock need not be taken.
@@ -188,6 +205,11 @@ impl Leftovers {
     pub(crate) fn keep(&self, got: impl IntoIterator<Item = Leftover>) {
         self.update(|inner| inner.kept.extend(got));
         self.tell();
+    }
+
+    /// The same from an operation that will settle, and tell then.
+    pub(crate) fn keep_quietly(&self, got: Leftover) {
+        self.update(|inner| inner.kept.push_back(got));
     }
 
     /// The rest of what was taken just now.

@@ -436,3 +436,6 @@ impl std::fmt::Debug for Shard {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

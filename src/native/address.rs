@@ -51,7 +51,11 @@ pub(crate) mod sealed {
     pub trait Accepted: Sized + Send + 'static {
         type Address: Address;
 
-        fn accepted(fd: OwnedFd, peer: &SockAddr) -> io::Result<(Self, Self::Address)>;
+        fn unnamed(fd: OwnedFd) -> io::Result<Self>;
+
+        fn accepted(fd: OwnedFd, peer: &SockAddr) -> io::Result<(Self, Self::Address)> {
+            Ok((Self::unnamed(fd)?, Self::Address::from_kernel(peer)?))
+        }
     }
 }
 
@@ -78,18 +82,16 @@ impl Address for unix::SocketAddr {
 impl Accepted for TcpStream {
     type Address = SocketAddr;
 
-    fn accepted(fd: OwnedFd, peer: &SockAddr) -> io::Result<(TcpStream, SocketAddr)> {
-        let stream = TcpStream::new_accepted(mio::net::TcpStream::from_std(fd.into()))?;
-        Ok((stream, socket::inet_addr(peer)?))
+    fn unnamed(fd: OwnedFd) -> io::Result<TcpStream> {
+        TcpStream::new_accepted(mio::net::TcpStream::from_std(fd.into()))
     }
 }
 
 impl Accepted for UnixStream {
     type Address = unix::SocketAddr;
 
-    fn accepted(fd: OwnedFd, peer: &SockAddr) -> io::Result<(UnixStream, unix::SocketAddr)> {
-        let stream = UnixStream::new_accepted(mio::net::UnixStream::from_std(fd.into()))?;
-        Ok((stream, socket::unix_addr(peer).into()))
+    fn unnamed(fd: OwnedFd) -> io::Result<UnixStream> {
+        UnixStream::new_accepted(mio::net::UnixStream::from_std(fd.into()))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::target::Target;
-use super::{Accept, Request};
+use super::{Accept, AcceptMulti, Request};
 use crate::driver::{Interest, Registration};
 use crate::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
@@ -57,5 +57,24 @@ impl<'a, S: super::address::Accepted> Listener<'a, S> {
     /// A connection that a dropped future has accepted is the next accept's, on whatever lane.
     pub fn accept(self) -> Request<'a, Accept<S>> {
         Request::new(Accept::new(self.io.leftovers()), Target::Io(self.io, Interest::READABLE))
+    }
+
+    /// Accepts connections as they come: one submission for many of them.
+    ///
+    /// `IORING_OP_ACCEPT` with `IORING_ACCEPT_MULTISHOT` (Linux 5.19); without it `accept4(2)` when
+    /// readable.
+    ///
+    /// The kernel accepts as they come, whether somebody asks for the next one or not. So this is no
+    /// way to leave connections waiting in the listener's queue.
+    ///
+    /// # Panics
+    ///
+    /// If it is polled outside of a runtime.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the stream is dropped, connections that it had accepted are the next accept's.
+    pub fn accept_multi(self) -> AcceptMulti<'a, S> {
+        AcceptMulti::new(self.io)
     }
 }

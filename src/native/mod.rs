@@ -87,8 +87,14 @@ pub use listener::Listener;
 mod message;
 pub use message::{ControlMessage, Message};
 
+mod multi;
+pub use multi::{AcceptMulti, RecvMulti};
+
 mod other;
 pub use other::{SpliceEnd, entry, raw, splice, waitid};
+
+mod pool;
+pub use pool::{BufPool, PoolBuf};
 
 mod request;
 pub use request::Request;

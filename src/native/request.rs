@@ -121,8 +121,13 @@ impl<'a, A: Action> Request<'a, A> {
         Some(action.complete(result))
     }
 
-    fn is_clock_paused(&self) -> bool {
-        self.deadline.is_some() && self.target.driver().clock().is_paused()
+    /// On a ring: the kernel keeps the limit, but knows nothing of a clock that is paused.
+    fn keep_limit(&mut self, cx: &mut Context<'_>) {
+        if self.target.driver().clock().is_paused() && self.expired(cx) {
+            if let State::Ring(op) = &self.state {
+                op.cancel();
+            }
+        }
     }
 
     fn expired(&mut self, cx: &mut Context<'_>) -> bool {
@@ -149,10 +154,11 @@ impl<'a, A: Action> Request<'a, A> {
             }
             Early::Attempt => {
                 let driver = self.target.driver();
+                let driver = &*driver;
                 if let Some(gone) = self.target.runtime_gone() {
                     Err(gone)
-                } else if ring::supports(&driver, action.call().opcode()) {
-                    self.state = self.submit(action, &driver);
+                } else if ring::supports(driver, action.opcode()) {
+                    self.state = self.submit(action, driver);
                     return Poll::Ready(None);
                 } else if self.target.is_blocking() {
                     self.state = self.send_off(action);
@@ -228,18 +234,21 @@ impl<'a, A: Action> Request<'a, A> {
 
     /// One step; `None` if another is due.
     fn step(&mut self, cx: &mut Context<'_>) -> Poll<Option<A::Output>> {
-        match mem::replace(&mut self.state, State::Over) {
-            State::Idle(action) => self.start(action, cx),
-            State::Ring(mut op) => match Pin::new(&mut op).poll(cx) {
+        // In place: most polls find it there.
+        if let State::Ring(op) = &mut self.state {
+            return match Pin::new(op).poll(cx) {
                 Poll::Ready((action, result)) => self.landed(action, result),
                 Poll::Pending => {
-                    if self.is_clock_paused() && self.expired(cx) {
-                        op.cancel();
+                    if self.deadline.is_some() {
+                        self.keep_limit(cx);
                     }
-                    self.state = State::Ring(op);
                     Poll::Pending
                 }
-            },
+            };
+        }
+        match mem::replace(&mut self.state, State::Over) {
+            State::Idle(action) => self.start(action, cx),
+            State::Ring(_) => unreachable!("that was seen to"),
             State::Waiting(action, mut wait) => match wait.as_mut().poll(cx) {
                 Poll::Ready(Ok(event)) => {
                     self.event = Some(event);

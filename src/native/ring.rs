@@ -57,7 +57,9 @@ unsafe impl<A: Action> Operation for Ringed<A> {
     }
 
     fn complete(mut self, completion: Completion) -> (A, io::Result<u32>) {
-        (self.take(), completion.result)
+        let mut action = self.take();
+        action.note(completion.flags);
+        (action, completion.result)
     }
 
     fn orphan(mut self, completion: Completion) {

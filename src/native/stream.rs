@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::action::{self, Kind, Of};
 use super::target::Target;
 use super::{
-    BoundedBuf, BoundedBufMut, ControlMessage, Recv, RecvExact, RecvMsg, RecvVectored, Request, Send, SendAll,
+    BoundedBuf, BoundedBufMut, BufPool, ControlMessage, Recv, RecvMulti, RecvExact, RecvMsg, RecvVectored, Request, Send, SendAll,
     SendMsg, SendVectored, Shutdown, action::Action,
 };
 use crate::driver::{Found, Interest, Leftover, Leftovers, Registration};
@@ -119,6 +119,42 @@ impl<'a> Stream<'a> {
         room: usize,
     ) -> Request<'a, RecvMsg<B, unix::SocketAddr>> {
         self.read(RecvMsg::new(self.io(), bufs, room, Of::Stream))
+    }
+
+    /// Receives as long as there is something, into buffers that are picked from `pool` as it
+    /// arrives: one submission for many results, and no buffer while nothing comes.
+    ///
+    /// While all buffers are away nothing is received; it goes on when one is dropped.
+    ///
+    /// `IORING_OP_RECV` with `IORING_RECV_MULTISHOT` (Linux 6.0) into a ring of provided buffers; without
+    /// it `recv(2)` when readable, into buffers of the pool.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// use tokio::native::BufPool;
+    /// # let (stream, peer) = tokio::net::UnixStream::pair()?;
+    /// # peer.native().send_all("hello").await.0?;
+    /// # drop(peer);
+    ///
+    /// let pool = BufPool::new(64, 4096);
+    /// let mut incoming = stream.native().recv_multi(&pool);
+    /// while let Some(bytes) = incoming.next().await {
+    ///     println!("{} bytes", bytes?.len());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of `recv(2)`; the stream ends with them.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the stream is dropped, what it had received and nobody has taken is the next read's.
+    pub fn recv_multi(self, pool: &BufPool) -> RecvMulti<'a> {
+        RecvMulti::new(self.io, pool)
     }
 
     /// Sends what is initialised of `buf`, or a part of it; the result says how much.

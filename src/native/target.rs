@@ -1,5 +1,6 @@
 //! What an operation works on, and so how one waits for it.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -38,12 +39,12 @@ impl<'a> Target<'a> {
     ///
     /// Where that is the current runtime, if there is none.
     #[track_caller]
-    pub(crate) fn driver(&self) -> Handle {
+    pub(crate) fn driver(&self) -> Cow<'a, Handle> {
         match self {
             Target::Io(io, _)
             | Target::Between { from: (_, Some(io)), .. }
-            | Target::Between { to: (_, Some(io)), .. } => io.handle().clone(),
-            Target::Between { .. } | Target::Child(_) | Target::Blocking => current_driver(),
+            | Target::Between { to: (_, Some(io)), .. } => Cow::Borrowed(io.handle()),
+            Target::Between { .. } | Target::Child(_) | Target::Blocking => Cow::Owned(current_driver()),
         }
     }
 

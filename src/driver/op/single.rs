@@ -35,6 +35,8 @@ use crate::sys::uring::{Limit, Sqe, Token};
 pub(crate) struct Op<T: Operation> {
     shared: Arc<Shared<T>>,
     driver: Handle,
+    /// It was ready, and nothing is left to do.
+    is_over: bool,
 }
 
 struct Shared<T> {
@@ -79,7 +81,7 @@ impl<T: Operation> Op<T> {
             operation: UnsafeCell::new(Some(operation)),
             limit: UnsafeCell::new(Limit::default()),
         };
-        Op { shared: Arc::new(shared), driver: driver.clone() }
+        Op { shared: Arc::new(shared), driver: driver.clone(), is_over: false }
     }
 
     /// Has the kernel cancel it (`LINK_TIMEOUT`) after `limit`, counted from now. It then completes
@@ -121,21 +123,24 @@ impl<T: Operation> Future for Op<T> {
     type Output = T::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
-        let mut state = self.shared.state.lock();
+        let this = self.get_mut();
+        let mut state = this.shared.state.lock();
         if matches!(state.phase, Phase::Fresh) {
             state.phase = Phase::Queued;
             state.waker = Some(cx.waker().clone());
             drop(state);
-            self.driver.launch(self.shared.clone());
-            state = self.shared.state.lock();
+            this.driver.launch(this.shared.clone());
+            // If it has landed by now, elsewhere or nowhere, the waker was there.
+            return Poll::Pending;
         }
         match state.phase {
             Phase::Landed => {
                 state.phase = Phase::Over;
+                this.is_over = true;
                 let completion = state.completion.take();
                 drop(state);
                 // SAFETY: it has landed, and this is its future.
-                let operation = unsafe { self.shared.take() };
+                let operation = unsafe { this.shared.take() };
                 match (operation, completion) {
                     (Some(operation), Some(completion)) => Poll::Ready(operation.complete(completion)),
                     _ => unreachable!("an operation lands with both, once"),
@@ -152,6 +157,9 @@ impl<T: Operation> Future for Op<T> {
 
 impl<T: Operation> Drop for Op<T> {
     fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
         let mut state = self.shared.state.lock();
         let waker = state.waker.take();
         state.is_abandoned = true;

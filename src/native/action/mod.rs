@@ -33,6 +33,7 @@ mod vectored;
 mod wait;
 mod xattr;
 
+pub(crate) use accept::accepted;
 pub(crate) use file::What;
 pub(crate) use message::Of;
 pub(crate) use path::{Change, Dir, Name};
@@ -104,6 +105,16 @@ pub(crate) mod sealed {
 
         /// What is to be done (next).
         fn call(&mut self) -> Call;
+
+        /// Its opcode.
+        fn opcode(&mut self) -> u8 {
+            self.call().opcode()
+        }
+
+        /// What a ring's completion says besides the result (`IORING_CQE_F_*`).
+        fn note(&mut self, flags: u32) {
+            let _ = flags;
+        }
 
         /// Does it with a system call, for lanes without a ring; `-EAGAIN` if that would block.
         ///

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::{Early, lasting, len32, sealed};
 use crate::driver::{Leftover, Leftovers};
 use crate::native::buf::{BoundedBufMut, BufResult, received};
-use crate::sys::call::{CURRENT_POSITION, Call};
+use crate::sys::call::{CURRENT_POSITION, Call, left_some, opcode};
 
 /// Receives once. See [`Stream::recv`](crate::native::Stream::recv).
 #[derive(Debug)]
@@ -46,9 +46,20 @@ unsafe impl<B: BoundedBufMut> sealed::Action for Recv<B> {
     fn call(&mut self) -> Call {
         let (fd, buf, len) = (self.io.fd(), self.buf.stable_mut_ptr(), len32(self.buf.bytes_total()));
         match self.kind {
-            Kind::Stream(flags) => Call::Recv { fd, buf, len, flags },
+            Kind::Stream(flags) => Call::Recv { fd, buf, len, flags, poll_first: self.io.is_drained() },
             Kind::Pipe => Call::Read { fd, buf, len, offset: CURRENT_POSITION },
         }
+    }
+
+    fn opcode(&mut self) -> u8 {
+        match self.kind {
+            Kind::Stream(_) => opcode::Recv::CODE,
+            Kind::Pipe => opcode::Read::CODE,
+        }
+    }
+
+    fn note(&mut self, flags: u32) {
+        self.io.set_drained(!left_some(flags));
     }
 
     fn early(&mut self) -> Early {
@@ -136,7 +147,7 @@ unsafe impl<B: BoundedBufMut> sealed::Action for RecvExact<B> {
         let buf = self.buf.stable_mut_ptr().wrapping_add(self.filled);
         let len = len32(self.buf.bytes_total() - self.filled);
         // The kernel itself waits for all of it, where it can.
-        Call::Recv { fd: self.io.fd(), buf, len, flags: libc::MSG_WAITALL }
+        Call::Recv { fd: self.io.fd(), buf, len, flags: libc::MSG_WAITALL, poll_first: false }
     }
 
     fn early(&mut self) -> Early {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::{len32, sealed};
 use crate::driver::Leftovers;
 use crate::native::buf::{BoundedBuf, BufResult};
-use crate::sys::call::{CURRENT_POSITION, Call};
+use crate::sys::call::{CURRENT_POSITION, Call, opcode};
 
 /// How bytes are sent.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +32,14 @@ fn call<B: BoundedBuf>(io: &Leftovers, buf: &B, sent: usize, how: How) -> Call {
         How::Copied(flags) => Call::Send { fd, buf, len, flags: flags | libc::MSG_NOSIGNAL },
         How::ZeroCopy(flags) => Call::SendZc { fd, buf, len, flags: flags | libc::MSG_NOSIGNAL },
         How::Pipe => Call::Write { fd, buf, len, offset: CURRENT_POSITION },
+    }
+}
+
+fn opcode(how: How) -> u8 {
+    match how {
+        How::Copied(_) => opcode::Send::CODE,
+        How::ZeroCopy(_) => opcode::SendZc::CODE,
+        How::Pipe => opcode::Write::CODE,
     }
 }
 
@@ -73,6 +81,10 @@ unsafe impl<B: BoundedBuf> sealed::Action for Send<B> {
         call(&self.io, &self.buf, 0, self.how)
     }
 
+    fn opcode(&mut self) -> u8 {
+        opcode(self.how)
+    }
+
     fn again(&mut self, result: &io::Result<u32>) -> bool {
         falls_back(&mut self.how, result)
     }
@@ -109,6 +121,10 @@ unsafe impl<B: BoundedBuf> sealed::Action for SendAll<B> {
             how => how,
         };
         call(&self.io, &self.buf, self.sent, how)
+    }
+
+    fn opcode(&mut self) -> u8 {
+        opcode(self.how)
     }
 
     fn again(&mut self, result: &io::Result<u32>) -> bool {

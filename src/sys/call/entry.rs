@@ -1,10 +1,30 @@
 //! The form for the ring.
 
+use std::os::fd::RawFd;
+
 use io_uring::opcode as op;
-use io_uring::squeue::Entry;
+use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{Fd, FsyncFlags, OpenHow, statx};
 
 use super::Call;
+
+/// `IORING_RECVSEND_POLL_FIRST`: no attempt before the descriptor is ready.
+const POLL_FIRST: u16 = 1;
+/// `IORING_RECV_MULTISHOT`.
+const MULTISHOT: u16 = 2;
+
+/// `RECV` again and again (6.0), into the buffers of a group; see [`Call::Recv`] on `poll_first`.
+pub(crate) fn recv_multi(fd: RawFd, group: u16, poll_first: bool) -> Entry {
+    // The builder for it knows no flags besides its own.
+    let how = MULTISHOT | if poll_first { POLL_FIRST } else { 0 };
+    let entry = op::Recv::new(Fd(fd), std::ptr::null_mut(), 0).buf_group(group).ioprio(how).build();
+    entry.flags(Flags::BUFFER_SELECT)
+}
+
+/// `ACCEPT` again and again (5.19). It says nothing of peers.
+pub(crate) fn accept_multi(fd: RawFd) -> Entry {
+    op::AcceptMulti::new(Fd(fd)).flags(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK).build()
+}
 
 impl Call {
     /// The opcode in question, `IORING_OP_…`.
@@ -50,7 +70,10 @@ impl Call {
     /// The entry, without `user_data`.
     pub(crate) fn entry(&self) -> Entry {
         match *self {
-            Call::Recv { fd, buf, len, flags } => op::Recv::new(Fd(fd), buf, len).flags(flags).build(),
+            Call::Recv { fd, buf, len, flags, poll_first } => {
+                let how = if poll_first { POLL_FIRST } else { 0 };
+                op::Recv::new(Fd(fd), buf, len).flags(flags).ioprio(how).build()
+            }
             Call::Send { fd, buf, len, flags } => op::Send::new(Fd(fd), buf, len).flags(flags).build(),
             Call::SendZc { fd, buf, len, flags } => op::SendZc::new(Fd(fd), buf, len).flags(flags).build(),
             Call::RecvMsg { fd, msg, flags } => op::RecvMsg::new(Fd(fd), msg).flags(flags as u32).build(),

@@ -20,9 +20,17 @@
 mod entry;
 mod perform;
 
+pub(crate) use entry::{accept_multi, recv_multi};
+
 use std::os::fd::RawFd;
 
+pub(crate) use io_uring::opcode;
 use io_uring::squeue;
+
+/// Was there more to receive (`IORING_CQE_F_SOCK_NONEMPTY`, 5.19)?
+pub(crate) fn left_some(completion_flags: u32) -> bool {
+    io_uring::cqueue::sock_nonempty(completion_flags)
+}
 
 /// The file's own position, where an operation takes an offset.
 pub(crate) const CURRENT_POSITION: u64 = u64::MAX;
@@ -33,7 +41,8 @@ pub(crate) const CURRENT_POSITION: u64 = u64::MAX;
 #[allow(missing_docs)]
 pub(crate) enum Call {
     // Sockets.
-    Recv { fd: RawFd, buf: *mut u8, len: u32, flags: i32 },
+    /// `poll_first`: nothing is there, as far as one knows (`IORING_RECVSEND_POLL_FIRST`, 5.19).
+    Recv { fd: RawFd, buf: *mut u8, len: u32, flags: i32, poll_first: bool },
     Send { fd: RawFd, buf: *const u8, len: u32, flags: i32 },
     /// Like `Send`; the kernel reads the buffer until the second completion.
     SendZc { fd: RawFd, buf: *const u8, len: u32, flags: i32 },

@@ -40,7 +40,7 @@ impl Call {
         // SAFETY: the caller's promise.
         unsafe {
             match *self {
-                Call::Recv { fd, buf, len, flags } => {
+                Call::Recv { fd, buf, len, flags, .. } => {
                     outcome(libc::recv(fd, buf.cast(), len as usize, flags | libc::MSG_DONTWAIT))
                 }
                 Call::Send { fd, buf, len, flags } | Call::SendZc { fd, buf, len, flags } => {

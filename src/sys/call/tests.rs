@@ -32,7 +32,13 @@ fn sockets() {
     let (mut a, b) = UnixStream::pair().unwrap();
     a.write_all(b"hello").unwrap();
     let mut buf = [0; 5];
-    let call = Call::Recv { fd: b.as_raw_fd(), buf: buf.as_mut_ptr(), len: 5, flags: libc::MSG_PEEK };
+    let call = Call::Recv {
+        fd: b.as_raw_fd(),
+        buf: buf.as_mut_ptr(),
+        len: 5,
+        flags: libc::MSG_PEEK,
+        poll_first: false,
+    };
     assert_eq!(both(call), [5, 5]);
     assert_eq!(&buf, b"hello");
     let call = Call::Send { fd: a.as_raw_fd(), buf: buf.as_ptr(), len: 2, flags: libc::MSG_NOSIGNAL };
@@ -40,7 +46,7 @@ fn sockets() {
     assert_eq!((&b).read(&mut [0; 16]).unwrap(), 9);
     assert_eq!(both(Call::Shutdown { fd: a.as_raw_fd(), how: libc::SHUT_WR }), [0, 0]);
     assert_eq!((&b).read(&mut buf).unwrap(), 0);
-    let call = Call::Recv { fd: -1, buf: buf.as_mut_ptr(), len: 5, flags: 0 };
+    let call = Call::Recv { fd: -1, buf: buf.as_mut_ptr(), len: 5, flags: 0, poll_first: true };
     assert_eq!(both(call), [-libc::EBADF; 2]);
 }
 

@@ -1,5 +1,7 @@
 //! `io_uring`: one ring and what is sent through it.
 
+#[cfg(feature = "uring-native")]
+pub(crate) mod buf_ring;
 mod cache;
 mod doorbell;
 mod entry;

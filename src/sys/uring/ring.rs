@@ -26,6 +26,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, RawFd};
+#[cfg(feature = "uring-native")]
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
@@ -33,6 +35,8 @@ use std::time::Duration;
 
 use io_uring::{EnterFlags, IoUring, types};
 
+#[cfg(feature = "uring-native")]
+use super::buf_ring::BufRing;
 use super::cache::{self, Home};
 use super::doorbell;
 use super::token::Token;
@@ -100,6 +104,9 @@ pub(crate) struct Ring {
     backlog: VecDeque<Backlogged>,
     /// An eventfd for waits outside of the ring, once there was one.
     alarm: Option<File>,
+    /// Groups of buffers that the kernel picks from.
+    #[cfg(feature = "uring-native")]
+    groups: Vec<Arc<BufRing>>,
     /// Entries the kernel holds no terminal completion of yet are the caller's to count; a ring
     /// with any is not reused.
     clean: bool,
@@ -146,7 +153,15 @@ impl Ring {
         }
         let io = io.map_err(Refused::explain)?;
         probe::ask(&io);
-        Ok(Ring { io: ManuallyDrop::new(io), home: None, backlog: VecDeque::new(), alarm: None, clean: true })
+        Ok(Ring {
+            io: ManuallyDrop::new(io),
+            home: None,
+            backlog: VecDeque::new(),
+            alarm: None,
+            #[cfg(feature = "uring-native")]
+            groups: Vec::new(),
+            clean: true,
+        })
     }
 
     /// A ring bound to the calling thread: one it used before, or a new one.
@@ -157,6 +172,8 @@ impl Ring {
                 home: Some(home),
                 backlog: VecDeque::new(),
                 alarm: None,
+                #[cfg(feature = "uring-native")]
+                groups: Vec::new(),
                 clean: true,
             };
             // Rings may have been forbidden since it was used.
@@ -196,6 +213,11 @@ impl Ring {
         self.home.is_some()
     }
 
+    /// Is the ring shared with the parent process, to which it belongs?
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.home.as_ref().is_some_and(Home::is_inherited)
+    }
+
     pub(crate) fn as_raw_fd(&self) -> RawFd {
         self.io.as_raw_fd()
     }
@@ -203,6 +225,36 @@ impl Ring {
     /// Says that operations are still in flight, so this ring must not serve another owner.
     pub(crate) fn mark_unclean(&mut self) {
         self.clean = false;
+    }
+
+    /// The group of that number, which is made known to the ring if it is not yet. One that nobody
+    /// else has any more is forgotten.
+    #[cfg(feature = "uring-native")]
+    pub(crate) fn buf_ring(&mut self, group: u16, count: u16, size: usize) -> io::Result<Arc<BufRing>> {
+        let io = &self.io;
+        let known = self.groups.iter().find(|bufs| bufs.group() == group && Arc::strong_count(bufs) > 1);
+        if let Some(bufs) = known {
+            return Ok(bufs.clone());
+        }
+        // What the kernel does not forget stays.
+        self.groups.retain(|bufs| Arc::strong_count(bufs) > 1 || bufs.unregister(io).is_err());
+        let bufs = Arc::new(BufRing::new(group, count, size));
+        bufs.register(io)?;
+        self.groups.push(bufs.clone());
+        Ok(bufs)
+    }
+
+    /// Has the kernel forget all groups; `false` if that cannot be.
+    #[cfg(feature = "uring-native")]
+    fn forget_groups(&mut self) -> bool {
+        let io = &self.io;
+        self.groups.is_empty()
+            || !self.is_foreign() && self.groups.iter().all(|bufs| bufs.unregister(io).is_ok())
+    }
+
+    #[cfg(not(feature = "uring-native"))]
+    fn forget_groups(&mut self) -> bool {
+        true
     }
 
     /// Queues `sqe` for the next `enter`.
@@ -339,13 +391,13 @@ impl Ring {
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        let is_clean = self.clean && !self.has_unsubmitted();
+        let is_clean = self.clean && !self.has_unsubmitted() && self.forget_groups();
         // SAFETY: taken once, here.
         let io = unsafe { ManuallyDrop::take(&mut self.io) };
         match self.home.take() {
             // A closed ring makes a later blocking call of its thread return `EINTR`, so a clean
             // one goes back to its thread, which closes it when it exits.
-            Some(home) if is_clean => home.give_back(io),
+            Some(home) if is_clean && !home.is_inherited() => home.give_back(io),
             _ => drop(io),
         }
     }

@@ -103,6 +103,17 @@ impl Lane {
         }
     }
 
+    /// A group of buffers for this ring: see [`Ring::buf_ring`](crate::sys::uring::Ring::buf_ring).
+    #[cfg(feature = "uring-native")]
+    pub(in crate::driver::uring) fn buf_ring(
+        &mut self,
+        group: u16,
+        count: u16,
+        size: usize,
+    ) -> std::io::Result<Arc<crate::sys::uring::buf_ring::BufRing>> {
+        self.ring.buf_ring(group, count, size)
+    }
+
     /// Does an operation in flight keep a paused clock from advancing?
     pub(in crate::driver::uring) fn holds_clock(&self) -> bool {
         self.ops.hold_clock()
