@@ -124,7 +124,8 @@
 //! | `parking_lot` | the locks of that crate inside the re-exported half |
 //!
 //! One is ours: `interop`, part of `full`, gives crates that depend on the
-//! published Tokio a runtime to find when they run inside our tasks.
+//! published Tokio a runtime to find when they run inside our tasks. Its module
+//! says more.
 //!
 //! # Platforms
 //!
@@ -133,7 +134,10 @@
 #![deny(unsafe_code, missing_docs, missing_debug_implementations, unreachable_pub)]
 #![deny(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)]
 // What a smaller selection of features leaves unused inside is not worth a gate of its own.
-#![cfg_attr(not(feature = "full"), allow(dead_code, unreachable_pub, unused_imports))]
+#![cfg_attr(
+    not(all(feature = "full", feature = "uring-native")),
+    allow(dead_code, unreachable_pub, unused_imports)
+)]
 // Neither is what it lacks worth a second wording of a link.
 #![cfg_attr(not(feature = "full"), allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -152,6 +156,10 @@ mod sys;
 cfg_fs! {
     pub mod fs;
 }
+
+#[cfg(feature = "interop")]
+#[cfg_attr(docsrs, doc(cfg(feature = "interop")))]
+pub mod interop;
 
 pub mod io;
 

@@ -1,5 +1,4 @@
 //! The blocking pool: limits, keep-alive, shutdown, and what happens when there are no threads.
-#![cfg(feature = "full")]
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,5 +1,4 @@
 //! The `current_thread` scheduler: who drives it, who may wake it, what is left when it stops.
-#![cfg(feature = "full")]
 
 use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};

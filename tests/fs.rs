@@ -53,12 +53,12 @@ fn run(test: impl Future<Output = ()>) {
     rt.block_on(test);
 }
 
-/// Begins a read of `n` bytes and drops its future. The single thread is kept busy, so that it
-/// cannot be ready at once.
-fn abandoned_read(file: &mut File, n: usize) {
+/// Begins to read all there is and drops the future. It asks for more than is read at once, and the
+/// single thread is kept busy, so that it cannot be ready.
+fn abandoned_read(file: &mut File) {
     let (release, released) = mpsc::channel::<()>();
     drop(tokio::task::spawn_blocking(move || released.recv()));
-    assert!(poll_once(file.read(&mut vec![0; n])).is_pending());
+    assert!(poll_once(file.read(&mut vec![0; 300_000])).is_pending());
     drop(release);
 }
 
@@ -98,7 +98,7 @@ fn settling_waits_for_a_read_behind_a_failed_write() {
             let mut file = full().await;
             file.write_all(b"lost").await.unwrap();
             file.read_exact(&mut [0; 1]).await.unwrap();
-            abandoned_read(&mut file, 8);
+            abandoned_read(&mut file);
             match step {
                 0 => drop(file.set_len(0).await),
                 1 => drop(file.try_clone().await.unwrap()),
@@ -116,7 +116,7 @@ fn settling_waits_for_a_read_behind_a_failed_write() {
 fn bytes_of_an_abandoned_read_go_to_the_next() {
     run(async {
         let (_temp, mut file) = file_with(b"0123456789").await;
-        abandoned_read(&mut file, 6);
+        abandoned_read(&mut file);
         let mut buf = [0; 4];
         file.read_exact(&mut buf).await.unwrap();
         assert_eq!(&buf, b"0123");
@@ -130,7 +130,7 @@ fn bytes_of_an_abandoned_read_go_to_the_next() {
 fn a_write_goes_where_the_last_byte_was_handed_out() {
     run(async {
         let (temp, mut file) = file_with(b"0123456789").await;
-        abandoned_read(&mut file, 6);
+        abandoned_read(&mut file);
         let mut buf = [0; 2];
         file.read_exact(&mut buf).await.unwrap();
         file.write_all(b"ab").await.unwrap();
@@ -145,7 +145,7 @@ fn a_relative_seek_counts_from_the_last_byte_handed_out() {
         let (_temp, mut file) = file_with(b"0123456789").await;
         for (by, to) in [(0, 2), (3, 5), (-1, 1), (i64::MAX, i64::MAX as u64 + 2)] {
             file.rewind().await.unwrap();
-            abandoned_read(&mut file, 6);
+            abandoned_read(&mut file);
             file.read_exact(&mut [0; 2]).await.unwrap();
             match file.seek(SeekFrom::Current(by)).await {
                 Ok(pos) => assert_eq!(pos, to),
@@ -154,7 +154,7 @@ fn a_relative_seek_counts_from_the_last_byte_handed_out() {
         }
         // The sum of what is unread and of the smallest offset does not fit.
         file.rewind().await.unwrap();
-        abandoned_read(&mut file, 6);
+        abandoned_read(&mut file);
         assert!(file.seek(SeekFrom::Current(i64::MIN)).await.is_err());
         assert_eq!(file.stream_position().await.unwrap(), 0);
     });
@@ -166,7 +166,7 @@ fn a_write_that_could_not_go_back_leaves_nothing_to_read() {
         let (_dir, mut file) = fifo().await;
         file.write_all(b"0123").await.unwrap();
         file.flush().await.unwrap();
-        abandoned_read(&mut file, 4);
+        abandoned_read(&mut file);
         file.write_all(b"never read").await.unwrap(); // ESPIPE
         assert_eq!(file.flush().await.unwrap_err().kind(), ErrorKind::NotSeekable);
         file.write_all(b"4567").await.unwrap();
@@ -181,7 +181,7 @@ fn a_write_that_could_not_go_back_leaves_nothing_to_read() {
 fn set_len_drops_what_was_read_ahead() {
     run(async {
         let (temp, mut file) = file_with(b"0123456789").await;
-        abandoned_read(&mut file, 6);
+        abandoned_read(&mut file);
         file.read_exact(&mut [0; 2]).await.unwrap();
         file.set_len(3).await.unwrap();
         let mut rest = Vec::new();

@@ -1,5 +1,4 @@
 //! `LocalSet` and `LocalRuntime`: tasks that stay on their thread.
-#![cfg(feature = "full")]
 
 use std::cell::Cell;
 use std::future::{Future, pending, poll_fn};

@@ -46,6 +46,7 @@ use std::time::Duration;
 
 use crate::driver::scheduled_io::ScheduledIo;
 use crate::sys::foreign::ForeignFds;
+use crate::sys::fork::Origin;
 use crate::sys::uring::Wait;
 
 use choice::Choice;
@@ -68,6 +69,8 @@ pub(crate) struct Handle(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    /// The process that the runtime was built in.
+    origin: Origin,
     io_enabled: bool,
     time_enabled: bool,
     time: time::Handle,
@@ -129,11 +132,17 @@ fn create(cfg: &Cfg, shards: usize, reuse: bool) -> io::Result<(Vec<Driver>, Han
     };
     let (choice, (drivers, backend)) = Choice::of_process()?.make(on_rings, on_epoll)?;
     let clock = Clock::new(cfg.enable_pause_time, cfg.start_paused);
+    let origin = Origin::here();
     let unpark = {
         let backend = backend.clone();
-        move |shard: usize| backend.unpark(shard)
+        move |shard: usize| {
+            if origin.is_here() {
+                backend.unpark(shard);
+            }
+        }
     };
     let inner = Inner {
+        origin,
         io_enabled: cfg.enable_io,
         time_enabled: cfg.enable_time,
         time: time::Handle::new(clock, shards, Box::new(unpark)).fire_at_shutdown(cfg.fire_at_shutdown),
@@ -229,7 +238,23 @@ impl Handle {
 
     pub(crate) fn unpark_shard(&self, shard: usize) {
         self.0.time.unpark();
-        self.0.backend.unpark(shard);
+        if !self.is_inherited() {
+            self.0.backend.unpark(shard);
+        }
+    }
+
+    /// Is this the child of a fork, and the runtime its parent's? Then only the memory is there:
+    /// nobody runs its tasks, and the kernel's side of its drivers is the parent's.
+    pub(crate) fn is_inherited(&self) -> bool {
+        !self.0.origin.is_here()
+    }
+
+    /// # Panics
+    ///
+    /// If the runtime [is inherited](Handle::is_inherited).
+    #[track_caller]
+    pub(crate) fn assert_own(&self) {
+        self.0.origin.assert_here();
     }
 
     pub(crate) fn is_shutdown(&self) -> bool {
@@ -249,6 +274,7 @@ impl Handle {
 
     /// Has `io` watched. An error is one of epoll's: a ring reports none.
     fn watch(&self, io: &Arc<ScheduledIo>) -> io::Result<()> {
+        self.assert_own();
         match &self.0.backend {
             Backend::Uring(shards) => {
                 shards.watch(io);
@@ -259,6 +285,10 @@ impl Handle {
     }
 
     fn unwatch(&self, io: &Arc<ScheduledIo>, fd: Option<OwnedFd>) {
+        if self.is_inherited() {
+            // The parent watches its own descriptor of the file; the child's is just closed.
+            return;
+        }
         match &self.0.backend {
             Backend::Uring(shards) => shards.unwatch(io, fd),
             Backend::Mio(shards) => shards.unwatch(io, fd),
@@ -275,6 +305,8 @@ impl Handle {
     pub(crate) fn launch(&self, flight: Arc<dyn op::Flight>) {
         // For the paused clock of a runtime that another thread drives.
         self.0.time.unpark();
+        // Entries and the buffers they name would go to the parent's kernel queue.
+        self.assert_own();
         match &self.0.backend {
             Backend::Uring(shards) => shards.launch(flight),
             Backend::Mio(_) => op::refuse(&*flight, op::Completion::no_ring()),
@@ -306,7 +338,7 @@ impl Handle {
     }
 
     /// Does a ring of this runtime know the operation `opcode` (`IORING_OP_*`)?
-    #[allow(dead_code)]
+    #[cfg_attr(not(feature = "fs"), allow(dead_code))]
     pub(crate) fn supports(&self, opcode: u8) -> bool {
         match &self.0.backend {
             Backend::Uring(_) => crate::sys::uring::supports(opcode),
@@ -316,12 +348,22 @@ impl Handle {
 
     /// Does this thread drive a shard of this runtime that takes operations? Not while it blocks in
     /// `block_in_place`.
-    #[allow(dead_code)]
+    #[cfg_attr(not(feature = "fs"), allow(dead_code))]
     pub(crate) fn takes_ops_here(&self) -> bool {
         match &self.0.backend {
             Backend::Uring(shards) => shards.takes_ops_here(),
             Backend::Mio(_) => false,
         }
+    }
+
+    /// Turns the shard that this thread drives, if any, from inside of a task.
+    #[cfg_attr(not(feature = "fs"), allow(dead_code))]
+    pub(crate) fn turn_here(&self, limit: Duration) -> bool {
+        match &self.0.backend {
+            Backend::Uring(shards) if shards.takes_ops_here() => shards.turn_here(limit),
+            Backend::Uring(_) | Backend::Mio(_) => return false,
+        }
+        true
     }
 
     /// This thread, which drives a shard, goes to block: what its ring does is called back and done
@@ -407,6 +449,7 @@ impl Driver {
     }
 
     fn park_internal(&mut self, handle: &Handle, limit: Option<Duration>) {
+        handle.assert_own();
         let inner = &handle.0;
         #[cfg(feature = "process")]
         if inner.io_enabled {
@@ -452,6 +495,7 @@ impl Driver {
     /// Serves a stalled sibling's timers and sockets along with this shard's, waiting no longer
     /// than `limit`.
     pub(crate) fn park_for(&mut self, handle: &Handle, stalled: usize, limit: Duration) {
+        handle.assert_own();
         let inner = &handle.0;
         let own = self.shard();
         let limit = if inner.time_enabled {
@@ -491,6 +535,9 @@ impl Driver {
 
     /// Cancels everything and gives the ring back. `handle` must be marked shut down.
     pub(crate) fn shutdown(&mut self, handle: &Handle) {
+        if handle.is_inherited() {
+            return;
+        }
         handle.mark_shutdown();
         if handle.0.time_enabled {
             handle.0.time.shutdown();

@@ -252,6 +252,10 @@ pub(crate) enum Drained {
 
 impl Drop for Registration {
     fn drop(&mut self) {
+        if self.handle.is_inherited() {
+            // A thread of the parent may have held that lock.
+            return;
+        }
         self.shared.clear_wakers();
     }
 }

@@ -52,10 +52,15 @@ impl DirBuilder {
     /// Without [`recursive`](Self::recursive): the path exists already, or its parent does not.
     /// Either way: what is in its place is no directory, or the process may not create it.
     pub async fn create(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        op::path::create_dir(path.as_ref(), self.to_std()).await
+        op::path::create_dir(path.as_ref(), self).await
     }
 
-    fn to_std(&self) -> std::fs::DirBuilder {
+    /// The mode of a single new directory; `None` if there may be several.
+    pub(super) fn single_mode(&self) -> Option<u32> {
+        (!self.recursive).then(|| self.mode.unwrap_or(0o777))
+    }
+
+    pub(super) fn to_std(&self) -> std::fs::DirBuilder {
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(self.recursive);
         if let Some(mode) = self.mode {

@@ -206,7 +206,10 @@ impl File {
     ///
     /// The process has no free descriptor.
     pub async fn try_clone(&self) -> io::Result<File> {
-        self.inner.lock().await.settle().await;
+        let mut inner = self.inner.lock().await;
+        inner.settle().await;
+        inner.share_cursor();
+        drop(inner);
         let std = op::file::try_clone(&self.std).await?;
         let mut file = File::from_std(std);
         file.max_buf_size = self.max_buf_size;
@@ -296,6 +299,13 @@ impl File {
     /// The most that one call to the kernel reads or writes.
     pub fn max_buf_size(&self) -> usize {
         self.max_buf_size
+    }
+}
+
+impl File {
+    /// A file just opened.
+    pub(super) fn new(std: StdFile) -> File {
+        File { inner: Mutex::new(Inner::of_new_file()), ..File::from_std(std) }
     }
 }
 

@@ -1,10 +1,26 @@
 //! Files and directories.
 //!
-//! Every call here may block in the kernel: a file system has no readiness to wait for. So a call
-//! leaves for a place where it may block, today a thread of the runtime's blocking pool, and the
-//! task waits for its result. Many small calls are better made as one: a closure of
-//! `std::fs` calls in [`spawn_blocking`](crate::task::spawn_blocking), or [`read()`] and [`write()`]
-//! for whole files.
+//! Every call here may block in the kernel: a file system has no readiness to wait for. So what cannot be
+//! done at once, from memory, leaves for a place where it may block: the worker's ring, or a thread
+//! of the runtime's blocking pool. The task waits for its result. Many small calls to the pool are better
+//! made as one: a closure of `std::fs` calls in [`spawn_blocking`](crate::task::spawn_blocking), or
+//! [`read()`] and [`write()`] for whole files.
+//!
+//! | | at once (up to 256 KiB) | by the ring: opcode, Linux | else |
+//! |---|---|---|---|
+//! | read | `preadv2` with `RWF_NOWAIT` | `READ`, 5.6 | the pool |
+//! | write | `pwritev2` with `RWF_NOWAIT` | | the pool |
+//! | seek | `lseek` | | |
+//! | open | | `OPENAT`, 5.6 | the pool |
+//! | sync | | `FSYNC`, 5.1 | the pool |
+//! | rename | | `RENAMEAT`, 5.11 | the pool |
+//! | remove a file or directory | | `UNLINKAT`, 5.11 | the pool |
+//! | create a directory | | `MKDIRAT`, 5.15 | the pool |
+//! | link, symlink | | `LINKAT`, `SYMLINKAT`, 5.15 | the pool |
+//! | everything else | | | the pool |
+//!
+//! A ring is only used for a call that is polled by a task or `block_on` of the runtime itself, not through
+//! an executor or a collection with wakers of its own: nobody would turn the ring if those kept the thread.
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
@@ -33,7 +49,7 @@
 //! # }
 //! ```
 //!
-//! Each read and write is a trip to another thread. With small pieces, put the file into a
+//! Each read and write is at least a system call, and may be a trip to another thread. With small pieces, put the file into a
 //! [`BufReader`](crate::io::BufReader) or [`BufWriter`](crate::io::BufWriter).
 //!
 //! # Pipes and devices

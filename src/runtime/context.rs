@@ -25,9 +25,13 @@ pub(crate) use blocking::{BlockingRegionGuard, disallow_block_in_place, try_ente
 #[cfg(tokio_unstable)]
 pub(crate) use host::{Host, HostBuilder};
 pub(crate) use host::{budget, nested_budget};
+#[cfg(feature = "interop")]
+pub(crate) use host::{handle as host_handle, has_drivers as host_has_drivers};
 #[cfg(all(tokio_unstable, feature = "taskdump"))]
 pub(crate) use traced::traced;
 
+#[cfg(feature = "fs")]
+use crate::runtime::task;
 use crate::runtime::task::Id;
 use crate::runtime::{Home, TryCurrentError, scheduler};
 
@@ -50,6 +54,8 @@ struct Context {
     scheduler: Scoped<scheduler::Context>,
     current_task_id: Cell<Option<Id>>,
     entered: Cell<Entered>,
+    /// A `LocalSet` runs tasks here for somebody who is not the scheduler.
+    foreign_set: Cell<bool>,
     rng: Cell<u64>,
 }
 
@@ -61,6 +67,7 @@ thread_local! {
             scheduler: Scoped { inner: Cell::new(ptr::null()) },
             current_task_id: Cell::new(None),
             entered: Cell::new(Entered::Not),
+            foreign_set: Cell::new(false),
             rng: Cell::new(0),
         }
     };
@@ -105,6 +112,7 @@ pub(crate) fn enter_runtime<F, R>(handle: &scheduler::Handle, allow_block_in_pla
 where
     F: FnOnce(&mut BlockingRegionGuard) -> R,
 {
+    handle.driver().assert_own();
     let guard = CONTEXT.with(|cx| match cx.entered.get() {
         Entered::Yes { .. } => None,
         Entered::Not => Some(EnterGuard {
@@ -209,6 +217,44 @@ pub(crate) fn with_scheduler<R>(f: impl FnOnce(Option<&scheduler::Context>) -> R
             }
         })
         .unwrap_or_else(|_| (f.take().expect("not called yet"))(None))
+}
+
+/// Does a poll with `waker` come from this thread's scheduler, through nobody who could keep the thread?
+/// Then the driver of this thread will be turned after it. In doubt the answer is no: wakers of other
+/// executors (`futures::executor::block_on`) and of collections that have wakers of their own
+/// (`FuturesUnordered`) are not known here.
+#[cfg(feature = "fs")]
+pub(crate) fn is_driven(waker: &Waker) -> bool {
+    if CONTEXT.try_with(|cx| cx.foreign_set.get()).unwrap_or(true) {
+        return false;
+    }
+    with_scheduler(|scheduler| match scheduler {
+        None => false,
+        Some(scheduler) => {
+            current_task_id().is_some_and(|id| task::is_waker_of(waker, id)) || scheduler.is_waker_of(waker)
+        }
+    })
+}
+
+/// Runs `f`, which polls the tasks of a `LocalSet` that was polled with `waker`.
+#[cfg(feature = "fs")]
+pub(crate) fn nested_set<R>(waker: &Waker, f: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            let _ = CONTEXT.try_with(|cx| cx.foreign_set.set(self.0));
+        }
+    }
+
+    let is_foreign = !is_driven(waker);
+    let _restore = Restore(CONTEXT.try_with(|cx| cx.foreign_set.replace(is_foreign)).unwrap_or(true));
+    f()
+}
+
+/// Nobody asks.
+#[cfg(not(feature = "fs"))]
+pub(crate) fn nested_set<R>(_: &Waker, f: impl FnOnce() -> R) -> R {
+    f()
 }
 
 pub(crate) fn set_current_task_id(id: Option<Id>) -> Option<Id> {

@@ -11,7 +11,7 @@ use crate::runtime::scheduler::current_thread;
 use crate::runtime::task::{Id as TaskId, JoinHandle};
 use crate::runtime::{AutoBox, Backend, Id, RuntimeFlavor, RuntimeMetrics, context, scheduler};
 use crate::util::leaf;
-use crate::util::trace::SpawnMeta;
+use crate::util::trace::{self, SpawnMeta};
 
 use std::error::Error;
 use std::fmt;
@@ -150,16 +150,17 @@ impl Handle {
     /// [`Runtime::block_on`]: crate::runtime::Runtime::block_on
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        let meta = SpawnMeta::new_unnamed(size_of::<F>());
         if AutoBox::<F>::SHOULD_BOX {
-            self.block_on_inner(Box::pin(future))
+            self.block_on_inner(Box::pin(future), meta)
         } else {
-            self.block_on_inner(future)
+            self.block_on_inner(future, meta)
         }
     }
 
     #[track_caller]
-    fn block_on_inner<F: Future>(&self, future: F) -> F::Output {
-        let future = leaf::root(future);
+    fn block_on_inner<F: Future>(&self, future: F, meta: SpawnMeta<'_>) -> F::Output {
+        let (future, _) = trace::block_on(leaf::root(future), meta, TaskId::next);
         context::enter_runtime(&self.inner, true, |blocking| blocking.block_on(future))
     }
 
@@ -169,7 +170,9 @@ impl Handle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.inner.spawn(leaf::root(future), TaskId::next(), meta.spawned_at)
+        let id = TaskId::next();
+        let (future, spawned_at) = trace::task(leaf::root(future), "task", meta, id.as_u64());
+        self.inner.spawn(future, id, spawned_at)
     }
 
     /// Spawns a task that is not `Send` on a `LocalRuntime`.
@@ -184,10 +187,10 @@ impl Handle {
         F::Output: 'static,
     {
         let handle = self.inner.as_current_thread();
+        let id = TaskId::next();
+        let (future, spawned_at) = trace::task(leaf::root(future), "task", meta, id.as_u64());
         // SAFETY: the caller makes the same promise to us.
-        unsafe {
-            current_thread::Handle::spawn_local(handle, leaf::root(future), TaskId::next(), meta.spawned_at)
-        }
+        unsafe { current_thread::Handle::spawn_local(handle, future, id, spawned_at) }
     }
 
     /// Which kind of scheduler the runtime has.

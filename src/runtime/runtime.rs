@@ -2,9 +2,10 @@ use crate::driver::RUNTIME_SHUTTING_DOWN_ERROR;
 use crate::runtime::blocking::BlockingPool;
 use crate::runtime::scheduler::CurrentThread;
 use crate::runtime::scheduler::MultiThread;
-use crate::runtime::task::JoinHandle;
+use crate::runtime::task::{Id as TaskId, JoinHandle};
 use crate::runtime::{AutoBox, EnterGuard, Handle, RuntimeMetrics, context};
 use crate::util::leaf;
+use crate::util::trace::{self, SpawnMeta};
 
 use std::future::Future;
 use std::io;
@@ -132,17 +133,18 @@ impl Runtime {
     /// Panics if `future` does, or if called from asynchronous code: there, await the future.
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        let meta = SpawnMeta::new_unnamed(size_of::<F>());
         if AutoBox::<F>::SHOULD_BOX {
-            self.block_on_inner(Box::pin(future))
+            self.block_on_inner(Box::pin(future), meta)
         } else {
-            self.block_on_inner(future)
+            self.block_on_inner(future, meta)
         }
     }
 
     #[track_caller]
-    fn block_on_inner<F: Future>(&self, future: F) -> F::Output {
+    fn block_on_inner<F: Future>(&self, future: F, meta: SpawnMeta<'_>) -> F::Output {
+        let (future, _) = trace::block_on(leaf::root(future), meta, TaskId::next);
         let _enter = self.enter();
-        let future = leaf::root(future);
 
         match &self.scheduler {
             Scheduler::CurrentThread(exec) => exec.block_on(&self.handle.inner, future),
@@ -182,6 +184,9 @@ impl Runtime {
     ///
     /// Panics in asynchronous code, unless `duration` is zero.
     pub fn shutdown_timeout(mut self, duration: Duration) {
+        if self.handle.inner.driver().is_inherited() {
+            return;
+        }
         self.handle.inner.shutdown();
         self.blocking_pool.shutdown(Some(duration));
     }
@@ -202,6 +207,11 @@ impl Runtime {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
+        if self.handle.inner.driver().is_inherited() {
+            // In the child of a fork: there are no threads to end, and tasks and descriptors are
+            // the parent's to shut down.
+            return self.blocking_pool.forget();
+        }
         match &mut self.scheduler {
             Scheduler::CurrentThread(exec) => {
                 // Tasks are dropped on this thread, and their destructors may want to find

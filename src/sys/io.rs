@@ -28,6 +28,52 @@ pub(crate) fn recv(fd: RawFd, buf: &mut ReadBuf<'_>) -> io::Result<usize> {
     unsafe { fill(buf, |spare, len| libc::recv(fd, spare, len, 0)) }
 }
 
+/// Reads at most `max` bytes at the cursor of a file, as far as that takes no waiting (`preadv2` with
+/// `RWF_NOWAIT`, Linux 4.14). An error says no more than that: a call that may wait finds out.
+#[cfg(feature = "fs")]
+pub(crate) fn read_now(fd: RawFd, buf: &mut ReadBuf<'_>, max: usize) -> io::Result<usize> {
+    let read = |base, len: usize| {
+        let part = libc::iovec { iov_base: base, iov_len: len.min(max) };
+        // SAFETY: the kernel writes no further than the length of the one part.
+        unsafe { libc::preadv2(fd, &raw const part, 1, -1, libc::RWF_NOWAIT) }
+    };
+    // SAFETY: as above.
+    unsafe { fill(buf, read) }
+}
+
+/// Appends to `vec` what one such read of at most `max` bytes gives.
+#[cfg(feature = "fs")]
+pub(crate) fn read_vec_now(fd: RawFd, vec: &mut Vec<u8>, max: usize) -> io::Result<usize> {
+    vec.reserve(max);
+    let mut spare = ReadBuf::uninit(&mut vec.spare_capacity_mut()[..max]);
+    let n = read_now(fd, &mut spare, max)?;
+    // SAFETY: `read_now` has initialised that many bytes behind the end of `vec`.
+    unsafe { vec.set_len(vec.len() + n) };
+    Ok(n)
+}
+
+/// Writes at the cursor of a file, as far as that takes no waiting; like [`read_now`].
+#[cfg(feature = "fs")]
+pub(crate) fn write_now(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
+    let part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len().min(MAX_LEN) };
+    // SAFETY: the kernel reads the one part, which outlives the call.
+    let n = unsafe { libc::pwritev2(fd, &raw const part, 1, -1, libc::RWF_NOWAIT) };
+    usize::try_from(n).map_err(|_| io::Error::last_os_error())
+}
+
+/// Is it a FIFO? Asks nobody but the kernel's memory (`statx`, Linux 4.11).
+#[cfg(feature = "fs")]
+pub(crate) fn is_fifo(fd: RawFd) -> bool {
+    let mut found = std::mem::MaybeUninit::<libc::statx>::zeroed();
+    let flags = libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC;
+    // SAFETY: both the empty path and the structure outlive the call, and zeroes are a valid structure.
+    let found = unsafe {
+        libc::statx(fd, c"".as_ptr(), flags, libc::STATX_TYPE, found.as_mut_ptr());
+        found.assume_init()
+    };
+    u32::from(found.stx_mode) & libc::S_IFMT == libc::S_IFIFO
+}
+
 /// `recv(2)` without waiting.
 #[cfg(feature = "uring-native")]
 pub(crate) fn recv_slice(fd: RawFd, buf: &mut [u8]) -> io::Result<usize> {

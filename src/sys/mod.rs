@@ -21,6 +21,7 @@ pub(crate) mod epoll;
 pub(crate) mod fault;
 #[cfg_attr(not(feature = "net"), allow(dead_code))]
 pub(crate) mod foreign;
+pub(crate) mod fork;
 pub(crate) mod io;
 #[cfg(feature = "net")]
 pub(crate) mod peer_cred;

@@ -142,10 +142,11 @@ impl<'a> Builder<'a> {
         R: Send + 'static,
     {
         let spawner = handle.inner.blocking_spawner();
+        let meta = SpawnMeta::new(self.name, size_of::<F>());
         let (join, spawned) = if AutoBox::<F>::SHOULD_BOX {
-            spawner.spawn_blocking_inner(Box::new(func), Mandatory::NonMandatory, handle)
+            spawner.spawn_blocking_inner(Box::new(func), Mandatory::NonMandatory, meta, handle)
         } else {
-            spawner.spawn_blocking_inner(func, Mandatory::NonMandatory, handle)
+            spawner.spawn_blocking_inner(func, Mandatory::NonMandatory, meta, handle)
         };
         spawned?;
         Ok(join)

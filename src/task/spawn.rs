@@ -3,7 +3,7 @@
 use crate::runtime::task::Id;
 use crate::runtime::{AutoBox, context};
 use crate::task::JoinHandle;
-use crate::util::trace::SpawnMeta;
+use crate::util::trace::{self, SpawnMeta};
 
 use std::future::Future;
 
@@ -61,7 +61,9 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    match context::with_current(|handle| handle.spawn(future, Id::next(), meta.spawned_at)) {
+    let id = Id::next();
+    let (future, spawned_at) = trace::task(future, "task", meta, id.as_u64());
+    match context::with_current(|handle| handle.spawn(future, id, spawned_at)) {
         Ok(join) => join,
         Err(error) => panic!("{error}"),
     }

@@ -1,5 +1,7 @@
 use crate::time::{Duration, Instant, MissedTickBehavior, Sleep, safe_delay, sleep_until};
 
+use crate::util::trace::IntervalSpan;
+
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -84,6 +86,7 @@ pub struct Interval {
     delay: Pin<Box<Sleep>>,
     period: Duration,
     missed_tick_behavior: MissedTickBehavior,
+    span: IntervalSpan,
 }
 
 impl Interval {
@@ -93,6 +96,7 @@ impl Interval {
             delay: Box::pin(sleep_until(start)),
             period: safe_delay(period),
             missed_tick_behavior: MissedTickBehavior::default(),
+            span: IntervalSpan::new(),
         }
     }
 
@@ -116,7 +120,8 @@ impl Interval {
     /// # }
     /// ```
     pub async fn tick(&mut self) -> Instant {
-        poll_fn(|cx| self.poll_tick(cx)).await
+        let span = self.span.clone();
+        span.tick(poll_fn(|cx| self.poll_tick(cx))).await
     }
 
     /// Polls for the next tick.

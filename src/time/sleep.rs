@@ -4,6 +4,7 @@ use crate::runtime::scheduler;
 use crate::time::error::Error;
 use crate::time::{Duration, Instant, safe_delay};
 use crate::util::leaf;
+use crate::util::trace::{self, SleepSpans};
 use upstream::task::coop;
 
 use pin_project_lite::pin_project;
@@ -115,6 +116,7 @@ pin_project! {
     pub struct Sleep {
         deadline: Instant,
         timer: Timer,
+        spans: SleepSpans,
     }
 }
 
@@ -146,6 +148,7 @@ impl Sleep {
         Sleep {
             deadline,
             timer: Timer { driver, entry: TimerEntry::new() },
+            spans: SleepSpans::new(),
         }
     }
 
@@ -186,6 +189,7 @@ impl Sleep {
     pub fn reset(self: Pin<&mut Self>, deadline: Instant) {
         let this = self.project();
         *this.deadline = deadline;
+        this.spans.reset(|| left(deadline));
         let driver = this.timer.driver.driver();
         this.timer.entry.reset(driver.time(), deadline, || driver::current_shard(driver));
     }
@@ -200,15 +204,26 @@ impl Sleep {
     fn poll_elapsed(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         ready!(leaf::trace_leaf(cx));
         let this = self.project();
-        let coop = ready!(coop::poll_proceed(cx));
+        let _entered = this.spans.enter();
+        let coop = ready!(trace::poll_op("poll_elapsed", coop::poll_proceed(cx)));
 
         let Timer { driver, entry } = this.timer;
         let driver = driver.driver();
         let home = || driver::current_shard(driver);
-        let result = ready!(entry.poll_elapsed(driver.time(), *this.deadline, home, cx));
+        if entry.is_idle() {
+            trace::timer_set(|| left(*this.deadline));
+        }
+        let result = entry.poll_elapsed(driver.time(), *this.deadline, home, cx);
+        let result = ready!(trace::poll_op("poll_elapsed", result));
         coop.made_progress();
         Poll::Ready(result.map_err(|_| Error::shutdown()))
     }
+}
+
+/// The milliseconds until `deadline`.
+fn left(deadline: Instant) -> u64 {
+    let left = deadline.saturating_duration_since(Instant::now()).as_millis();
+    left.try_into().unwrap_or(u64::MAX)
 }
 
 impl Future for Sleep {

@@ -84,6 +84,15 @@ fn below(path: &str, root: &str) -> bool {
     path == root || path.strip_prefix(root).is_some_and(|rest| rest.starts_with("::"))
 }
 
+/// Is a line ours by `root`: about something below it, or about a trait there that one of tokio's
+/// types implements?
+fn is_addition(line: &str, subject: &str, root: &str) -> bool {
+    let Some(line) = line.strip_prefix("+ ") else { return false };
+    let of_trait =
+        || line.starts_with("impl") && line.contains(&format!(" {root}::")) && line.contains(" for ");
+    below(subject, root) || of_trait()
+}
+
 fn judge(
     tokio: &Surface,
     spargio: &Surface,
@@ -116,7 +125,7 @@ fn judge(
     let mut used = BTreeSet::new();
     for (line, subject) in found {
         let exception = exceptions.iter().find(|entry| entry.text == line);
-        let addition = additions.iter().find(|entry| line.starts_with('+') && below(subject, &entry.text));
+        let addition = additions.iter().find(|entry| is_addition(&line, subject, &entry.text));
         match exception.or(addition) {
             Some(entry) => {
                 used.insert(entry.text.clone());

@@ -33,7 +33,9 @@ fn document(generated: &Generated, root: &Path, package: &str) -> Result<PathBuf
     if generated.unstable {
         command.env("RUSTFLAGS", "--cfg tokio_unstable").env("RUSTDOCFLAGS", "--cfg tokio_unstable");
     }
-    command.args(["--", "-Zunstable-options", "--output-format=json", "--cap-lints=allow"]);
+    // An item of a hidden module that is re-exported elsewhere would be left out.
+    command.args(["--", "-Zunstable-options", "--output-format=json", "--document-hidden-items"]);
+    command.arg("--cap-lints=allow");
     eprintln!("documenting {package}");
     let output = command.output().context("starting cargo")?;
     ensure!(

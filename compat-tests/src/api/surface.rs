@@ -20,7 +20,11 @@ pub struct Surface {
 }
 
 /// Traits that cannot be named on stable Rust, and say nothing that a program can rely on.
-const UNSTABLE_TRAITS: [&str; 2] = ["core::marker::Freeze for ", "core::marker::UnsafeUnpin for "];
+const UNSTABLE_TRAITS: [&str; 3] =
+    ["core::marker::Freeze for ", "core::marker::UnsafeUnpin for ", "core::clone::TrivialClone for "];
+
+/// What the expansions of macros name; hidden, and nobody else's business.
+const EXPANSIONS: &str = "tokio::macros";
 
 /// Reads the interface of a crate whose JSON is at `path`; `name` becomes `tokio` in every path.
 ///
@@ -44,6 +48,9 @@ pub fn surface(path: &Path, krate: &Crate, name: &str, upstream: Option<&Surface
         }
         text = text.replace(&own, "tokio::");
         let subject = subject(&text);
+        if subject.starts_with(EXPANSIONS) {
+            continue;
+        }
         if let Some(defined) = foreign_use(krate, item) {
             surface.reexports.push((subject, defined));
             continue;
@@ -65,6 +72,8 @@ fn line(text: &str, item: &Item, parent: Option<&Item>) -> Option<String> {
     match &item.inner {
         // The methods have what is said here.
         ItemEnum::Impl(Impl { trait_: None, .. }) => return None,
+        // What other macros expand to.
+        ItemEnum::Macro(_) if is_hidden(item) => return None,
         // What an implementation's methods look like is up to the trait.
         ItemEnum::Function(_) if of_trait => return None,
         _ => {}
@@ -81,6 +90,10 @@ fn line(text: &str, item: &Item, parent: Option<&Item>) -> Option<String> {
         line += " #[must_use]";
     }
     Some(line)
+}
+
+fn is_hidden(item: &Item) -> bool {
+    item.attrs.iter().any(|attribute| matches!(attribute, Attribute::Other(text) if text.contains("hidden")))
 }
 
 fn as_impl(item: &Item) -> Option<&Impl> {

@@ -40,6 +40,11 @@ impl TimerEntry {
         TimerEntry { state: State::Idle }
     }
 
+    /// Has it yet to be filed?
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle)
+    }
+
     /// Was it filed, and has it fired? An entry that is idle has not.
     pub(crate) fn is_elapsed(&self, time: &Handle) -> bool {
         match self.state {

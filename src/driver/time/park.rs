@@ -28,8 +28,8 @@ pub(crate) enum ParkPlan {
 
 /// Timers this close behind one that fired share a wake-up with those in between, in
 /// nanoseconds. A lone timer is not delayed; with 100,000 of them spread over 300 ms this is the
-/// difference between a wake-up for nearly each and one for ten.
-const GATHER: u64 = 32_000;
+/// difference between a wake-up for nearly each and one for fifteen.
+const GATHER: u64 = 48_000;
 
 impl Handle {
     /// How long may the thread of `shard` sleep, if the caller allows `limit`?

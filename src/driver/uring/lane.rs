@@ -194,6 +194,11 @@ pub(super) fn reclaim() {
     });
 }
 
+/// Does this thread's lane, if it has one, belong to the parent process?
+pub(super) fn is_inherited() -> bool {
+    with(|lane| lane.ring.is_inherited()).unwrap_or(false)
+}
+
 /// Calls `f` with this thread's lane; `None` if it has none or is in the middle of a turn.
 pub(super) fn with<R>(f: impl FnOnce(&mut Lane) -> R) -> Option<R> {
     LANE.try_with(|cell| match cell.try_borrow_mut() {
@@ -314,6 +319,11 @@ impl Lane {
             self.ring.enable()?;
         }
         Ok(self)
+    }
+
+    /// Does the ring belong to the parent process?
+    pub(super) fn is_inherited(&self) -> bool {
+        self.ring.is_inherited()
     }
 
     /// Lets others ring this lane.

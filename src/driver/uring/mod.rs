@@ -257,9 +257,15 @@ impl Shards {
     }
 
     /// Does this thread drive a shard of the runtime that takes operations?
-    #[allow(dead_code)]
+    #[cfg_attr(not(feature = "fs"), allow(dead_code))]
     pub(crate) fn takes_ops_here(&self) -> bool {
         lane::takes_ops(self.runtime)
+    }
+
+    /// Turns this thread's lane, from inside of a task.
+    #[cfg_attr(not(feature = "fs"), allow(dead_code))]
+    pub(crate) fn turn_here(&self, limit: Duration) {
+        lane::turn(Wait::For(limit));
     }
 
     /// A group of buffers for the ring of this thread's shard; `None` if it has none that takes
@@ -288,6 +294,10 @@ impl Shards {
 
 /// Cancels the operation `token` of the ring behind `remote`, without waiting for anything.
 pub(crate) fn cancel(remote: &Remote, token: Token) {
+    if lane::is_inherited() {
+        // In the child of a fork: the operation is the parent's, and so is its buffer over there.
+        return;
+    }
     if lane::is_current(remote) && lane::with(|lane| lane.cancel_op(token)).is_some() {
         return;
     }
@@ -296,8 +306,8 @@ pub(crate) fn cancel(remote: &Remote, token: Token) {
 }
 
 /// How long a drop waits for the owner of a poll that is in the middle of a task: it may be stuck
-/// there, or just not have a processor.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// there, or just not have a processor. (Unit tests do not get stuck, but share a busy machine.)
+const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 5_000 } else { 100 });
 
 /// How long it waits for one that sleeps: that can only be short of a processor.
 const PATIENCE_WITH_SLEEPER: Duration = Duration::from_secs(1);
@@ -410,7 +420,8 @@ impl Driver {
         let outer = self.outer.take();
         let lane = lane::leave(outer);
         debug_assert!(lane.is_some());
-        lane
+        // In the child of a fork: what is in flight is the parent's.
+        lane.filter(|lane| !lane.is_inherited())
     }
 
     /// Ends everything in flight; gives the lane back if it can be used again.

@@ -64,17 +64,49 @@ impl Buf {
         self.storage.len()
     }
 
-    /// Fills the buffer, which must be empty, with one read of at most `max` bytes. Interrupted
-    /// reads are repeated.
-    pub(in crate::fs) fn read_from(&mut self, file: &File, max: usize) -> io::Result<usize> {
+    /// Takes over bytes that belong before all others, of which there must be none.
+    pub(in crate::fs) fn start_with(&mut self, bytes: &[u8]) {
         assert!(self.is_empty());
         self.clear();
+        self.storage.extend_from_slice(bytes);
+    }
+
+    /// Appends one read of at most `max` bytes; returns how many there are then. Interrupted reads are
+    /// repeated. What is there already is not lost to an error: the next read will say it.
+    pub(in crate::fs) fn read_from(&mut self, file: &File, max: usize) -> io::Result<usize> {
         loop {
             match sys::io::read_vec(file.as_raw_fd(), &mut self.storage, max) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                result => return result,
+                result => return self.after_read(result.map(drop)),
             }
         }
+    }
+
+    /// See [`read_from`](Buf::read_from).
+    pub(in crate::fs) fn after_read(&self, result: io::Result<()>) -> io::Result<usize> {
+        match result {
+            Err(e) if self.is_empty() => Err(e),
+            Ok(()) | Err(_) => Ok(self.bytes().len()),
+        }
+    }
+
+    /// The memory, for a read that appends to it. Nothing may have been handed out.
+    pub(in crate::fs) fn into_storage(self) -> Vec<u8> {
+        assert_eq!(self.pos, 0);
+        self.storage
+    }
+
+    pub(in crate::fs) fn from_storage(storage: Vec<u8>) -> Buf {
+        Buf { storage, pos: 0 }
+    }
+
+    /// Forgets the first `n` bytes, which have been written.
+    pub(in crate::fs) fn skip(&mut self, n: usize) {
+        self.pos += n;
+    }
+
+    pub(in crate::fs) fn unwritten(&self) -> &[u8] {
+        self.bytes()
     }
 
     /// Writes everything. Interrupted writes are repeated.

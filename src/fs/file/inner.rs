@@ -6,13 +6,17 @@
 //!   wait; a future that is dropped leaves the call for the next one to find.
 
 use super::Buf;
-use crate::fs::op::file::{Call, Done, read, seek, set_len, write};
+use crate::fs::op::file::{Call, Done, NOW_MAX, is_unsupported, read, seek, set_len, write};
 use crate::io::ReadBuf;
+use crate::sys;
+use crate::upstream::task::coop;
 
 use std::fs::File as StdFile;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice, SeekFrom};
 use std::mem;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileTypeExt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -26,9 +30,48 @@ pub(super) struct Inner {
     write_error: Option<io::ErrorKind>,
     /// Where the last seek went.
     pos: u64,
+    /// What is known of the file.
+    traits: Traits,
+}
+
+/// What is known of a file, and saves calls that are to no purpose.
+#[derive(Debug)]
+struct Traits {
+    /// It can say whether a read would wait; likewise for a write.
+    reads_now: bool,
+    writes_now: bool,
+    /// A read ends early at the end of it only. Unknown until it matters.
+    has_end: Option<bool>,
+    /// Nobody else has the cursor.
+    is_cursor_ours: bool,
+}
+
+impl Default for Traits {
+    fn default() -> Traits {
+        Traits { reads_now: true, writes_now: true, has_end: None, is_cursor_ours: false }
+    }
+}
+
+impl Traits {
+    fn has_end(&mut self, file: &StdFile) -> bool {
+        *self.has_end.get_or_insert_with(|| {
+            let kind = file.metadata().map(|metadata| metadata.file_type());
+            kind.is_ok_and(|kind| kind.is_file() || kind.is_block_device())
+        })
+    }
 }
 
 impl Inner {
+    /// Of a file that was just opened: its cursor is nobody else's.
+    pub(super) fn of_new_file() -> Inner {
+        Inner { traits: Traits { is_cursor_ours: true, ..Traits::default() }, ..Inner::default() }
+    }
+
+    /// There is another descriptor of the file now, with the same cursor.
+    pub(super) fn share_cursor(&mut self) {
+        self.traits.is_cursor_ours = false;
+    }
+
     /// Waits for the call on its way, if there is one, and takes the buffer back.
     ///
     /// If the call never ran, that is an error and the buffer is a new one: the file goes on.
@@ -59,8 +102,17 @@ impl Inner {
                     self.buf.copy_to(dst);
                     return Poll::Ready(Ok(()));
                 }
+                // The calls that follow ask for a unit of the budget themselves.
                 let max = max.min(dst.remaining());
-                self.call = Some(read(file.clone(), mem::take(&mut self.buf), max));
+                let unit = ready!(coop::poll_proceed(cx));
+                let left = self.read_now(file, max, dst);
+                if left == 0 {
+                    unit.made_progress();
+                    return Poll::Ready(Ok(()));
+                }
+                drop(unit);
+                let buf = mem::take(&mut self.buf);
+                self.call = Some(read(file.clone(), buf, left, self.traits.is_cursor_ours, cx));
             }
             match ready!(self.poll_call(cx))? {
                 Some(Done::Read(result)) => {
@@ -74,6 +126,37 @@ impl Inner {
         }
     }
 
+    /// Reads into `dst` what takes no waiting, and returns how much of `max` is left to be read in
+    /// another way. What there was so far is in the buffer then.
+    fn read_now(&mut self, file: &StdFile, max: usize, dst: &mut ReadBuf<'_>) -> usize {
+        if !self.traits.reads_now || max > NOW_MAX {
+            return max;
+        }
+        let start = dst.filled().len();
+        let mut left = max;
+        loop {
+            match sys::io::read_now(file.as_raw_fd(), dst, left) {
+                Ok(0) => return 0,
+                Ok(n) => {
+                    left -= n;
+                    // A part may be all there is for now, or all that is in memory.
+                    if left == 0 || !self.traits.has_end(file) {
+                        return 0;
+                    }
+                }
+                Err(_) if left < max => {
+                    self.buf.start_with(&dst.filled()[start..]);
+                    dst.set_filled(start);
+                    return left;
+                }
+                Err(e) => {
+                    self.traits.reads_now = !is_unsupported(&e);
+                    return left;
+                }
+            }
+        }
+    }
+
     pub(super) fn poll_write(
         &mut self,
         file: &Arc<StdFile>,
@@ -82,9 +165,12 @@ impl Inner {
         srcs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_flush(cx))?;
+        let unit = ready!(coop::poll_proceed(cx));
         let unread = self.buf.discard();
         let n = self.buf.copy_from(srcs, max);
-        self.call = Some(write(file.clone(), mem::take(&mut self.buf), unread)?);
+        let buf = mem::take(&mut self.buf);
+        self.call = Some(write(file.clone(), buf, unread, &mut self.traits.writes_now)?);
+        unit.made_progress();
         Poll::Ready(Ok(n))
     }
 
@@ -107,12 +193,15 @@ impl Inner {
         }
         let unread = self.buf.discard();
         let buf = mem::take(&mut self.buf);
-        self.call = Some(seek(file.clone(), buf, unread, pos));
+        self.call = Some(seek(file, buf, unread, pos));
         Ok(())
     }
 
     pub(super) fn poll_complete(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
-        match ready!(self.poll_call(cx))? {
+        let unit = ready!(coop::poll_proceed(cx));
+        let done = ready!(self.poll_call(cx))?;
+        unit.made_progress();
+        match done {
             Some(Done::Seek(result)) => return Poll::Ready(result),
             Some(Done::Write(Err(e))) => self.keep_write_error(e),
             Some(Done::Write(Ok(())) | Done::Read(_)) | None => {}

@@ -1,22 +1,39 @@
 //! Calls on an open file.
 
-use super::{asyncify, background_task_failed};
+use super::ring::Request;
+use super::{asyncify, background_task_failed, ring, ring_for};
 use crate::fs::file::Buf;
 use crate::runtime::task::JoinHandle;
 use crate::runtime::{spawn_blocking, spawn_mandatory_blocking};
+use crate::sys;
 
 use std::fs::{File, FileTimes, Metadata, Permissions};
 use std::future::Future;
 use std::io::{self, Seek, SeekFrom};
+use std::mem;
+use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+
+use io_uring::opcode;
+
+/// The most that is read or written at once, on the task's own thread: what is copied there keeps other
+/// tasks waiting.
+pub(in crate::fs) const NOW_MAX: usize = 256 * 1024;
 
 /// A call on its way, with the file's buffer.
 ///
 /// Resolves to an error of its own if the call never ran or panicked: then the buffer is lost.
 #[derive(Debug)]
-pub(in crate::fs) struct Call(JoinHandle<(Done, Buf)>);
+pub(in crate::fs) enum Call {
+    /// It was done at once.
+    Done(Option<(Done, Buf)>),
+    /// On the blocking pool.
+    Pool(JoinHandle<(Done, Buf)>),
+    /// On a ring.
+    Ring(ring::Read),
+}
 
 /// What a [`Call`] has done.
 #[derive(Debug)]
@@ -28,38 +45,97 @@ pub(in crate::fs) enum Done {
     Seek(io::Result<u64>),
 }
 
+impl Call {
+    fn done(done: Done, buf: Buf) -> Call {
+        Call::Done(Some((done, buf)))
+    }
+}
+
 impl Future for Call {
     type Output = io::Result<(Done, Buf)>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx).map_err(io::Error::from)
+        loop {
+            match &mut *self {
+                Call::Done(done) => {
+                    let done = done.take().expect("`Call` polled after completion");
+                    return Poll::Ready(Ok(done));
+                }
+                Call::Pool(call) => return Pin::new(call).poll(cx).map_err(io::Error::from),
+                Call::Ring(read) => match ready!(Pin::new(read).poll(cx)) {
+                    Ok((result, buf)) => return Poll::Ready(Ok((Done::Read(result), buf))),
+                    // Not a matter for rings after all.
+                    Err((file, buf, max)) => *self = read_on_pool(file, buf, max),
+                },
+            }
+        }
     }
 }
 
-/// Reads once, at most `max` bytes, into `buf`, which must be empty.
-pub(in crate::fs) fn read(file: Arc<File>, mut buf: Buf, max: usize) -> Call {
-    Call(spawn_blocking(move || {
+/// Reads once, at most `max` bytes, behind what is in `buf`. Through a ring only if nobody else uses the
+/// cursor: unlike `read(2)`, a ring does not lock it.
+pub(in crate::fs) fn read(
+    file: Arc<File>,
+    buf: Buf,
+    max: usize,
+    is_cursor_ours: bool,
+    cx: &Context<'_>,
+) -> Call {
+    if is_cursor_ours && let Some(driver) = ring_for(cx, opcode::Read::CODE) {
+        return Call::Ring(ring::Read::new(&driver, file, buf, max));
+    }
+    read_on_pool(file, buf, max)
+}
+
+fn read_on_pool(file: Arc<File>, mut buf: Buf, max: usize) -> Call {
+    Call::Pool(spawn_blocking(move || {
         let result = buf.read_from(&file, max);
         (Done::Read(result), buf)
     }))
 }
 
-/// Takes the cursor back over `unread` bytes, then writes all of `buf`.
+/// Takes the cursor back over `unread` bytes, then writes all of `buf`: as much as takes no waiting at
+/// once, if `try_now` says so, the rest on the blocking pool.
 ///
-/// This is mandatory work: it is done even if the runtime shuts down in the meantime.
-pub(in crate::fs) fn write(file: Arc<File>, mut buf: Buf, unread: i64) -> io::Result<Call> {
+/// This is mandatory work: it is done even if the runtime shuts down in the meantime. A ring would
+/// cancel it.
+pub(in crate::fs) fn write(
+    file: Arc<File>,
+    mut buf: Buf,
+    mut unread: i64,
+    try_now: &mut bool,
+) -> io::Result<Call> {
+    if *try_now && buf.unwritten().len() <= NOW_MAX {
+        if let Err(e) = rewind(&file, mem::take(&mut unread)) {
+            buf.clear();
+            return Ok(Call::done(Done::Write(Err(e)), buf));
+        }
+        match sys::io::write_now(file.as_raw_fd(), buf.unwritten()) {
+            Ok(n) => buf.skip(n),
+            Err(e) => *try_now = !is_unsupported(&e),
+        }
+        if buf.is_empty() {
+            buf.clear();
+            return Ok(Call::done(Done::Write(Ok(())), buf));
+        }
+    }
     let call = spawn_mandatory_blocking(move || {
         let result = rewind(&file, unread).and_then(|()| buf.write_to(&file));
         // Left in the buffer, the bytes would look like something that was read.
         buf.clear();
         (Done::Write(result), buf)
     });
-    call.map(Call).ok_or_else(background_task_failed)
+    call.map(Call::Pool).ok_or_else(background_task_failed)
+}
+
+/// A file that cannot say whether a call would wait.
+pub(in crate::fs) fn is_unsupported(e: &io::Error) -> bool {
+    matches!(e.raw_os_error(), Some(libc::EOPNOTSUPP | libc::EINVAL | libc::ENOSYS))
 }
 
 /// Moves the cursor to `pos`, which is relative to a cursor that has been taken back over `unread`
-/// bytes.
-pub(in crate::fs) fn seek(file: Arc<File>, buf: Buf, unread: i64, pos: SeekFrom) -> Call {
+/// bytes. At once: that is a number in memory.
+pub(in crate::fs) fn seek(file: &File, buf: Buf, unread: i64, pos: SeekFrom) -> Call {
     // One system call does for both, if the sum fits.
     let (unread, pos) = match pos {
         SeekFrom::Current(by) => match by.checked_sub(unread) {
@@ -68,16 +144,15 @@ pub(in crate::fs) fn seek(file: Arc<File>, buf: Buf, unread: i64, pos: SeekFrom)
         },
         SeekFrom::Start(_) | SeekFrom::End(_) => (0, pos),
     };
-    Call(spawn_blocking(move || {
-        let result = rewind(&file, unread).and_then(|()| (&*file).seek(pos));
-        (Done::Seek(result), buf)
-    }))
+    let mut file = file;
+    let result = rewind(file, unread).and_then(|()| file.seek(pos));
+    Call::done(Done::Seek(result), buf)
 }
 
 /// Takes the cursor back over `unread` bytes, then changes the length of the file. Counts as a
 /// seek to 0.
 pub(in crate::fs) fn set_len(file: Arc<File>, buf: Buf, unread: i64, len: u64) -> Call {
-    Call(spawn_blocking(move || {
+    Call::Pool(spawn_blocking(move || {
         let result = rewind(&file, unread).and_then(|()| file.set_len(len));
         (Done::Seek(result.map(|()| 0)), buf)
     }))
@@ -91,11 +166,17 @@ fn rewind(mut file: &File, by: i64) -> io::Result<()> {
 }
 
 pub(in crate::fs) async fn sync_all(file: &Arc<File>) -> io::Result<()> {
+    if let Some(done) = ring::call(|| Some(Request::Sync { file: file.clone(), data_only: false })).await {
+        return done.map(drop);
+    }
     let file = file.clone();
     asyncify(move || file.sync_all()).await
 }
 
 pub(in crate::fs) async fn sync_data(file: &Arc<File>) -> io::Result<()> {
+    if let Some(done) = ring::call(|| Some(Request::Sync { file: file.clone(), data_only: true })).await {
+        return done.map(drop);
+    }
     let file = file.clone();
     asyncify(move || file.sync_data()).await
 }

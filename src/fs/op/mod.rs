@@ -9,15 +9,22 @@
 //!   are a [`Call`](file::Call), which can be polled from anywhere and outlives the future that
 //!   began it; the others are plain futures.
 //!
-//! All of them run on the blocking pool. A call on its way holds a reference to the file, so the
-//! descriptor stays open until it is back.
+//! There are three places for a call: the task's own thread, if it cannot wait; the ring of that thread
+//! ([`ring`]), if it knows the operation and will certainly be turned; else the blocking pool. Which call
+//! goes where, and what that costs, is in `docs/adr/0007-where-a-file-call-runs.md`.
+//!
+//! A call on its way holds a reference to the file, so the descriptor stays open until it is back.
 
 pub(super) mod file;
 pub(super) mod path;
+mod ring;
 
-use crate::runtime::spawn_blocking;
+use crate::driver;
+use crate::runtime::{context, scheduler, spawn_blocking};
 
 use std::io;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 /// What a call reports that never ran, or panicked.
 const BACKGROUND_TASK_FAILED: &str = "background task failed";
@@ -36,3 +43,35 @@ where
 fn background_task_failed() -> io::Error {
     io::Error::other(BACKGROUND_TASK_FAILED)
 }
+
+/// The driver, if a ring of this thread can do the operation `opcode`, and will.
+fn ring_for(cx: &Context<'_>, opcode: u8) -> Option<driver::Handle> {
+    if may_use_ring(cx) { ring_driver(opcode) } else { None }
+}
+
+/// Is the one who polls a task of ours or `block_on`, so that this thread turns its ring afterwards? Under
+/// an executor of somebody else, which may keep the thread until the call is done, nobody would.
+fn may_use_ring(cx: &Context<'_>) -> bool {
+    context::is_driven(cx.waker())
+}
+
+fn ring_driver(opcode: u8) -> Option<driver::Handle> {
+    let handle = context::with_current(scheduler::Handle::clone).ok()?;
+    let driver = handle.driver();
+    (driver.takes_ops_here() && driver.supports(opcode)).then(|| driver.clone())
+}
+
+/// What `polled` says. If a call that began as above is waited for by somebody else's executor after all,
+/// on the thread that should turn the ring, the ring is turned here, and the call polled again.
+fn keep_turning<T>(polled: Poll<T>, cx: &Context<'_>) -> Poll<T> {
+    if polled.is_pending() && !context::is_driven(cx.waker()) {
+        let handle = context::with_current(scheduler::Handle::clone).ok();
+        if handle.is_some_and(|handle| handle.driver().turn_here(NUDGE)) {
+            cx.waker().wake_by_ref();
+        }
+    }
+    polled
+}
+
+/// How long such a turn waits.
+const NUDGE: Duration = Duration::from_millis(1);

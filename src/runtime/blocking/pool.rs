@@ -6,6 +6,7 @@ use crate::loom::sync::{Condvar, Mutex, MutexGuard};
 use crate::runtime::builder::ThreadNameFn;
 use crate::runtime::task::{self, JoinHandle};
 use crate::runtime::{AutoBox, Builder, Callback, Handle};
+use crate::util::trace::{self, Func, SpawnMeta};
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -20,6 +21,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(10);
 pub(crate) struct BlockingPool {
     spawner: Spawner,
     shutdown_rx: shutdown::Receiver,
+    /// In the child of a fork, which has none of the threads.
+    forgotten: bool,
 }
 
 /// A handle with which tasks are given to the pool.
@@ -156,15 +159,23 @@ impl BlockingPool {
             keep_alive: builder.keep_alive.unwrap_or(KEEP_ALIVE),
             counters: Counters::default(),
         };
-        BlockingPool { spawner: Spawner { inner: Arc::new(inner) }, shutdown_rx }
+        BlockingPool { spawner: Spawner { inner: Arc::new(inner) }, shutdown_rx, forgotten: false }
     }
 
     pub(crate) fn spawner(&self) -> &Spawner {
         &self.spawner
     }
 
+    /// Leaves the pool to the process that has its threads.
+    pub(crate) fn forget(&mut self) {
+        self.forgotten = true;
+    }
+
     /// Shuts the pool down (see the [module's steps](super)); a second call does nothing.
     pub(crate) fn shutdown(&mut self, timeout: Option<Duration>) {
+        if self.forgotten {
+            return;
+        }
         // 1. Mark. 2. Wake.
         let mut shared = self.spawner.inner.shared.lock();
         if shared.shutdown_tx.take().is_none() {
@@ -244,10 +255,11 @@ impl Spawner {
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
+        let meta = SpawnMeta::new_unnamed(size_of::<F>());
         if AutoBox::<F>::SHOULD_BOX {
-            self.spawn_blocking_inner(Box::new(func), mandatory, rt)
+            self.spawn_blocking_inner(Box::new(func), mandatory, meta, rt)
         } else {
-            self.spawn_blocking_inner(func, mandatory, rt)
+            self.spawn_blocking_inner(func, mandatory, meta, rt)
         }
     }
 
@@ -256,18 +268,18 @@ impl Spawner {
         &self,
         func: F,
         mandatory: Mandatory,
+        meta: SpawnMeta<'_>,
         rt: &Handle,
     ) -> (JoinHandle<R>, Result<(), SpawnError>)
     where
         F: FnOnce() -> R + Send + 'static,
         R: Send + 'static,
     {
-        let (task, handle) = task::unowned(
-            BlockingTask::new(func),
-            BlockingSchedule::new(rt),
-            task::Id::next(),
-            task::SpawnLocation::capture(),
-        );
+        rt.inner.driver().assert_own();
+        let id = task::Id::next();
+        let (future, spawned_at) =
+            trace::blocking_task(BlockingTask::new(func), Func::of::<F>(), meta, id.as_u64());
+        let (task, handle) = task::unowned(future, BlockingSchedule::new(rt), id, spawned_at);
         let spawned = self.spawn_task(Task::new(task, mandatory), rt);
         (handle, spawned)
     }

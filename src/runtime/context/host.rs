@@ -34,6 +34,7 @@ use std::task::{Context, Poll, Waker};
 
 #[cfg(tokio_unstable)]
 use crate::upstream::runtime::RngSeed;
+use crate::util::trace::enter_untold;
 use upstream::runtime::{Builder, Runtime};
 use upstream::task::coop::{self, RestoreOnPending};
 
@@ -53,8 +54,26 @@ fn builder() -> Builder {
     let mut builder = Builder::new_multi_thread();
     builder.worker_threads(1).thread_name("spargio-host");
     #[cfg(feature = "interop")]
-    builder.enable_all();
+    if has_drivers() {
+        builder.enable_all();
+    }
     builder
+}
+
+/// Are crates that are bound to the published Tokio to find drivers? The environment may say no.
+#[cfg(feature = "interop")]
+pub(crate) fn has_drivers() -> bool {
+    static WANTED: OnceLock<bool> = OnceLock::new();
+    *WANTED.get_or_init(|| {
+        let said = std::env::var_os("SPARGIO_INTEROP");
+        !said.is_some_and(|said| said == "off" || said == "0")
+    })
+}
+
+/// The host's own handle, for those crates.
+#[cfg(feature = "interop")]
+pub(crate) fn handle() -> upstream::runtime::Handle {
+    shared().0.handle().clone()
 }
 
 /// The host of all threads that do not need one of their own.
@@ -116,13 +135,19 @@ impl Host {
         }
 
         let mut f = Some(f);
-        self.0.block_on(poll_fn(|_| {
-            let _outer = Outer(FULL.replace(take_token().map(ManuallyDrop::new)));
-            match f.take() {
-                Some(f) => Poll::Ready(f()),
-                None => unreachable!("a poll that returned Ready is not repeated"),
-            }
-        }))
+        enter_untold(|untold| {
+            let mut untold = Some(untold);
+            self.0.block_on(poll_fn(|_| {
+                if let Some(untold) = untold.take() {
+                    untold.end();
+                }
+                let _outer = Outer(FULL.replace(take_token().map(ManuallyDrop::new)));
+                match f.take() {
+                    Some(f) => Poll::Ready(f()),
+                    None => unreachable!("a poll that returned Ready is not repeated"),
+                }
+            }))
+        })
     }
 }
 

@@ -10,10 +10,10 @@
 
 use crate::runtime::blocking::BlockingPool;
 use crate::runtime::scheduler::CurrentThread;
-use crate::runtime::task::JoinHandle;
+use crate::runtime::task::{Id as TaskId, JoinHandle};
 use crate::runtime::{AutoBox, Builder, EnterGuard, Handle, RuntimeMetrics, context};
 use crate::util::leaf;
-use crate::util::trace::SpawnMeta;
+use crate::util::trace::{self, SpawnMeta};
 
 use std::future::Future;
 use std::io;
@@ -143,17 +143,18 @@ impl LocalRuntime {
     /// If `future` panics, or if called in asynchronous code.
     #[track_caller]
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        let meta = SpawnMeta::new_unnamed(size_of::<F>());
         if AutoBox::<F>::SHOULD_BOX {
-            self.block_on_inner(Box::pin(future))
+            self.block_on_inner(Box::pin(future), meta)
         } else {
-            self.block_on_inner(future)
+            self.block_on_inner(future, meta)
         }
     }
 
     #[track_caller]
-    fn block_on_inner<F: Future>(&self, future: F) -> F::Output {
+    fn block_on_inner<F: Future>(&self, future: F, meta: SpawnMeta<'_>) -> F::Output {
+        let (future, _) = trace::block_on(leaf::root(future), meta, TaskId::next);
         let _enter = self.enter();
-        let future = leaf::root(future);
         let LocalRuntimeScheduler::CurrentThread(scheduler) = &self.scheduler;
         scheduler.block_on(&self.handle.inner, future)
     }
@@ -178,6 +179,9 @@ impl LocalRuntime {
     /// Shuts the runtime down and waits at most `duration` for functions on the blocking pool. Those
     /// that take longer go on by themselves.
     pub fn shutdown_timeout(mut self, duration: Duration) {
+        if self.handle.inner.driver().is_inherited() {
+            return;
+        }
         self.handle.inner.shutdown();
         self.blocking_pool.shutdown(Some(duration));
     }
@@ -206,6 +210,11 @@ impl LocalRuntime {
 
 impl Drop for LocalRuntime {
     fn drop(&mut self) {
+        if self.handle.inner.driver().is_inherited() {
+            // In the child of a fork: there are no threads to end, and tasks and descriptors are
+            // the parent's to shut down.
+            return self.blocking_pool.forget();
+        }
         // Tasks are dropped in the runtime's context, where they may spawn in vain.
         let _guard = context::try_set_current(&self.handle.inner);
         let LocalRuntimeScheduler::CurrentThread(scheduler) = &mut self.scheduler;

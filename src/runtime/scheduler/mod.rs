@@ -90,11 +90,13 @@ impl Handle {
         }
     }
 
+    #[track_caller]
     pub(crate) fn spawn<F>(&self, future: F, id: Id, spawned_at: SpawnLocation) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
+        self.driver().assert_own();
         match self {
             Handle::CurrentThread(h) => current_thread::Handle::spawn(h, future, id, spawned_at),
             Handle::MultiThread(h) => sharded::Handle::spawn(h, future, id, spawned_at),
@@ -237,6 +239,15 @@ impl Context {
 
     pub(crate) fn defer(&self, waker: &Waker) {
         match_flavor!(self, Context(context) => context.defer(waker));
+    }
+
+    /// Is `waker` that of the `block_on` future this scheduler polls?
+    #[cfg(feature = "fs")]
+    pub(crate) fn is_waker_of(&self, waker: &Waker) -> bool {
+        match self {
+            Context::CurrentThread(context) => context.is_waker_of(waker),
+            Context::MultiThread(_) => false,
+        }
     }
 
     /// Whom futures to be bound to this shard's thread have to wait for.

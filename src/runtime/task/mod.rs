@@ -100,6 +100,8 @@ pub(crate) use spawn_location::SpawnLocation;
 
 mod state;
 mod waker;
+#[cfg(feature = "fs")]
+pub(crate) use waker::is_waker_of;
 
 #[cfg(test)]
 mod tests;

@@ -2,9 +2,13 @@
 
 use std::panic::Location;
 
-/// The place a task was spawned at. Empty without `tokio_unstable`.
+/// The place a task was spawned at, and the id of the span that `tracing` knows it by. Empty
+/// without `tokio_unstable`.
 #[derive(Clone, Copy)]
-pub(crate) struct SpawnLocation(#[cfg(tokio_unstable)] pub(crate) &'static Location<'static>);
+pub(crate) struct SpawnLocation(
+    #[cfg(tokio_unstable)] pub(crate) &'static Location<'static>,
+    #[cfg(all(tokio_unstable, feature = "tracing"))] pub(crate) Option<std::num::NonZeroU64>,
+);
 
 impl SpawnLocation {
     /// The place of the caller.
@@ -18,7 +22,11 @@ impl SpawnLocation {
 #[cfg(tokio_unstable)]
 impl From<&'static Location<'static>> for SpawnLocation {
     fn from(location: &'static Location<'static>) -> SpawnLocation {
-        SpawnLocation(location)
+        SpawnLocation(
+            location,
+            #[cfg(feature = "tracing")]
+            None,
+        )
     }
 }
 

@@ -213,8 +213,9 @@ impl State {
         })
     }
 
-    /// Asks for cancellation from wherever; returns `true` if the task must be submitted,
-    /// with a new reference, for its scheduler to find the bit.
+    /// Wakes the task if it is idle; returns `true` if the caller has to run it, with a new
+    /// reference.
+    #[cfg(all(tokio_unstable, feature = "taskdump"))]
     pub(super) fn notify_idle(&self) -> bool {
         self.update(|now| {
             if now.has(COMPLETE) || now.has(NOTIFIED) || now.has(RUNNING) {
@@ -225,6 +226,8 @@ impl State {
         })
     }
 
+    /// Asks for cancellation from wherever; returns `true` if the task must be submitted,
+    /// with a new reference, for its scheduler to find the bit.
     pub(super) fn abort(&self) -> bool {
         self.update(|now| {
             if now.has(COMPLETE) || now.has(CANCELLED) {

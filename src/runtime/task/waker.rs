@@ -6,8 +6,11 @@
 //! borrowed one of [`waker_ref`] holds a reference, counted by `clone`.
 #![allow(unsafe_code)]
 
+#[cfg(feature = "fs")]
+use super::Id;
 use super::core::Header;
 use super::raw::RawTask;
+use crate::util::trace;
 
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -38,8 +41,17 @@ impl Deref for WakerRef<'_> {
     }
 }
 
+/// Is `waker` that of the task `id`?
+#[cfg(feature = "fs")]
+pub(crate) fn is_waker_of(waker: &Waker, id: Id) -> bool {
+    // SAFETY: a waker with this vtable is one of this module, so its data is the header of a task, to
+    // which it holds or borrows a reference.
+    std::ptr::eq(waker.vtable(), &raw const VTABLE) && unsafe { task(waker.data()) }.id() == id
+}
+
+static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop);
+
 fn raw_waker(header: NonNull<Header>) -> RawWaker {
-    static VTABLE: RawWakerVTable = RawWakerVTable::new(clone, wake, wake_by_ref, drop);
     RawWaker::new(header.as_ptr().cast(), &VTABLE)
 }
 
@@ -54,21 +66,32 @@ unsafe fn task(data: *const ()) -> RawTask {
 unsafe fn clone(data: *const ()) -> RawWaker {
     // SAFETY: called by a waker of this module.
     let task = unsafe { task(data) };
+    trace::waker_op(task.trailer().spawned_at, "waker.clone");
     task.state().ref_inc();
     raw_waker(task.header_ptr())
 }
 
 unsafe fn wake(data: *const ()) {
     // SAFETY: called by a waker of this module, which gives its reference up.
-    unsafe { task(data).wake() }
+    unsafe {
+        let task = task(data);
+        trace::waker_op(task.trailer().spawned_at, "waker.wake");
+        task.wake();
+    }
 }
 
 unsafe fn wake_by_ref(data: *const ()) {
     // SAFETY: called by a waker of this module.
-    unsafe { task(data) }.wake_by_ref();
+    let task = unsafe { task(data) };
+    trace::waker_op(task.trailer().spawned_at, "waker.wake_by_ref");
+    task.wake_by_ref();
 }
 
 unsafe fn drop(data: *const ()) {
     // SAFETY: called by a waker of this module, which gives its reference up.
-    unsafe { task(data).drop_reference() }
+    unsafe {
+        let task = task(data);
+        trace::waker_op(task.trailer().spawned_at, "waker.drop");
+        task.drop_reference();
+    }
 }

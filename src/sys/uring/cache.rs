@@ -9,11 +9,12 @@ use std::sync::{Arc, Weak};
 use std::thread::{self, ThreadId};
 
 use crate::loom::sync::Mutex;
+use crate::sys::fork::Origin;
 
 use io_uring::IoUring;
 
 #[derive(Default)]
-struct Idle(Mutex<Vec<IoUring>>);
+struct Idle(Mutex<Vec<(IoUring, Origin)>>);
 
 thread_local! {
     static IDLE: Arc<Idle> = Arc::new(Idle::default());
@@ -21,6 +22,7 @@ thread_local! {
 
 /// The thread a ring is bound to.
 pub(crate) struct Home {
+    origin: Origin,
     thread: ThreadId,
     idle: Weak<Idle>,
 }
@@ -28,23 +30,33 @@ pub(crate) struct Home {
 impl Home {
     pub(crate) fn current() -> Home {
         let idle = IDLE.try_with(Arc::downgrade).unwrap_or_default();
-        Home { thread: thread::current().id(), idle }
+        Home { origin: Origin::here(), thread: thread::current().id(), idle }
     }
 
     pub(crate) fn is_current(&self) -> bool {
         self.thread == thread::current().id()
     }
 
+    /// Is the ring shared with the parent process, to which it belongs?
+    pub(crate) fn is_inherited(&self) -> bool {
+        !self.origin.is_here()
+    }
+
     /// Keeps `io` for the thread's next runtime; closes it if the thread is gone.
     pub(crate) fn give_back(self, io: IoUring) {
         if let Some(idle) = self.idle.upgrade() {
-            idle.0.lock().push(io);
+            idle.0.lock().push((io, self.origin));
         }
     }
 }
 
 /// An idle ring of this thread.
 pub(crate) fn take() -> Option<(IoUring, Home)> {
-    let io = IDLE.try_with(|idle| idle.0.lock().pop()).ok().flatten()?;
-    Some((io, Home::current()))
+    loop {
+        let (io, origin) = IDLE.try_with(|idle| idle.0.lock().pop()).ok().flatten()?;
+        // What the parent process has is not for its children; closing it there ends nothing.
+        if origin.is_here() {
+            return Some((io, Home::current()));
+        }
+    }
 }

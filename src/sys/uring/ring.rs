@@ -213,6 +213,11 @@ impl Ring {
         self.home.is_some()
     }
 
+    /// Is the ring shared with the parent process, to which it belongs?
+    pub(crate) fn is_inherited(&self) -> bool {
+        self.home.as_ref().is_some_and(Home::is_inherited)
+    }
+
     pub(crate) fn as_raw_fd(&self) -> RawFd {
         self.io.as_raw_fd()
     }
@@ -387,7 +392,7 @@ impl Drop for Ring {
         match self.home.take() {
             // A closed ring makes a later blocking call of its thread return `EINTR`, so a clean
             // one goes back to its thread, which closes it when it exits.
-            Some(home) if is_clean => home.give_back(io),
+            Some(home) if is_clean && !home.is_inherited() => home.give_back(io),
             _ => drop(io),
         }
     }

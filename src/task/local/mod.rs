@@ -34,7 +34,7 @@ use shared::{Context, Local, Notified};
 use crate::runtime::scheduler::{self, current_thread};
 use crate::runtime::task::{self, JoinHandle};
 use crate::runtime::{self, AutoBox, Runtime, context};
-use crate::util::trace::SpawnMeta;
+use crate::util::trace::{self, SpawnMeta};
 
 use pin_project_lite::pin_project;
 
@@ -47,7 +47,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 #[cfg(tokio_unstable)]
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 /// Tasks polled in one tick before the set yields to its surroundings.
 const MAX_TASKS_PER_TICK: usize = 61;
@@ -153,21 +153,16 @@ where
 
     match local_runtime {
         Ok(Some((handle, true))) => {
+            let id = task::Id::next();
+            let (future, spawned_at) = trace::task(future, "task", meta, id.as_u64());
             // SAFETY: this is the scheduler of a `LocalRuntime`, and this thread owns it.
-            unsafe {
-                current_thread::Handle::spawn_local(
-                    &handle,
-                    future,
-                    task::Id::next(),
-                    meta.spawned_at,
-                )
-            }
+            unsafe { current_thread::Handle::spawn_local(&handle, future, id, spawned_at) }
         }
         Ok(Some((_, false))) => panic!(
             "Local tasks can only be spawned on a LocalRuntime from the thread the runtime was created on"
         ),
         Ok(None) | Err(_) => match Current::get() {
-            Some(context) => context.spawn(future, meta.spawned_at),
+            Some(context) => context.spawn(future, meta),
             None => panic!(
                 "`spawn_local` called from outside of a `task::LocalSet` or `runtime::LocalRuntime`"
             ),
@@ -277,7 +272,7 @@ impl LocalSet {
         F: Future + 'static,
         F::Output: 'static,
     {
-        let handle = self.context.spawn(future, meta.spawned_at);
+        let handle = self.context.spawn(future, meta);
         // Whoever polls the set may not know yet that there is something to run.
         self.context.shared.waker.wake();
         handle
@@ -294,8 +289,8 @@ impl LocalSet {
     }
 
     /// Runs tasks, each with a budget of its own. Returns whether there may be more of them ready.
-    fn tick(&self) -> bool {
-        context::nested_budget(|| self.run_tasks())
+    fn tick(&self, waker: &Waker) -> bool {
+        context::nested_set(waker, || context::nested_budget(|| self.run_tasks()))
     }
 
     fn run_tasks(&self) -> bool {
@@ -382,7 +377,7 @@ impl Future for LocalSet {
         // Before the queues are looked at, so that a later wake-up is not lost.
         self.context.shared.waker.register(cx.waker());
 
-        if self.with(|| self.tick()) {
+        if self.with(|| self.tick(cx.waker())) {
             cx.waker().wake_by_ref();
             Poll::Pending
         } else if self.local().owned.is_empty() {
@@ -445,7 +440,7 @@ impl<F: Future> Future for RunUntil<'_, F> {
             if let Poll::Ready(output) = me.future.poll(cx) {
                 return Poll::Ready(output);
             }
-            if me.local_set.tick() {
+            if me.local_set.tick(cx.waker()) {
                 cx.waker().wake_by_ref();
             }
             Poll::Pending

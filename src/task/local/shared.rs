@@ -17,8 +17,9 @@ use crate::runtime::ThreadId;
 use crate::runtime::UnhandledPanic;
 use crate::runtime::scheduler::Inject;
 use crate::runtime::task::{
-    self, JoinHandle, LocalOwnedTasks, Schedule, SpawnLocation, Task, TaskHarnessScheduleHooks,
+    self, JoinHandle, LocalOwnedTasks, Schedule, Task, TaskHarnessScheduleHooks,
 };
+use crate::util::trace::{self, SpawnMeta};
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -74,17 +75,15 @@ impl Context {
     }
 
     #[track_caller]
-    pub(super) fn spawn<F>(&self, future: F, spawned_at: SpawnLocation) -> JoinHandle<F::Output>
+    pub(super) fn spawn<F>(&self, future: F, meta: SpawnMeta<'_>) -> JoinHandle<F::Output>
     where
         F: Future + 'static,
         F::Output: 'static,
     {
-        let (handle, notified) = self.shared.local().owned.bind(
-            future,
-            self.shared.clone(),
-            task::Id::next(),
-            spawned_at,
-        );
+        let id = task::Id::next();
+        let (future, spawned_at) = trace::task(future, "local", meta, id.as_u64());
+        let (handle, notified) =
+            self.shared.local().owned.bind(future, self.shared.clone(), id, spawned_at);
         if let Some(notified) = notified {
             self.shared.schedule(notified);
         }

@@ -182,7 +182,7 @@ fn h03_a_foreign_drop_waits_for_a_ring_being_drained() {
         let (listener, io) = watched_listener(&shards);
         let remote = shards.remote(0);
         // The kernel does not take the cancels for a while.
-        let script = fault::Script::default().fail(Call::Enter, libc::EAGAIN, 0..5_000);
+        let script = fault::Script::default().fail(Call::Enter, libc::EAGAIN, 0..2_000);
         let _installed = script.install();
         std::thread::scope(|scope| {
             let closed = scope.spawn(|| {

@@ -73,6 +73,12 @@ impl Context {
         &self.handle
     }
 
+    /// Is it the waker of the `block_on` future, which is the handle itself?
+    #[cfg(feature = "fs")]
+    pub(crate) fn is_waker_of(&self, waker: &Waker) -> bool {
+        std::ptr::eq(waker.data(), Arc::as_ptr(&self.handle).cast())
+    }
+
     /// The core, to be given back to the scheduler, and what may run foreign code when dropped.
     pub(super) fn into_core(self) -> (Box<Core>, Defer) {
         let mut core = self.core.into_inner();
