@@ -42,6 +42,7 @@ const UNSAFE: &[&str] = &[
     "src/driver/op/stream.rs",
     "src/driver/op/tests.rs",
     "src/fs/contents/owned.rs",
+    "src/driver/outbox.rs",
     "src/fs/file/fd.rs",
     "src/fs/op/ring.rs",
     "src/io/async_fd.rs",
