@@ -553,7 +553,7 @@ impl Context {
             if core.watchdog.expects_a_short_sleep() {
                 handle.shared.sentinels.take(self.worker.index);
             }
-            let start = Instant::now();
+            let bedtime = core.watchdog.bedtime();
             while !core.is_shutdown {
                 core.submit_stats(self.worker.metrics());
                 let turn = self.how_to_sleep(&mut core);
@@ -563,7 +563,7 @@ impl Context {
                     break;
                 }
             }
-            core.watchdog.slept(start.elapsed());
+            core.watchdog.slept_since(bedtime);
             core.stats.unparked();
         }
         handle.shared.sentinels.resign(self.worker.index);
