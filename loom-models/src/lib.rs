@@ -91,6 +91,11 @@ mod slots {
     pub(crate) struct Slots;
 }
 
+mod outgoing {
+    #[derive(Debug, Default)]
+    pub(crate) struct Outgoing {}
+}
+
 mod lane {
     pub(crate) fn ring_doorbell(target: &crate::remote::Remote) {
         target.doorbell.ring();

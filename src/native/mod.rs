@@ -84,6 +84,9 @@ pub mod fs;
 mod incoming;
 pub use incoming::{Chunks, Datagrams};
 
+pub use crate::driver::Lane;
+mod lane;
+
 mod listener;
 pub use listener::Listener;
 

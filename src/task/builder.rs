@@ -38,13 +38,13 @@ impl<'a> Builder<'a> {
     ///
     /// Outside of a runtime.
     #[track_caller]
-    pub fn spawn<F>(self, future: F) -> io::Result<JoinHandle<F::Output>>
+    pub fn spawn<Fut>(self, future: Fut) -> io::Result<JoinHandle<Fut::Output>>
     where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
+        Fut: Future + Send + 'static,
+        Fut::Output: Send + 'static,
     {
-        let meta = SpawnMeta::new(self.name, size_of::<F>());
-        Ok(if AutoBox::<F>::SHOULD_BOX {
+        let meta = SpawnMeta::new(self.name, size_of::<Fut>());
+        Ok(if AutoBox::<Fut>::SHOULD_BOX {
             super::spawn::spawn_inner(Box::pin(future), meta)
         } else {
             super::spawn::spawn_inner(future, meta)
@@ -57,13 +57,13 @@ impl<'a> Builder<'a> {
     ///
     /// None at present.
     #[track_caller]
-    pub fn spawn_on<F>(self, future: F, handle: &Handle) -> io::Result<JoinHandle<F::Output>>
+    pub fn spawn_on<Fut>(self, future: Fut, handle: &Handle) -> io::Result<JoinHandle<Fut::Output>>
     where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
+        Fut: Future + Send + 'static,
+        Fut::Output: Send + 'static,
     {
-        let meta = SpawnMeta::new(self.name, size_of::<F>());
-        Ok(if AutoBox::<F>::SHOULD_BOX {
+        let meta = SpawnMeta::new(self.name, size_of::<Fut>());
+        Ok(if AutoBox::<Fut>::SHOULD_BOX {
             handle.spawn_named(Box::pin(future), meta)
         } else {
             handle.spawn_named(future, meta)
@@ -80,13 +80,13 @@ impl<'a> Builder<'a> {
     ///
     /// Outside of a [`LocalSet`] and of a [`LocalRuntime`](crate::runtime::LocalRuntime).
     #[track_caller]
-    pub fn spawn_local<F>(self, future: F) -> io::Result<JoinHandle<F::Output>>
+    pub fn spawn_local<Fut>(self, future: Fut) -> io::Result<JoinHandle<Fut::Output>>
     where
-        F: Future + 'static,
-        F::Output: 'static,
+        Fut: Future + 'static,
+        Fut::Output: 'static,
     {
-        let meta = SpawnMeta::new(self.name, size_of::<F>());
-        Ok(if AutoBox::<F>::SHOULD_BOX {
+        let meta = SpawnMeta::new(self.name, size_of::<Fut>());
+        Ok(if AutoBox::<Fut>::SHOULD_BOX {
             super::local::spawn_local_inner(Box::pin(future), meta)
         } else {
             super::local::spawn_local_inner(future, meta)
@@ -99,13 +99,13 @@ impl<'a> Builder<'a> {
     ///
     /// None at present.
     #[track_caller]
-    pub fn spawn_local_on<F>(self, future: F, local_set: &LocalSet) -> io::Result<JoinHandle<F::Output>>
+    pub fn spawn_local_on<Fut>(self, future: Fut, local_set: &LocalSet) -> io::Result<JoinHandle<Fut::Output>>
     where
-        F: Future + 'static,
-        F::Output: 'static,
+        Fut: Future + 'static,
+        Fut::Output: 'static,
     {
-        let meta = SpawnMeta::new(self.name, size_of::<F>());
-        Ok(if AutoBox::<F>::SHOULD_BOX {
+        let meta = SpawnMeta::new(self.name, size_of::<Fut>());
+        Ok(if AutoBox::<Fut>::SHOULD_BOX {
             local_set.spawn_named(Box::pin(future), meta)
         } else {
             local_set.spawn_named(future, meta)
@@ -122,10 +122,10 @@ impl<'a> Builder<'a> {
     ///
     /// Outside of a runtime.
     #[track_caller]
-    pub fn spawn_blocking<F, R>(self, func: F) -> io::Result<JoinHandle<R>>
+    pub fn spawn_blocking<Function, Output>(self, func: Function) -> io::Result<JoinHandle<Output>>
     where
-        F: FnOnce() -> R + Send + 'static,
-        R: Send + 'static,
+        Function: FnOnce() -> Output + Send + 'static,
+        Output: Send + 'static,
     {
         self.spawn_blocking_on(func, &Handle::current())
     }
@@ -136,14 +136,18 @@ impl<'a> Builder<'a> {
     ///
     /// If a thread is needed and cannot be started, or the runtime is shutting down.
     #[track_caller]
-    pub fn spawn_blocking_on<F, R>(self, func: F, handle: &Handle) -> io::Result<JoinHandle<R>>
+    pub fn spawn_blocking_on<Function, Output>(
+        self,
+        func: Function,
+        handle: &Handle,
+    ) -> io::Result<JoinHandle<Output>>
     where
-        F: FnOnce() -> R + Send + 'static,
-        R: Send + 'static,
+        Function: FnOnce() -> Output + Send + 'static,
+        Output: Send + 'static,
     {
         let spawner = handle.inner.blocking_spawner();
-        let meta = SpawnMeta::new(self.name, size_of::<F>());
-        let (join, spawned) = if AutoBox::<F>::SHOULD_BOX {
+        let meta = SpawnMeta::new(self.name, size_of::<Function>());
+        let (join, spawned) = if AutoBox::<Function>::SHOULD_BOX {
             spawner.spawn_blocking_inner(Box::new(func), Mandatory::NonMandatory, meta, handle)
         } else {
             spawner.spawn_blocking_inner(func, Mandatory::NonMandatory, meta, handle)

@@ -23,6 +23,7 @@ use crate::loom::sync::{Mutex, MutexGuard};
 use crate::sys;
 use crate::sys::uring::{Doorbell, Token};
 
+use super::outgoing::Outgoing;
 use super::slots::Slots;
 use super::stats::Stats;
 
@@ -66,6 +67,8 @@ pub(crate) struct Remote {
     mailbox: Mutex<Mailbox>,
     has_mail: AtomicBool,
     pub(crate) slots: Mutex<Slots>,
+    /// What goes with the next turn.
+    pub(crate) outgoing: Outgoing,
     /// Counts turns: a sibling that sees no progress for a while takes the ring for stalled.
     turns: AtomicU64,
     /// Held by a sibling while it waits for what this ring watches.
@@ -92,6 +95,7 @@ impl Remote {
             mailbox: Mutex::default(),
             has_mail: AtomicBool::new(false),
             slots: Mutex::default(),
+            outgoing: Outgoing::default(),
             turns: AtomicU64::new(0),
             visited: Mutex::new(()),
             stats: Stats::default(),
