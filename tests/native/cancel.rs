@@ -13,8 +13,8 @@ use tokio::native::{IoBuf, IoBufMut, connect_tcp, connect_unix, splice, waitid};
 use tokio::net::unix::pipe;
 use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream};
 
-use super::on_workers;
 use super::streams::tcp_pair;
+use super::{is_emulated, on_workers};
 
 /// Long enough for what is there to be received.
 async fn moment() {
@@ -191,10 +191,6 @@ async fn is_into_std_refused(stream: TcpStream) -> bool {
             true
         }
     }
-}
-
-fn is_emulated() -> bool {
-    std::env::var_os("SPARGIO_NATIVE").is_some()
 }
 
 #[test]
