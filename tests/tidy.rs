@@ -67,6 +67,7 @@ const UNSAFE: &[&str] = &[
     "src/native/buf/slice.rs",
     "src/native/buf/tests.rs",
     "src/native/fs.rs",
+    "src/native/incoming.rs",
     "src/native/multi.rs",
     "src/native/other.rs",
     "src/native/pool.rs",

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use self::tokio::native::BoundedBuf;
+use self::tokio::native::BufPool;
 use self::tokio::net::{TcpListener, TcpStream};
 use self::tokio::runtime::Builder;
 
@@ -23,27 +23,24 @@ pub fn serve(workers: usize, ready: impl FnOnce(u16)) -> io::Result<()> {
 }
 
 async fn accept(listener: TcpListener) -> io::Result<()> {
+    // A buffer belongs to a connection only while something is in it.
+    let pool = BufPool::new(128, 16 * 1024);
     loop {
         let (stream, _) = listener.accept().await?;
+        let pool = pool.clone();
         tokio::spawn(async move {
-            if let Err(error) = echo(stream).await {
+            if let Err(error) = echo(stream, &pool).await {
                 eprintln!("a connection of the server ended: {error}");
             }
         });
     }
 }
 
-async fn echo(stream: TcpStream) -> io::Result<()> {
+async fn echo(stream: TcpStream, pool: &BufPool) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut buffer = vec![0; 16 * 1024];
-    loop {
-        let (received, full) = stream.native().recv(buffer).await;
-        let n = received?;
-        if n == 0 {
-            return Ok(());
-        }
-        let (sent, part) = stream.native().send_all(full.slice(..n)).await;
-        sent?;
-        buffer = part.into_inner();
+    let mut incoming = stream.native().recv_multi(pool);
+    while let Some(bytes) = incoming.next().await {
+        stream.native().send_all(bytes?).await.0?;
     }
+    Ok(())
 }

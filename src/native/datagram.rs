@@ -8,7 +8,7 @@ use super::action::{Action, How, Of};
 use super::address::Address;
 use super::target::Target;
 use super::{
-    BoundedBuf, BoundedBufMut, Connect, ControlMessage, RecvFrom, RecvMsg, Request, Send, SendMsg, SendTo,
+    BoundedBuf, BoundedBufMut, BufPool, Connect, ControlMessage, Datagrams, RecvFrom, RecvMsg, RecvMulti, Request, Send, SendMsg, SendTo,
 };
 use crate::driver::{Interest, Leftovers, Registration};
 use crate::net::{self, UdpSocket, unix};
@@ -94,6 +94,27 @@ macro_rules! datagrams {
                 room: usize,
             ) -> Request<'a, RecvMsg<B, $addr>> {
                 self.read(RecvMsg::new(self.io(), bufs, room, Of::Datagrams))
+            }
+
+            /// Receives datagrams as they come, each into a buffer that is picked from `pool` then,
+            /// with its sender: one submission for many of them. A buffer needs 144 bytes of room
+            /// besides the datagram; what does not fit is lost.
+            ///
+            /// While all buffers are away nothing is received; it goes on when one is dropped.
+            ///
+            /// `IORING_OP_RECVMSG` with `IORING_RECV_MULTISHOT` (Linux 6.0) into a ring of provided
+            /// buffers; without it `recvfrom(2)` when readable, into buffers of the pool.
+            ///
+            /// # Errors
+            ///
+            /// Those of `recvmsg(2)`; the stream ends with them.
+            ///
+            /// # Cancel safety
+            ///
+            /// If the stream is dropped, datagrams that it had received and nobody has taken are the
+            /// next ones to be received, on whatever lane.
+            pub fn recv_multi(self, pool: &BufPool) -> RecvMulti<'a, Datagrams<$addr>> {
+                RecvMulti::new(self.io, pool)
             }
 
             /// Sends a datagram to the peer the socket is connected to.

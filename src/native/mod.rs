@@ -81,6 +81,9 @@ pub use file::{DioAlign, File};
 
 pub mod fs;
 
+mod incoming;
+pub use incoming::{Chunks, Datagrams};
+
 pub use crate::driver::Lane;
 mod lane;
 

@@ -31,14 +31,15 @@ use upstream::task::coop;
 
 use super::action::accepted;
 use super::address::{Accepted, bytes_of};
-use super::pool::{BufPool, PoolBuf};
+use super::incoming::{Chunks, Incoming};
+use super::pool::{BufPool, OnRing, PoolBuf, Returns};
 use super::ring;
 use super::target::Wait;
 use crate::driver::op::{Completion, OpStream, StreamOperation};
 use crate::driver::{Interest, Leftover, Leftovers, ReadyEvent, Registration};
-use crate::sys::call::{opcode, recv_multi, accept_multi};
+use crate::sys::call::{accept_multi, opcode};
 use crate::sys::uring::Sqe;
-use crate::sys::uring::buf_ring::{BufRing, selected};
+use crate::sys::uring::buf_ring::selected;
 
 /// What a multishot operation holds of its descriptor.
 struct Hold {
@@ -121,25 +122,27 @@ impl<'a> Attempts<'a> {
 // ===== receiving =====
 
 /// Receives into the buffers of a pool, as long as there is something: see
-/// [`Stream::recv_multi`](super::Stream::recv_multi).
+/// [`Stream::recv_multi`](super::Stream::recv_multi) and [`Udp::recv_multi`](super::Udp::recv_multi).
 ///
 /// It is a stream, and has [`next`](Self::next) for those who have no combinators at hand. It ends
 /// with the connection, or with an error.
 #[must_use = "a stream does nothing unless polled"]
-pub struct RecvMulti<'a> {
+pub struct RecvMulti<'a, K: Incoming = Chunks> {
     attempts: Attempts<'a>,
     pool: BufPool,
-    flow: Option<Flow<Receiving>>,
+    flow: Option<Flow<Receiving<K>>>,
     /// How many buffers had been given back when the flow began.
-    returns: u64,
-    is_starved: bool,
+    seen: u64,
+    /// Where it has to wait for one.
+    starved: Option<Arc<Returns>>,
     is_over: bool,
 }
 
-struct Receiving {
+struct Receiving<K> {
     hold: Hold,
     pool: BufPool,
-    bufs: Arc<BufRing>,
+    ring: OnRing,
+    kind: K,
     /// How often it was submitted: a second time is to a ring that knows nothing of the buffers.
     submissions: u32,
 }
@@ -150,29 +153,28 @@ enum Received {
     End,
     /// The ring had to go.
     Interrupted,
-    /// No buffer was left.
-    Starved,
+    /// No buffer was left: one comes back there.
+    Starved(Arc<Returns>),
     Err(io::Error),
 }
 
-impl Receiving {
+impl<K> Receiving<K> {
     fn received(&self, completion: Completion) -> Received {
         let buf = selected(completion.flags);
         match (completion.result, buf) {
             (Ok(n), Some(index)) => {
                 // SAFETY: the completion names it, and is asked about once.
-                let buf = unsafe { self.pool.received(&self.bufs, index, n as usize) };
-                if n > 0 { Received::Some(buf) } else { Received::End }
+                Received::Some(unsafe { self.pool.received(&self.ring, index, n as usize) })
             }
             (Ok(_), None) => Received::End,
             (Err(e), buf) => {
                 // An error that took a buffer gives it back.
                 // SAFETY: as above.
-                drop(buf.map(|index| unsafe { self.pool.received(&self.bufs, index, 0) }));
+                drop(buf.map(|index| unsafe { self.pool.received(&self.ring, index, 0) }));
                 match e.raw_os_error() {
                     Some(libc::ECANCELED) => Received::Interrupted,
                     Some(libc::ENOBUFS) if self.submissions > 1 => Received::Interrupted,
-                    Some(libc::ENOBUFS) => Received::Starved,
+                    Some(libc::ENOBUFS) => Received::Starved(self.ring.returns().clone()),
                     _ => Received::Err(e),
                 }
             }
@@ -180,44 +182,47 @@ impl Receiving {
     }
 }
 
-// SAFETY: the socket stays open through the hold, and the buffers are held.
-unsafe impl StreamOperation for Receiving {
-    type Item = Received;
+// SAFETY: the socket stays open through the hold, and the buffers are held; what else the entry
+// points to is the kind's, on the heap.
+unsafe impl<K: Incoming> StreamOperation for Receiving<K> {
+    type Item = Result<io::Result<Option<K::Item>>, Received>;
 
     fn entry(&mut self) -> Sqe {
         self.submissions += 1;
+        let io = &self.hold.io;
+        let entry = self.kind.entry(io.fd(), self.ring.bufs.group(), io.is_drained());
         // SAFETY: as above.
-        unsafe { Sqe::operation(recv_multi(self.hold.io.fd(), self.bufs.group(), self.hold.io.is_drained())) }
+        unsafe { Sqe::operation(entry) }
     }
 
-    fn item(&self, completion: Completion) -> Received {
-        self.received(completion)
+    fn item(&self, completion: Completion) -> Self::Item {
+        match self.received(completion) {
+            Received::Some(buf) => Ok(self.kind.item(buf)),
+            other => Err(other),
+        }
     }
 
     fn orphan(&self, completion: Completion) {
-        match self.received(completion) {
-            Received::Some(buf) => {
-                let data = buf.to_vec();
-                self.hold.io.keep_quietly(Leftover::Bytes { data, read: 0, extra: None });
-            }
-            Received::Err(e) => {
-                if let Some(errno) = e.raw_os_error() {
-                    self.hold.io.keep_quietly(Leftover::Error(errno));
-                }
-            }
-            Received::End | Received::Interrupted | Received::Starved => {}
+        let leftover = match self.received(completion) {
+            Received::Some(buf) => self.kind.leftover(buf),
+            Received::Err(e) => e.raw_os_error().map(Leftover::Error),
+            Received::End | Received::Interrupted | Received::Starved(_) => None,
+        };
+        if let Some(leftover) = leftover {
+            self.hold.io.keep_quietly(leftover);
         }
     }
 }
 
-impl<'a> RecvMulti<'a> {
-    pub(super) fn new(io: &'a Registration, pool: &BufPool) -> RecvMulti<'a> {
+#[allow(private_bounds)]
+impl<'a, K: Incoming> RecvMulti<'a, K> {
+    pub(super) fn new(io: &'a Registration, pool: &BufPool) -> RecvMulti<'a, K> {
         RecvMulti {
             attempts: Attempts::new(io),
             pool: pool.clone(),
             flow: None,
-            returns: 0,
-            is_starved: false,
+            seen: 0,
+            starved: None,
             is_over: false,
         }
     }
@@ -227,34 +232,33 @@ impl<'a> RecvMulti<'a> {
     /// # Cancel safety
     ///
     /// Nothing is lost if the future is dropped: the stream goes on.
-    pub async fn next(&mut self) -> Option<io::Result<PoolBuf>> {
+    pub async fn next(&mut self) -> Option<io::Result<K::Item>> {
         std::future::poll_fn(|cx| self.poll_received(cx)).await
     }
 
-    fn poll_received(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<PoolBuf>>> {
+    fn poll_received(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<K::Item>>> {
         while !self.is_over {
-            if self.is_starved {
-                ready!(self.pool.poll_returned(self.returns, cx));
-                self.is_starved = false;
+            if let Some(returns) = &self.starved {
+                ready!(returns.poll(self.seen, cx));
+                self.starved = None;
             }
             if self.flow.is_none() && !self.start() {
                 return self.poll_plain(cx);
             }
             let Some(flow) = &mut self.flow else { continue };
             match ready!(flow.stream.poll_next(cx)) {
-                Some(Received::Some(buf)) => return Poll::Ready(Some(Ok(buf))),
-                Some(Received::End) => self.is_over = true,
-                // What the ring said last; the stream has ended with it.
-                Some(Received::Interrupted) => {}
-                Some(Received::Starved) => self.is_starved = true,
-                Some(Received::Err(e)) => {
+                Some(Ok(Ok(Some(item)))) => return Poll::Ready(Some(Ok(item))),
+                Some(Ok(Ok(None)) | Err(Received::End)) => self.is_over = true,
+                Some(Err(Received::Starved(returns))) => self.starved = Some(returns),
+                // What the ring said last; the stream ends with it.
+                Some(Err(Received::Interrupted)) => {}
+                Some(Ok(Err(e)) | Err(Received::Err(e))) => {
                     self.is_over = true;
                     return Poll::Ready(Some(Err(e)));
                 }
-                None => {
-                    // Nothing is on its way any more.
-                    self.flow = None;
-                }
+                Some(Err(Received::Some(_))) => unreachable!("that is an item"),
+                // Nothing is on its way any more.
+                None => self.flow = None,
             }
         }
         Poll::Ready(None)
@@ -267,63 +271,59 @@ impl<'a> RecvMulti<'a> {
         if io.leftovers().is_pending() || io.gone().is_some() || !ring::supports(driver, opcode::Recv::CODE) {
             return false;
         }
-        self.returns = self.pool.returns();
-        let Some(bufs) = self.pool.on_ring(driver) else { return false };
+        let Some(ring) = self.pool.on_ring(driver) else { return false };
+        self.seen = ring.returns().count();
         let (hold, is_orphan) = Hold::new(io.leftovers());
-        let stream = OpStream::new(driver, Receiving { hold, pool: self.pool.clone(), bufs, submissions: 0 });
+        let receiving = Receiving { hold, pool: self.pool.clone(), ring, kind: K::new(), submissions: 0 };
+        let stream = OpStream::new(driver, receiving);
         self.flow = Some(Flow { stream, is_orphan, io: io.leftovers().clone() });
         true
     }
 
     /// One result without a ring. No buffer is taken before there is something to receive.
-    fn poll_plain(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<PoolBuf>>> {
+    fn poll_plain(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<K::Item>>> {
         loop {
             let coop = ready!(coop::poll_proceed(cx));
             if let Err(e) = ready!(self.attempts.poll_ready(cx)) {
                 self.is_over = true;
                 return Poll::Ready(Some(Err(e)));
             }
-            let returns = self.pool.returns();
+            let seen = self.pool.plain().count();
             let Some(mut buf) = self.pool.take_plain() else {
-                ready!(self.pool.poll_returned(returns, cx));
+                (self.seen, self.starved) = (seen, Some(self.pool.plain().clone()));
+                ready!(self.pool.plain().poll(seen, cx));
+                self.starved = None;
                 continue;
             };
             let io = self.attempts.io;
-            let Some(received) = self.attempts.attempt(|| recv_plain(io, buf.room())) else { continue };
+            let Some(received) = self.attempts.attempt(|| K::receive(io, buf.room())) else { continue };
             coop.made_progress();
-            self.is_over = !matches!(received, Ok(1..));
-            return Poll::Ready(match received {
-                Ok(0) => None,
-                Ok(n) => {
-                    buf.show(0, n);
-                    Some(Ok(buf))
-                }
-                Err(e) => Some(Err(e)),
-            });
+            let item = received.and_then(|plain| K::received(buf, plain)).transpose();
+            self.is_over = !matches!(item, Some(Ok(_)));
+            return Poll::Ready(item);
         }
     }
 }
 
-fn recv_plain(io: &Registration, room: &mut [u8]) -> io::Result<usize> {
-    let found = io.leftover(|leftovers| {
-        leftovers.read(|bytes| {
-            let n = bytes.len().min(room.len());
-            room[..n].copy_from_slice(&bytes[..n]);
-            n
-        })
-    });
-    found.unwrap_or_else(|| crate::sys::io::recv_slice(io.leftovers().fd(), room))
+impl<K: Incoming> Drop for RecvMulti<'_, K> {
+    fn drop(&mut self) {
+        if let Some(returns) = &self.starved {
+            // It may have been told of one.
+            returns.pass_on();
+        }
+    }
 }
 
-impl FuturesStream for RecvMulti<'_> {
-    type Item = io::Result<PoolBuf>;
+#[allow(private_bounds)]
+impl<K: Incoming> FuturesStream for RecvMulti<'_, K> {
+    type Item = io::Result<K::Item>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.get_mut().poll_received(cx)
     }
 }
 
-impl fmt::Debug for RecvMulti<'_> {
+impl<K: Incoming> fmt::Debug for RecvMulti<'_, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RecvMulti").field("pool", &self.pool).finish_non_exhaustive()
     }

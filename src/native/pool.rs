@@ -7,9 +7,9 @@
 //!   Where there is no ring the pool has `count` buffers of its own.
 //! - A [`PoolBuf`] is one of them with something in it. Dropped, it goes back to where it came from,
 //!   and who waits for one is told.
-//! - Who finds no buffer compares the number of those given back with what it was when he last
-//!   tried: if some were since, he tries again; if none was, he waits. So each try is paid for, and
-//!   nobody spins (H16).
+//! - Who finds no buffer compares the number of those given back to that place with what it was when
+//!   he last tried: if some were since, he tries again; if none was, he waits. So each try is paid
+//!   for, and nobody spins (H16). Of those who wait one is woken for each buffer.
 //!
 //! # Safety
 //!
@@ -18,8 +18,9 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::io;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -42,6 +43,8 @@ struct Inner {
     count: u16,
     size: usize,
     state: Mutex<State>,
+    /// Of the buffers for who has no ring.
+    plain: Arc<Returns>,
 }
 
 #[derive(Default)]
@@ -49,9 +52,75 @@ struct State {
     /// Buffers for who has no ring: those at hand, and how many were made.
     plain: Vec<Box<[u8]>>,
     made: u16,
-    /// How many were given back so far, to any ring.
-    returns: u64,
-    waiters: VecDeque<Waker>,
+    /// The rings that the pool is known to.
+    rings: Vec<OnRing>,
+}
+
+/// A pool's buffers on one ring, and who waits for them.
+#[derive(Debug, Clone)]
+pub(super) struct OnRing {
+    pub(super) bufs: Arc<BufRing>,
+    returns: Arc<Returns>,
+}
+
+impl OnRing {
+    pub(super) fn returns(&self) -> &Arc<Returns> {
+        &self.returns
+    }
+}
+
+/// Buffers that come back to one place.
+#[derive(Debug, Default)]
+pub(super) struct Returns {
+    /// How many were given back so far.
+    count: AtomicU64,
+    /// Does anybody wait for one? Set before he looks at `count` again.
+    is_awaited: AtomicBool,
+    waiters: Mutex<VecDeque<Waker>>,
+}
+
+impl Returns {
+    /// How many were given back so far.
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(SeqCst)
+    }
+
+    /// Waits until more were given back than `seen`. Whoever was told and does not want it any more
+    /// must [`pass_on`](Self::pass_on).
+    pub(super) fn poll(&self, seen: u64, cx: &mut Context<'_>) -> Poll<()> {
+        if self.count() != seen {
+            return Poll::Ready(());
+        }
+        let mut waiters = lock(&self.waiters);
+        if !waiters.iter().any(|waker| waker.will_wake(cx.waker())) {
+            waiters.push_back(cx.waker().clone());
+        }
+        drop(waiters);
+        self.is_awaited.store(true, SeqCst);
+        // Whoever gave one back before that has not seen it.
+        if self.count() != seen { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    fn returned(&self) {
+        self.count.fetch_add(1, SeqCst);
+        self.pass_on();
+    }
+
+    /// One buffer is one waiter's.
+    pub(super) fn pass_on(&self) {
+        if self.is_awaited.load(SeqCst) {
+            self.wake_one();
+        }
+    }
+
+    #[cold]
+    fn wake_one(&self) {
+        let mut waiters = lock(&self.waiters);
+        let waiter = waiters.pop_front();
+        self.is_awaited.store(!waiters.is_empty(), SeqCst);
+        drop(waiters);
+        waiter.into_iter().for_each(unwind::wake);
+    }
 }
 
 /// The numbers of pools; rings know theirs by number.
@@ -81,7 +150,11 @@ impl BufPool {
     pub fn new(count: u16, size: usize) -> BufPool {
         assert!(count.is_power_of_two(), "{count} buffers: that is no power of two");
         assert!(size > 0 && size <= 1 << 30, "buffers of {size} bytes");
-        BufPool(Arc::new(Inner { group: take_group(), count, size, state: Mutex::default() }))
+        BufPool(Arc::new(Inner { group: take_group(), count,
+            size,
+            state: Mutex::default(),
+            plain: Arc::default(),
+        }))
     }
 
     /// How many buffers there are at most, on each ring.
@@ -95,27 +168,23 @@ impl BufPool {
     }
 
     /// The pool's buffers on this thread's ring, if it has one that knows such pools.
-    pub(super) fn on_ring(&self, driver: &Handle) -> Option<Arc<BufRing>> {
+    pub(super) fn on_ring(&self, driver: &Handle) -> Option<OnRing> {
         // One that refuses (an old kernel, no memory to lock) is done without.
-        driver.buf_ring(self.0.group?, self.0.count, self.0.size)?.ok()
-    }
-
-    /// How many buffers were given back so far.
-    pub(super) fn returns(&self) -> u64 {
-        lock(&self.0.state).returns
-    }
-
-    /// Waits until more were given back than `seen`.
-    pub(super) fn poll_returned(&self, seen: u64, cx: &mut Context<'_>) -> Poll<()> {
+        let bufs = driver.buf_ring(self.0.group?, self.0.count, self.0.size)?.ok()?;
         let mut state = lock(&self.0.state);
-        if state.returns != seen {
-            return Poll::Ready(());
+        if let Some(known) = state.rings.iter().find(|ring| Arc::ptr_eq(&ring.bufs, &bufs)) {
+            return Some(known.clone());
         }
-        // A cancelled waiter's waker may stay; a wake-up too many hurts nobody.
-        if !state.waiters.iter().any(|waker| waker.will_wake(cx.waker())) {
-            state.waiters.push_back(cx.waker().clone());
-        }
-        Poll::Pending
+        // Rings that are gone have nothing out and nobody waiting.
+        state.rings.retain(|ring| Arc::strong_count(&ring.returns) > 1);
+        let ring = OnRing { bufs, returns: Arc::default() };
+        state.rings.push(ring.clone());
+        Some(ring)
+    }
+
+    /// The buffers for who has no ring, as far as they come back.
+    pub(super) fn plain(&self) -> &Arc<Returns> {
+        &self.0.plain
     }
 
     /// A buffer for who has no ring; `None` if all are away.
@@ -139,19 +208,8 @@ impl BufPool {
     ///
     /// The completion is that of an operation with these buffers, was not asked about before, and
     /// says that `len` bytes were written.
-    pub(super) unsafe fn received(&self, bufs: &Arc<BufRing>, index: u16, len: usize) -> PoolBuf {
-        PoolBuf { place: Place::Ring(bufs.clone(), index), begin: 0, len, pool: self.clone() }
-    }
-
-    fn returned(&self, plain: Option<Box<[u8]>>) {
-        let waiters = {
-            let mut state = lock(&self.0.state);
-            state.plain.extend(plain);
-            state.returns += 1;
-            std::mem::take(&mut state.waiters)
-        };
-        // All of them: they may wait for buffers of different rings.
-        waiters.into_iter().for_each(unwind::wake);
+    pub(super) unsafe fn received(&self, ring: &OnRing, index: u16, len: usize) -> PoolBuf {
+        PoolBuf { place: Place::Ring(ring.clone(), index), begin: 0, len, pool: self.clone() }
     }
 }
 
@@ -180,7 +238,7 @@ pub struct PoolBuf {
 }
 
 enum Place {
-    Ring(Arc<BufRing>, u16),
+    Ring(OnRing, u16),
     Plain(Box<[u8]>),
 }
 
@@ -206,7 +264,7 @@ impl Deref for PoolBuf {
     fn deref(&self) -> &[u8] {
         match &self.place {
             // SAFETY: it is this value's, and so much was written to it (or it is zero).
-            Place::Ring(bufs, index) => unsafe { &bufs.bytes(*index, self.begin + self.len)[self.begin..] },
+            Place::Ring(ring, index) => unsafe { &ring.bufs.bytes(*index, self.begin + self.len)[self.begin..] },
             Place::Plain(bytes) => &bytes[self.begin..self.begin + self.len],
         }
     }
@@ -216,8 +274,8 @@ impl DerefMut for PoolBuf {
     fn deref_mut(&mut self) -> &mut [u8] {
         match &mut self.place {
             // SAFETY: as above, and `self` is borrowed mutably.
-            Place::Ring(bufs, index) => unsafe {
-                &mut bufs.bytes_mut(*index, self.begin + self.len)[self.begin..]
+            Place::Ring(ring, index) => unsafe {
+                &mut ring.bufs.bytes_mut(*index, self.begin + self.len)[self.begin..]
             },
             Place::Plain(bytes) => &mut bytes[self.begin..self.begin + self.len],
         }
@@ -239,11 +297,14 @@ impl fmt::Debug for PoolBuf {
 impl Drop for PoolBuf {
     fn drop(&mut self) {
         match std::mem::replace(&mut self.place, Place::Plain(Box::default())) {
-            Place::Ring(bufs, index) => {
-                bufs.give_back(index);
-                self.pool.returned(None);
+            Place::Ring(ring, index) => {
+                ring.bufs.give_back(index);
+                ring.returns.returned();
             }
-            Place::Plain(bytes) => self.pool.returned(Some(bytes)),
+            Place::Plain(bytes) => {
+                lock(&self.pool.0.state).plain.push(bytes);
+                self.pool.0.plain.returned();
+            }
         }
     }
 }

@@ -56,6 +56,14 @@ pub(crate) fn peek_from(socket: &impl AsFd, buf: &mut ReadBuf<'_>) -> io::Result
     unsafe { fill(buf, |spare| SockRef::from(socket).peek_from(spare)) }
 }
 
+/// [`recv_from`] of a descriptor; one that is closed is an error.
+#[cfg(feature = "uring-native")]
+pub(crate) fn recv_from_fd(fd: std::os::fd::RawFd, buf: &mut [u8]) -> io::Result<(usize, SockAddr)> {
+    // SAFETY: no more than the number is used, for one system call.
+    let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
+    recv_from(&fd, &mut ReadBuf::new(buf))
+}
+
 /// Lends the unfilled part of `buf` to `receive` and advances `buf` by the count it returns.
 ///
 /// # Panics

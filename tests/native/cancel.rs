@@ -463,6 +463,30 @@ fn h10_buffers_are_freed_when_the_operation_is_over() {
 }
 
 #[test]
+fn h15_a_zero_copy_buffer_is_freed_after_the_second_completion() {
+    on_workers(|| async {
+        let alive = Arc::new(AtomicUsize::new(0));
+        let (a, mut b) = tcp_pair().await;
+        // Fills the connection, so that what follows stays here.
+        let filler = a.native().send_all(vec![0; 64 << 20]).timeout(Duration::from_millis(50)).await;
+        filler.0.unwrap_err();
+        let mut send = Box::pin(a.native().send_zc(Counted::new(&alive)));
+        let _ = poll!(&mut send);
+        tokio::task::yield_now().await;
+        drop(send);
+        let mut left = vec![0; 1 << 20];
+        for _ in 0..200 {
+            if alive.load(SeqCst) == 0 {
+                return;
+            }
+            let read = tokio::time::timeout(Duration::from_millis(1), b.read(&mut left)).await;
+            drop(read);
+        }
+        panic!("the buffer is leaked");
+    });
+}
+
+#[test]
 fn h13_a_forgotten_future_leaks_only() {
     on_workers(|| async {
         let (mut a, b) = tcp_pair().await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::{StreamExt, poll};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::native::{BufPool, IoBuf};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixListener, UnixStream};
 
 use super::on_workers;
 use super::streams::tcp_pair;
@@ -85,6 +85,65 @@ fn h16_no_buffer_left() {
         drop((second, third));
         a.write_all(b"!").await.unwrap();
         assert_eq!(&*incoming.next().await.unwrap().unwrap(), b"!");
+    });
+}
+
+#[test]
+fn h16_who_waits_for_a_buffer_does_not_spin() {
+    let cpu_time = || {
+        // SAFETY: all zero is a valid one, and it outlives the call.
+        let mut time: libc::timespec = unsafe { std::mem::zeroed() };
+        // SAFETY: as above.
+        unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+        Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let pool = BufPool::new(1, 4);
+        let (mut a, b) = tcp_pair().await;
+        a.write_all(b"onetwo").await.unwrap();
+        let mut incoming = b.native().recv_multi(&pool);
+        let held = incoming.next().await.unwrap().unwrap();
+        let before = cpu_time();
+        let waits = tokio::time::timeout(Duration::from_millis(200), incoming.next()).await;
+        let spent = cpu_time() - before;
+        assert!(waits.is_err() && spent < Duration::from_millis(20), "{spent:?}");
+        drop(held);
+        assert_eq!(&*incoming.next().await.unwrap().unwrap(), b"wo");
+    });
+}
+
+/// The memory of this process, in bytes.
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+#[test]
+fn h42_a_slow_consumer() {
+    on_workers(|| async {
+        const LEN: usize = 1 << 30;
+        let pool = BufPool::new(16, 16384);
+        let (mut a, b) = tcp_pair().await;
+        let writer = tokio::spawn(async move {
+            let chunk = vec![0; 1 << 20];
+            let mut sent = 0;
+            while sent < LEN && a.write_all(&chunk).await.is_ok() {
+                sent += chunk.len();
+            }
+            sent
+        });
+        let mut incoming = b.native().recv_multi(&pool);
+        let first = incoming.next().await.unwrap().unwrap();
+        let before = resident();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let grown = resident().saturating_sub(before);
+        // Other tests run beside this one.
+        assert!(grown < 100 << 20, "{grown} bytes more");
+        assert!(!writer.is_finished(), "somebody has taken all of it");
+        drop((first, incoming));
+        drop(b);
+        assert!(writer.await.unwrap() < LEN);
     });
 }
 
@@ -238,5 +297,37 @@ fn connections_of_a_dropped_stream_are_found() {
             server.write_all(b"x").await.unwrap();
             assert_eq!(client.read_u8().await.unwrap(), b'x');
         }
+    });
+}
+
+#[test]
+fn datagrams_as_they_come() {
+    on_workers(|| async {
+        let pool = BufPool::new(4, 256);
+        let [a, b] =
+            [UdpSocket::bind("127.0.0.1:0").await.unwrap(), UdpSocket::bind("127.0.0.1:0").await.unwrap()];
+        let (at_a, at_b) = (a.local_addr().unwrap(), b.local_addr().unwrap());
+        let mut incoming = b.native().recv_multi(&pool);
+        for round in 0..50_u8 {
+            a.send_to(&[round; 100], at_b).await.unwrap();
+            a.send_to(&[], at_b).await.unwrap();
+            let (bytes, from) = incoming.next().await.unwrap().unwrap();
+            assert_eq!((&bytes[..], from), (&[round; 100][..], at_a));
+            let (bytes, _) = incoming.next().await.unwrap().unwrap();
+            assert!(bytes.is_empty());
+        }
+        // Dropped, it leaves what it had, with senders.
+        assert!(poll!(Box::pin(incoming.next())).is_pending());
+        tokio::task::yield_now().await;
+        for text in ["one", "two", "three"] {
+            a.send_to(text.as_bytes(), at_b).await.unwrap();
+        }
+        moment().await;
+        drop(incoming);
+        let mut buf = [0; 16];
+        assert_eq!(b.recv_from(&mut buf).await.unwrap(), (3, at_a));
+        let mut incoming = b.native().recv_multi(&pool);
+        assert_eq!(&*incoming.next().await.unwrap().unwrap().0, b"two");
+        assert_eq!(&*incoming.next().await.unwrap().unwrap().0, b"three");
     });
 }

@@ -21,6 +21,11 @@ pub(crate) fn recv_multi(fd: RawFd, group: u16, poll_first: bool) -> Entry {
     entry.flags(Flags::BUFFER_SELECT)
 }
 
+/// `RECVMSG` again and again (6.0), into the buffers of a group.
+pub(crate) fn recv_msg_multi(fd: RawFd, msg: *const libc::msghdr, group: u16) -> Entry {
+    op::RecvMsgMulti::new(Fd(fd), msg, group).build()
+}
+
 /// `ACCEPT` again and again (5.19). It says nothing of peers.
 pub(crate) fn accept_multi(fd: RawFd) -> Entry {
     op::AcceptMulti::new(Fd(fd)).flags(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK).build()

@@ -20,7 +20,7 @@
 mod entry;
 mod perform;
 
-pub(crate) use entry::{accept_multi, recv_multi};
+pub(crate) use entry::{accept_multi, recv_msg_multi, recv_multi};
 
 use std::os::fd::RawFd;
 
