@@ -3,7 +3,8 @@
 //!
 //! Server and client are those of `examples/side_by_side`: the server in a process of its own, and
 //! both on one CPU, so that the server's CPU time is all that a request costs it. With two workers
-//! they run where the scheduler of the system puts them.
+//! they run where the scheduler of the system puts them. In the rows called `SPARGIO_LANE=native` it is
+//! Tokio's very server, in that environment.
 
 #[path = "../examples/side_by_side/client.rs"]
 mod client;
@@ -23,6 +24,9 @@ use common::Bench;
 use process::Server;
 use side::Side;
 
+/// The lane that streams take by themselves.
+const READINESS: &str = "readiness";
+
 /// A server and connections to it.
 struct Echo {
     server: Server,
@@ -32,13 +36,15 @@ struct Echo {
 
 impl Echo {
     fn start(
-        side: Side,
+        (side, lane): (Side, &str),
         workers: usize,
         cpu: Option<usize>,
         connections: usize,
         size: usize,
     ) -> io::Result<Echo> {
-        let server = Server::start(process::command(side, workers, cpu)?)?;
+        let mut command = process::command(side, workers, cpu)?;
+        command.env("SPARGIO_LANE", lane);
+        let server = Server::start(command)?;
         let load = Load::connect(server.address(), connections, size)?;
         Ok(Echo { server, load, latencies: Vec::new() })
     }
@@ -61,12 +67,16 @@ fn main() -> io::Result<()> {
     for size in [128, 4096, 16384] {
         for connections in [1, 64, 512] {
             let name = format!("{connections} connections x {size} B");
-            row(&mut bench, &name, Side::Spargio, 0, one, connections, size)?;
-            row(&mut bench, &format!("native {name}"), Side::Native, 0, one, connections, size)?;
+            let mut row = |name: &str, side| row(&mut bench, name, side, 0, one, connections, size);
+            row(&name, (Side::Spargio, READINESS))?;
+            row(&format!("SPARGIO_LANE=native {name}"), (Side::Spargio, "native"))?;
+            row(&format!("native {name}"), (Side::Native, READINESS))?;
         }
     }
     cpu::pin(&all)?;
-    row(&mut bench, "64 connections x 128 B, 2 workers", Side::Spargio, 2, None, 64, 128)?;
+    let name = "64 connections x 128 B, 2 workers";
+    row(&mut bench, name, (Side::Spargio, READINESS), 2, None, 64, 128)?;
+    row(&mut bench, &format!("SPARGIO_LANE=native {name}"), (Side::Spargio, "native"), 2, None, 64, 128)?;
     bench.finish();
     Ok(())
 }
@@ -74,7 +84,7 @@ fn main() -> io::Result<()> {
 fn row(
     bench: &mut Bench,
     name: &str,
-    side: Side,
+    (side, lane): (Side, &str),
     workers: usize,
     cpu: Option<usize>,
     connections: usize,
@@ -83,8 +93,8 @@ fn row(
     if !bench.wants(name) {
         return Ok(());
     }
-    let mut tokio = Echo::start(Side::Tokio, workers, cpu, connections, size)?;
-    let mut spargio = Echo::start(side, workers, cpu, connections, size)?;
+    let mut tokio = Echo::start((Side::Tokio, lane), workers, cpu, connections, size)?;
+    let mut spargio = Echo::start((side, lane), workers, cpu, connections, size)?;
     // All connections take part from here on.
     tokio.measure(4 * connections as u64)?;
     spargio.measure(4 * connections as u64)?;

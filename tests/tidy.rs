@@ -42,6 +42,7 @@ const UNSAFE: &[&str] = &[
     "src/driver/op/stream.rs",
     "src/driver/op/tests.rs",
     "src/fs/contents/owned.rs",
+    "src/driver/outbox.rs",
     "src/fs/file/fd.rs",
     "src/fs/op/ring.rs",
     "src/io/async_fd.rs",
@@ -118,7 +119,7 @@ const UNSAFE: &[&str] = &[
 ];
 
 /// The hazards that must have a test by now.
-const HAZARDS: [std::ops::RangeInclusive<u32>; 4] = [1..=9, 17..=27, 31..=49, 52..=52];
+const HAZARDS: [std::ops::RangeInclusive<u32>; 3] = [1..=9, 17..=49, 52..=52];
 
 const LONG: usize = 600;
 const TOO_LONG: usize = 900;

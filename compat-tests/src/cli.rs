@@ -38,6 +38,10 @@ pub struct Options {
     #[arg(long, value_enum, default_value_t = Backend::IoUring)]
     pub backend: Backend,
 
+    /// What streams take; reaches the tests as SPARGIO_LANE
+    #[arg(long, value_enum, default_value_t = Lane::Readiness)]
+    pub lane: Lane,
+
     /// Build with `--cfg tokio_unstable` and the features it unlocks
     #[arg(long)]
     pub cfg_unstable: bool,
@@ -106,6 +110,23 @@ impl Backend {
         match self {
             Backend::IoUring => "io_uring",
             Backend::Epoll => "epoll",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Lane {
+    Readiness,
+    Native,
+    Auto,
+}
+
+impl Lane {
+    pub fn name(self) -> &'static str {
+        match self {
+            Lane::Readiness => "readiness",
+            Lane::Native => "native",
+            Lane::Auto => "auto",
         }
     }
 }

@@ -241,6 +241,7 @@ pub fn compared(difference: &Difference, known: &KnownFailures) -> String {
 struct Document<'a> {
     subject: &'a str,
     backend: &'a str,
+    lane: &'a str,
     unstable: bool,
     graph: &'a str,
     passed: usize,
@@ -263,6 +264,7 @@ struct SuiteDocument<'a> {
 pub struct Heading<'a> {
     pub subject: &'a str,
     pub backend: &'a str,
+    pub lane: &'a str,
     pub unstable: bool,
     pub graph: &'a str,
 }
@@ -284,6 +286,7 @@ pub fn write_json(path: &Path, heading: &Heading<'_>, runs: &[SuiteRun]) -> Resu
     let document = Document {
         subject: heading.subject,
         backend: heading.backend,
+        lane: heading.lane,
         unstable: heading.unstable,
         graph: heading.graph,
         passed: all.passed,

@@ -32,6 +32,7 @@ use crate::report::Progress;
 #[derive(Clone, Debug)]
 pub struct Conditions {
     pub backend: &'static str,
+    pub lane: &'static str,
     pub timeout: Duration,
     pub jobs: usize,
 }
@@ -138,9 +139,10 @@ fn run_one(job: &Job, conditions: &Conditions) -> Result<Run> {
         Some(status) => failure(status, &stdout, &stderr, &job.test),
     };
     let by_hand = format!(
-        "cd {} && SPARGIO_BACKEND={} {} --exact '{}' --test-threads=1 --nocapture",
+        "cd {} && SPARGIO_BACKEND={} SPARGIO_LANE={} {} --exact '{}' --test-threads=1 --nocapture",
         job.folder.display(),
         conditions.backend,
+        conditions.lane,
         job.binary.display(),
         job.test
     );
@@ -160,6 +162,7 @@ fn command(job: &Job, conditions: &Conditions) -> Command {
         .env("CARGO_MANIFEST_PATH", job.folder.join("Cargo.toml"))
         .env("CARGO_PKG_NAME", job.package)
         .env("SPARGIO_BACKEND", conditions.backend)
+        .env("SPARGIO_LANE", conditions.lane)
         // A test that panics on purpose would spend its time on resolving symbols.
         .env("RUST_BACKTRACE", "0")
         .process_group(0)

@@ -132,6 +132,7 @@ pub fn run_suites(options: &Options) -> Result<Outcome> {
         let heading = report::Heading {
             subject: subject.name(),
             backend: options.backend.name(),
+            lane: options.lane.name(),
             unstable: options.cfg_unstable,
             graph: &proof,
         };
@@ -169,6 +170,7 @@ impl Session<'_> {
     fn conditions(&self) -> Conditions {
         Conditions {
             backend: self.options.backend.name(),
+            lane: self.options.lane.name(),
             timeout: Duration::from_secs(self.options.timeout),
             jobs: self.options.jobs(),
         }

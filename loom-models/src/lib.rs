@@ -12,6 +12,8 @@ mod idle;
 mod interest;
 #[path = "../../src/loom.rs"]
 mod loom;
+#[path = "../../src/driver/parking.rs"]
+mod parking;
 #[path = "../../src/sys/poll.rs"]
 mod poll;
 #[path = "../../src/runtime/scheduler/sharded/queue.rs"]
@@ -65,6 +67,7 @@ mod sys {
 
 mod driver {
     pub(crate) use crate::interest::Interest;
+    pub(crate) use crate::parking;
     pub(crate) use crate::ready::Ready;
     pub(crate) use crate::scheduled_io;
 
@@ -86,6 +89,11 @@ mod driver {
 mod slots {
     #[derive(Debug, Default)]
     pub(crate) struct Slots;
+}
+
+mod outgoing {
+    #[derive(Debug, Default)]
+    pub(crate) struct Outgoing {}
 }
 
 mod lane {

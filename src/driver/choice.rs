@@ -172,7 +172,7 @@ fn unknown(value: &dyn fmt::Debug) -> io::Error {
 
 /// The first error is the one to do something about.
 fn neither(refusal: &io::Error, error: &io::Error) -> io::Error {
-    io::Error::new(refusal.kind(), format!("{refusal}; {error}"))
+    io::Error::new(refusal.kind(), format!("{refusal}; nor an epoll instance: {error}"))
 }
 
 static FINAL: OnceLock<Arc<io::Error>> = OnceLock::new();

@@ -429,3 +429,6 @@ impl std::fmt::Debug for Shard {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

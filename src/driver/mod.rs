@@ -14,11 +14,13 @@ cfg_process! {
 pub(crate) mod choice;
 mod error;
 mod interest;
+mod lane;
 mod leftovers;
 #[cfg(tokio_unstable)]
 mod metrics;
 mod mio;
 pub(crate) mod op;
+mod outbox;
 mod parking;
 mod ready;
 mod registration;
@@ -28,10 +30,17 @@ mod uring;
 
 pub(crate) use error::{CONTEXT_MISSING_ERROR, RUNTIME_SHUTTING_DOWN_ERROR, THREAD_LOCAL_DESTROYED_ERROR};
 pub use interest::Interest;
+#[cfg(not(feature = "uring-native"))]
+#[cfg_attr(not(feature = "net"), allow(unused_imports))]
+pub(crate) use lane::Lane;
+#[cfg(feature = "uring-native")]
+pub use lane::Lane;
 #[cfg_attr(not(feature = "uring-native"), allow(unused_imports))]
 pub(crate) use leftovers::{Found, Leftover, Leftovers};
 #[cfg(tokio_unstable)]
 pub(crate) use metrics::IoMetrics;
+#[cfg_attr(not(feature = "net"), allow(unused_imports))]
+pub(crate) use outbox::{Offer, Outbox};
 pub use ready::Ready;
 pub(crate) use registration::{Drained, Registration};
 pub(crate) use scheduled_io::{Direction, ReadyEvent};
@@ -39,10 +48,10 @@ pub(crate) use uring::Progress;
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use crate::driver::scheduled_io::ScheduledIo;
 use crate::sys::foreign::ForeignFds;
@@ -61,6 +70,8 @@ pub(crate) struct Cfg {
     pub(crate) start_paused: bool,
     /// What timers do that are left when the runtime shuts down: fire, or fail.
     pub(crate) fire_at_shutdown: bool,
+    /// What streams take; the environment says so otherwise.
+    pub(crate) lane: Option<Lane>,
 }
 
 /// A runtime's drivers, as everyone sees them. Cheap to clone.
@@ -77,6 +88,9 @@ struct Inner {
     backend: Backend,
     choice: choice::Backend,
     is_shutdown: AtomicBool,
+    /// Until when the last bytes of closed connections are waited for, once it is shut down.
+    lingers_until: OnceLock<Instant>,
+    lane: Lane,
     #[cfg(tokio_unstable)]
     io_metrics: Arc<IoMetrics>,
     /// Descriptors registered by users (`AsyncFd`), of which the kernel would not tell twins.
@@ -131,6 +145,7 @@ fn create(cfg: &Cfg, shards: usize, reuse: bool) -> io::Result<(Vec<Driver>, Han
         Ok((drivers, Backend::Mio(Arc::new(shards))))
     };
     let (choice, (drivers, backend)) = Choice::of_process()?.make(on_rings, on_epoll)?;
+    let lane = cfg.lane.map_or_else(Lane::of_process, Ok)?;
     let clock = Clock::new(cfg.enable_pause_time, cfg.start_paused);
     let origin = Origin::here();
     let unpark = {
@@ -149,6 +164,8 @@ fn create(cfg: &Cfg, shards: usize, reuse: bool) -> io::Result<(Vec<Driver>, Han
         backend,
         choice,
         is_shutdown: AtomicBool::new(false),
+        lingers_until: OnceLock::new(),
+        lane,
         #[cfg(tokio_unstable)]
         io_metrics: Arc::default(),
         foreign_fds: Arc::default(),
@@ -263,7 +280,45 @@ impl Handle {
 
     /// Step 1 of every shutdown: nothing new is registered from here on.
     pub(crate) fn mark_shutdown(&self) {
+        self.0.lingers_until.get_or_init(|| Instant::now() + outbox::LINGER_AT_SHUTDOWN);
         self.0.is_shutdown.store(true, Release);
+    }
+
+    /// Until when the end of the runtime waits for the last bytes of closed connections.
+    fn lingers_until(&self) -> Instant {
+        *self.0.lingers_until.get_or_init(|| Instant::now() + outbox::LINGER_AT_SHUTDOWN)
+    }
+
+    /// What streams of this runtime take.
+    #[cfg_attr(not(feature = "net"), allow(dead_code))]
+    pub(crate) fn lane(&self) -> Lane {
+        self.offers(self.0.lane)
+    }
+
+    /// `lane`, if the backend has lanes.
+    #[cfg_attr(not(feature = "net"), allow(dead_code))]
+    pub(crate) fn offers(&self, lane: Lane) -> Lane {
+        match self.0.backend {
+            Backend::Uring(_) => lane,
+            Backend::Mio(_) => Lane::Readiness,
+        }
+    }
+
+    /// Counts a write on this thread; is it one of many in this turn of a shard of the runtime?
+    #[cfg_attr(not(feature = "net"), allow(dead_code))]
+    pub(crate) fn is_busy(&self) -> bool {
+        match &self.0.backend {
+            Backend::Uring(shards) => shards.is_busy(),
+            Backend::Mio(_) => false,
+        }
+    }
+
+    /// Has `outbox` sent with the next turn of this thread's shard, if it has one that turns.
+    fn send_later(&self, outbox: &Arc<Outbox>) -> bool {
+        match &self.0.backend {
+            Backend::Uring(shards) => shards.send_later(outbox),
+            Backend::Mio(_) => false,
+        }
     }
 
     /// Counts what happens to I/O resources.

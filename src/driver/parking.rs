@@ -51,6 +51,12 @@ impl Parking {
         self.0.swap(RUNNING, SeqCst);
     }
 
+    /// Was the owner notified, and has not looked around since?
+    pub(crate) fn is_notified(&self) -> bool {
+        self.0.load(Acquire) == NOTIFIED
+    }
+
+    /// Does the owner wait?
     pub(crate) fn is_parked(&self) -> bool {
         self.0.load(Acquire) == PARKED
     }

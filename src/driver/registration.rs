@@ -17,7 +17,7 @@ use upstream::task::coop;
 use crate::driver::error::RUNTIME_SHUTTING_DOWN_ERROR;
 use crate::driver::leftovers::Leftovers;
 use crate::driver::scheduled_io::{Direction, Readiness, ReadyEvent, ScheduledIo};
-use crate::driver::{Handle, Interest, Ready};
+use crate::driver::{Handle, Interest, Outbox, Ready};
 use crate::util::leaf;
 
 /// See the module docs. Dropping it leaves the descriptor watched: call
@@ -28,6 +28,8 @@ pub(crate) struct Registration {
     shared: Arc<ScheduledIo>,
     /// From the first native operation on.
     leftovers: OnceLock<Arc<Leftovers>>,
+    /// From the first write on that is kept for later.
+    outbox: OnceLock<Arc<Outbox>>,
 }
 
 impl Registration {
@@ -41,7 +43,7 @@ impl Registration {
         let io = io.counted(handle.io_metrics().clone());
         #[cfg(tokio_unstable)]
         handle.io_metrics().registered();
-        Ok(Registration { handle, shared: Arc::new(io), leftovers: OnceLock::new() })
+        Ok(Registration { handle, shared: Arc::new(io), leftovers: OnceLock::new(), outbox: OnceLock::new() })
     }
 
     /// Registers `fd` and has it watched from now on.
@@ -68,6 +70,14 @@ impl Registration {
     pub(crate) fn close(&self, fd: OwnedFd) {
         #[cfg(tokio_unstable)]
         self.handle.io_metrics().deregistered();
+        let fd = match self.outbox.get() {
+            None => fd,
+            Some(outbox) => match outbox.close(fd) {
+                Some(fd) => fd,
+                // A ring has it in its hands, and closes it afterwards.
+                None => return,
+            },
+        };
         match self.leftovers.get() {
             Some(leftovers) if !self.settle(leftovers, Some(&fd)) => {
                 self.handle.unwatch(&self.shared, None);
@@ -75,6 +85,21 @@ impl Registration {
             }
             _ => self.handle.unwatch(&self.shared, Some(fd)),
         }
+    }
+
+    /// The runtime's drivers.
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// The place for bytes that are sent later.
+    pub(crate) fn outbox(&self) -> &Arc<Outbox> {
+        self.outbox.get_or_init(|| Outbox::new(self.shared.clone(), self.handle.clone()))
+    }
+
+    /// The same, if there is one.
+    pub(crate) fn known_outbox(&self) -> Option<&Arc<Outbox>> {
+        self.outbox.get()
     }
 
     pub(crate) fn clear_readiness(&self, event: ReadyEvent) {

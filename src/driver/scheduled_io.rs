@@ -97,6 +97,8 @@ struct Waiters {
     reader: Option<Waker>,
     /// The same for the write direction.
     writer: Option<Waker>,
+    /// The outbox, if the socket is too full for what it has.
+    sender: Option<Waker>,
     /// The `readiness` futures.
     list: Slab<Waiter>,
 }
@@ -245,6 +247,7 @@ impl ScheduledIo {
             wakers.extend(waiters.reader.take());
         }
         if ready.is_writable() {
+            wakers.extend(waiters.sender.take());
             wakers.extend(waiters.writer.take());
         }
         for (_, waiter) in &mut waiters.list {
@@ -264,13 +267,27 @@ impl ScheduledIo {
         drop((reader, writer));
     }
 
+    /// Has the outbox woken once there is room to write. It goes before the tasks: they would find its
+    /// bytes in their way. Returns the waker there was.
+    #[must_use]
+    pub(crate) fn set_sender(&self, waker: Waker) -> Option<Waker> {
+        self.waiters.lock().sender.replace(waker)
+    }
+
+    /// Takes the outbox's waker back, to be dropped by the caller.
+    #[must_use]
+    pub(crate) fn take_sender(&self) -> Option<Waker> {
+        self.waiters.lock().sender.take()
+    }
+
     /// What somebody waits for right now.
     pub(crate) fn wanted(&self) -> Option<Interest> {
         let waiters = self.waiters.lock();
         let reader = waiters.reader.as_ref().map(|_| Interest::READABLE);
         let writer = waiters.writer.as_ref().map(|_| Interest::WRITABLE);
+        let sender = waiters.sender.as_ref().map(|_| Interest::WRITABLE);
         let listed = waiters.list.iter().filter(|(_, w)| w.waker.is_some()).map(|(_, w)| w.interest);
-        reader.into_iter().chain(writer).chain(listed).reduce(Interest::add)
+        reader.into_iter().chain(writer).chain(sender).chain(listed).reduce(Interest::add)
     }
 
     fn event(&self, mask: Ready) -> ReadyEvent {

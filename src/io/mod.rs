@@ -85,6 +85,8 @@ cfg_io_driver! {
     mod poll_evented;
     #[allow(unused_imports)]
     pub(crate) use poll_evented::PollEvented;
+
+    mod write_lane;
 }
 
 cfg_net! {

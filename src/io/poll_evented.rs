@@ -14,8 +14,9 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::task::{Context, Poll};
 
-use crate::driver::{Direction, Drained, Interest, Registration};
+use crate::driver::{Direction, Drained, Interest, Lane, Registration};
 use crate::io::ReadBuf;
+use crate::io::write_lane::WriteLane;
 use crate::runtime::scheduler;
 use crate::sys;
 
@@ -23,6 +24,7 @@ use crate::sys;
 pub(crate) struct PollEvented<E: AsRawFd + Into<OwnedFd>> {
     io: Option<E>,
     registration: Registration,
+    pub(super) write_lane: WriteLane,
 }
 
 impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
@@ -36,12 +38,21 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
         PollEvented::new_with_interest(io, Interest::READABLE | Interest::WRITABLE)
     }
 
+    /// The same for a stream socket, which takes the lane that the runtime says.
+    #[cfg(feature = "net")]
+    #[track_caller]
+    pub(crate) fn new_stream(io: E) -> io::Result<Self> {
+        let mut stream = PollEvented::new(io)?;
+        stream.write_lane = WriteLane::new(stream.registration.handle().lane());
+        Ok(stream)
+    }
+
     /// The same for one direction only.
     #[track_caller]
     pub(crate) fn new_with_interest(io: E, interest: Interest) -> io::Result<Self> {
         let handle = scheduler::Handle::current();
         let registration = Registration::lazy(io.as_raw_fd(), interest, handle.driver().io().clone())?;
-        Ok(PollEvented { io: Some(io), registration })
+        Ok(PollEvented { io: Some(io), registration, write_lane: WriteLane::new(Lane::Readiness) })
     }
 
     /// The same, but watched from now on, and never tried before the kernel reported it ready.
@@ -59,7 +70,7 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
         let handle = scheduler::Handle::current();
         let registration =
             Registration::new_with_interest_and_handle(io.as_raw_fd(), interest, handle.driver().io().clone())?;
-        Ok(PollEvented { io: Some(io), registration })
+        Ok(PollEvented { io: Some(io), registration, write_lane: WriteLane::new(Lane::Readiness) })
     }
 
     pub(crate) fn registration(&self) -> &Registration {
@@ -71,10 +82,13 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
     /// If another thread's ring watches it, that thread is told to stop; until it did, a `close`
     /// of the descriptor takes effect with that delay.
     ///
+    /// What a stream has accepted is sent before.
+    ///
     /// # Errors
     ///
     /// What native operations have received or are about to would be lost.
     pub(crate) fn into_inner(mut self) -> io::Result<E> {
+        self.settle()?;
         self.registration.deregister();
         self.registration.check_leftovers()?;
         match self.io.take() {
@@ -121,6 +135,11 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
     where
         &'a E: io::Write,
     {
+        if !self.write_lane.is_plain() {
+            if let Some(poll) = self.write_lane.poll_write(cx, &self.registration, &[IoSlice::new(buf)]) {
+                return poll;
+            }
+        }
         let mut io: &'a E = self;
         self.poll_drain(cx, buf.len(), || io::Write::write(&mut io, buf))
     }
@@ -134,6 +153,11 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
     where
         &'a E: io::Write,
     {
+        if !self.write_lane.is_plain() {
+            if let Some(poll) = self.write_lane.poll_write(cx, &self.registration, bufs) {
+                return poll;
+            }
+        }
         let mut io: &'a E = self;
         self.poll_drain(cx, bufs.iter().map(|b| b.len()).sum(), || io::Write::write_vectored(&mut io, bufs))
     }

@@ -81,6 +81,9 @@ pub use file::{DioAlign, File};
 
 pub mod fs;
 
+pub use crate::driver::Lane;
+mod lane;
+
 mod listener;
 pub use listener::Listener;
 

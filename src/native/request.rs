@@ -145,7 +145,11 @@ impl<'a, A: Action> Request<'a, A> {
                 return Poll::Pending;
             }
         };
-        let result = match action.early() {
+        let unsent = self.target.send_first();
+        if matches!(&unsent, Err(e) if e.kind() == io::ErrorKind::WouldBlock) {
+            return self.wait(action);
+        }
+        let result = match unsent.map_or_else(|e| Early::Done(Err(e)), |()| action.early()) {
             Early::Done(result) => result,
             Early::Wait => {
                 self.event = None;

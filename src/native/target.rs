@@ -62,6 +62,16 @@ impl<'a> Target<'a> {
         }
     }
 
+    /// Sends what the stream's own writes have left to be sent: it goes before.
+    pub(crate) fn send_first(&self) -> io::Result<()> {
+        match self {
+            Target::Io(io, Interest::WRITABLE) | Target::Between { to: (_, Some(io)), .. } => {
+                io.known_outbox().map_or(Ok(()), |outbox| outbox.send_all())
+            }
+            Target::Io(..) | Target::Between { .. } | Target::Child(_) | Target::Blocking => Ok(()),
+        }
+    }
+
     /// An attempt would have blocked, although `event` said otherwise.
     pub(crate) fn not_ready(&self, event: Option<ReadyEvent>) {
         if let (Target::Io(io, _), Some(event)) = (self, event) {

@@ -77,6 +77,8 @@ pub struct Builder {
     name: Option<String>,
 
     enable_io: bool,
+    /// `None`: the environment decides.
+    pub(crate) lane: Option<driver::Lane>,
     enable_time: bool,
     start_paused: bool,
 
@@ -143,6 +145,7 @@ impl Builder {
             kind,
             name: None,
             enable_io: false,
+            lane: None,
             enable_time: false,
             start_paused: false,
             worker_threads: None,
@@ -534,6 +537,7 @@ impl Builder {
             enable_pause_time: self.kind == Kind::CurrentThread,
             start_paused: self.start_paused,
             fire_at_shutdown: self.alt_timer,
+            lane: self.lane,
         }
     }
 

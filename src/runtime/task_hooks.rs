@@ -29,8 +29,10 @@ pub struct TaskMeta<'a> {
     _phantom: PhantomData<&'a ()>,
 }
 
+// Named as Tokio names it: the interfaces are compared.
+#[allow(clippy::needless_lifetimes)]
 #[cfg_attr(not(tokio_unstable), allow(dead_code, unreachable_pub))]
-impl TaskMeta<'_> {
+impl<'a> TaskMeta<'a> {
     /// `latency` is for the hooks around a poll.
     #[allow(unused_variables)]
     pub(crate) fn new(id: Id, spawned_at: SpawnLocation, latency: Option<Duration>) -> Self {

@@ -1,4 +1,4 @@
-//! `read` and `recv`, into memory that need not be initialised, `shutdown`, and what kind of
+//! `read` and `recv`, into memory that need not be initialised, `send`, `shutdown`, and what kind of
 //! socket a descriptor is.
 //!
 //! # Safety
@@ -8,8 +8,9 @@
 //! somebody else's data, never unsound memory.
 #![allow(unsafe_code)]
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::RawFd;
+use std::time::Duration;
 
 use upstream::io::ReadBuf;
 
@@ -148,4 +149,33 @@ fn socket_option(fd: RawFd, option: libc::c_int) -> Option<libc::c_int> {
 pub(crate) fn shutdown(fd: RawFd) {
     // SAFETY: no memory is passed.
     unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
+}
+
+/// `shutdown(SHUT_WR)`, likewise.
+pub(crate) fn shutdown_write(fd: RawFd) {
+    // SAFETY: no memory is passed.
+    unsafe { libc::shutdown(fd, libc::SHUT_WR) };
+}
+
+/// Sends what the socket has room for, without waiting and without `SIGPIPE`.
+pub(crate) fn send(fd: RawFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    // SAFETY: all zero is a header with nothing in it.
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    // An `IoSlice` is an `iovec` (its documentation says so), which is only read from.
+    header.msg_iov = bufs.as_ptr().cast_mut().cast();
+    header.msg_iovlen = bufs.len() as _;
+    // SAFETY: the slices, and what they point to, outlive the call.
+    let n = unsafe { libc::sendmsg(fd, &raw const header, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };
+    usize::try_from(n).map_err(|_| io::Error::last_os_error())
+}
+
+/// Has the kernel give a TCP connection up whose peer took nothing for `limit` (`TCP_USER_TIMEOUT`). No
+/// other socket takes notice.
+pub(crate) fn set_user_timeout(fd: RawFd, limit: Duration) {
+    let limit = libc::c_uint::try_from(limit.as_millis()).unwrap_or(libc::c_uint::MAX);
+    let len = size_of::<libc::c_uint>() as libc::socklen_t;
+    // SAFETY: the kernel reads `len` bytes of a value that outlives the call.
+    unsafe {
+        libc::setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, (&raw const limit).cast(), len)
+    };
 }

@@ -13,6 +13,8 @@ use std::future::Future;
 use std::process::Command;
 use std::time::Duration;
 
+use tokio::runtime::BackendKind;
+
 /// Runs a test on both flavours, with a limit.
 fn on_all_flavours<F: Future<Output = ()>>(test: impl Fn() -> F) {
     let limited = |test: F| async move {
@@ -46,7 +48,8 @@ fn everything_again_without_the_ring() {
 fn caps_say_what_there_is() {
     on_all_flavours(|| async {
         let caps = tokio::native::caps();
-        let is_emulated = std::env::var_os("SPARGIO_NATIVE").is_some();
+        let backend = tokio::runtime::Handle::current().backend().kind();
+        let is_emulated = std::env::var_os("SPARGIO_NATIVE").is_some() || backend != BackendKind::IoUring;
         assert_eq!(caps.has_ring(), !is_emulated);
         assert_eq!(caps.supports(tokio::native::entry::opcode::Recv::CODE), !is_emulated);
         assert!(!caps.supports(255));

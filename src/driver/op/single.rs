@@ -13,13 +13,14 @@ use std::future::Future;
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use super::{Boarded, Completion, Flight, Home, Landing, Operation, Phase, note_waker};
 use crate::driver::{Handle, uring};
 use crate::loom::sync::Mutex;
 use crate::sys::uring::{Limit, Sqe, Token};
+use crate::util::leaf;
 
 /// The future of an operation; see the [module docs](super).
 ///
@@ -123,6 +124,7 @@ impl<T: Operation> Future for Op<T> {
     type Output = T::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
+        ready!(leaf::trace_leaf(cx));
         let this = self.get_mut();
         let mut state = this.shared.state.lock();
         if matches!(state.phase, Phase::Fresh) {

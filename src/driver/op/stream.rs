@@ -12,12 +12,13 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use super::{Boarded, Completion, Flight, Home, Landing, Phase, note_waker};
 use crate::driver::{Handle, uring};
 use crate::loom::sync::Mutex;
 use crate::sys::uring::{Sqe, Token};
+use crate::util::leaf;
 
 /// Something for a ring to do again and again, until it is cancelled or fails.
 ///
@@ -87,6 +88,7 @@ impl<T: StreamOperation> OpStream<T> {
 
     /// The next result; `None` when there will be none any more.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<T::Item>> {
+        ready!(leaf::trace_leaf(cx));
         let mut state = self.shared.state.lock();
         if matches!(state.phase, Phase::Fresh) {
             state.phase = Phase::Queued;

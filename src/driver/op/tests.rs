@@ -180,6 +180,7 @@ impl Rig {
             enable_pause_time: true,
             start_paused,
             fire_at_shutdown: false,
+            lane: None,
         };
         let (mut driver, handle) = crate::driver::new_single(&cfg).unwrap();
         driver.attach();

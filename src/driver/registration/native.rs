@@ -9,8 +9,6 @@ use std::sync::Arc;
 use super::Registration;
 #[cfg(feature = "uring-native")]
 use super::gone;
-#[cfg(feature = "uring-native")]
-use crate::driver::Handle;
 use crate::driver::error::LEFTOVERS_ERROR;
 use crate::driver::leftovers::{Found, Leftovers};
 use crate::sys;
@@ -52,11 +50,6 @@ impl Registration {
 
 #[cfg(feature = "uring-native")]
 impl Registration {
-    /// The runtime's drivers.
-    pub(crate) fn handle(&self) -> &Handle {
-        &self.handle
-    }
-
     /// The error of whoever comes after the end of the runtime.
     pub(crate) fn gone(&self) -> Option<io::Error> {
         self.handle.is_shutdown().then(gone)

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use crate::driver::Ready;
 use crate::driver::op::{Completion, Flight};
+use crate::driver::outbox::Outbox;
 use crate::driver::scheduled_io::{ScheduledIo, Watch};
 use crate::sys::fault::{self, Call};
 use crate::sys::poll::{self, PollFd};
@@ -24,6 +25,7 @@ use crate::sys::uring::{Cqe, EnterError, Kind, Ring, Rung, Sqe, Token, Wait};
 use crate::util::unwind;
 
 use super::ops::Ops;
+use super::outgoing;
 use super::remote::{Due, Message, Remote};
 
 mod ops;
@@ -59,6 +61,7 @@ pub(crate) struct Lane {
     completions: Vec<Cqe>,
     /// Scratch space of a turn.
     messages: Vec<Message>,
+    outgoing: Vec<Arc<Outbox>>,
     /// Cancelled polls whose files the kernel may still hold.
     settling: Vec<Token>,
     /// Resources that are given up: watched until their polls have settled.
@@ -179,6 +182,7 @@ pub(super) fn lend() -> Vec<Arc<dyn Flight>> {
     let recalled = with(|lane| {
         lane.is_lent = true;
         CURRENT.set(Current::of(Some(lane)));
+        lane.send_outgoing(&mut aftermath);
         lane.land_all(&mut aftermath);
         std::mem::take(&mut lane.recalled)
     });
@@ -244,6 +248,7 @@ pub(super) fn turn(wait: Wait) {
         static SPARE: RefCell<Aftermath> = RefCell::default();
     }
     // Reused, since a turn happens for every few events; a nested turn takes a new one.
+    outgoing::new_turn();
     let mut aftermath =
         SPARE.with(|spare| spare.try_borrow_mut().map(|mut s| std::mem::take(&mut *s)).unwrap_or_default());
     with(|lane| lane.turn(wait, &mut aftermath));
@@ -263,6 +268,7 @@ pub(super) fn serve_mail() {
 ///
 /// No poll is armed for this: nothing pins the files longer than the call lasts.
 pub(super) fn turn_for(other: &Remote, limit: Duration) {
+    other.outgoing.send_here();
     let visit = with(|lane| lane.remote.clone()).and_then(|visitor| other.visit(&visitor));
     let wanted: Vec<_> = {
         let slots = other.slots.lock();
@@ -302,6 +308,7 @@ impl Lane {
             is_lent: false,
             completions: Vec::new(),
             messages: Vec::new(),
+            outgoing: Vec::new(),
             settling: Vec::new(),
             given_up: Vec::new(),
             stale: 0,
@@ -343,6 +350,7 @@ impl Lane {
     fn turn(&mut self, wait: Wait, aftermath: &mut Aftermath) {
         self.remote.count_turn();
         self.take_mail(aftermath);
+        let wait = if self.remote.outgoing.is_some() { self.turn_outgoing(wait, aftermath) } else { wait };
 
         if wait == Wait::No {
             if self.ring.has_work() {
@@ -368,6 +376,7 @@ impl Lane {
     fn wait_for(&mut self, fds: &mut Vec<PollFd>, limit: Duration, aftermath: &mut Aftermath) {
         self.remote.count_turn();
         self.take_mail(aftermath);
+        self.board_outgoing(aftermath);
         self.flush();
         let len = fds.len();
         let parked = !limit.is_zero() && self.start_parking();
@@ -608,6 +617,7 @@ impl Lane {
         // Nobody rings any more; this was the last mail that needed the ring.
         self.remote.doorbell.remove();
         self.take_mail(&mut aftermath);
+        self.send_outgoing(&mut aftermath);
         if self.watches_doorbell {
             self.ring.push(Sqe::cancel(DOORBELL_WATCH));
         }

@@ -19,6 +19,7 @@
 
 mod lane;
 mod ops;
+mod outgoing;
 mod remote;
 mod slots;
 mod stats;
@@ -34,6 +35,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use crate::driver::op::{Completion, Flight, refuse};
+use crate::driver::outbox::Outbox;
 use crate::driver::scheduled_io::{ScheduledIo, Watch};
 use crate::loom::sync::Mutex;
 use crate::sys;
@@ -260,6 +262,16 @@ impl Shards {
     #[cfg_attr(not(feature = "fs"), allow(dead_code))]
     pub(crate) fn takes_ops_here(&self) -> bool {
         lane::takes_ops(self.runtime)
+    }
+
+    /// Counts a write on this thread; is it one of many in this turn of a shard of the runtime?
+    pub(crate) fn is_busy(&self) -> bool {
+        outgoing::is_busy(self.runtime)
+    }
+
+    /// Has `outbox` sent with the next turn of this thread's shard, if it has one that turns.
+    pub(crate) fn send_later(&self, outbox: &Arc<Outbox>) -> bool {
+        lane::takes_ops(self.runtime) && lane::with(|lane| lane.send_later(outbox.clone())).is_some()
     }
 
     /// Turns this thread's lane, from inside of a task.

@@ -3,11 +3,9 @@
 //! # Protocol
 //!
 //! - A message is pushed into the mailbox first; then [`Remote::unpark`] marks the ring
-//!   `NOTIFIED`, and rings the doorbell only if its thread was `PARKED`. The message is never in
-//!   the completion alone: one sent to a dead ring can succeed silently.
-//! - The owner goes `RUNNING` → `PARKED` right before it waits. That fails if it was notified,
-//!   and then it does not wait. So either the notifier sees `PARKED`, or the owner sees
-//!   `NOTIFIED`.
+//!   notified, and rings the doorbell only if its thread was parked (see
+//!   [`parking`](crate::driver::parking)). The message is never in the completion alone: one sent
+//!   to a dead ring can succeed silently.
 //! - A closed mailbox takes nothing: the ring has no polls any more, and the sender acts itself.
 //!   While the ring is *detached* that goes for what concerns its polls and operations only; a
 //!   request to watch something, or a new operation, waits for the next owner.
@@ -17,22 +15,17 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, mpsc};
 
 use crate::driver::op::Flight;
+use crate::driver::parking::Parking;
 use crate::driver::scheduled_io::ScheduledIo;
-use crate::loom::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
-use crate::loom::sync::atomic::{AtomicBool, AtomicU8, AtomicU64};
+use crate::loom::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use crate::loom::sync::atomic::{AtomicBool, AtomicU64};
 use crate::loom::sync::{Mutex, MutexGuard};
 use crate::sys;
 use crate::sys::uring::{Doorbell, Token};
 
+use super::outgoing::Outgoing;
 use super::slots::Slots;
 use super::stats::Stats;
-
-/// The owner runs tasks, or is on its way to.
-const RUNNING: u8 = 0;
-/// The owner waits in its ring.
-const PARKED: u8 = 1;
-/// The owner must look at its mailbox and queues before it waits.
-const NOTIFIED: u8 = 2;
 
 /// What another thread asks of a ring's owner.
 #[derive(Debug)]
@@ -69,11 +62,13 @@ pub(crate) struct Remote {
     /// The runtime and the shard this ring serves.
     pub(crate) runtime: u64,
     pub(crate) shard: usize,
-    state: AtomicU8,
+    parking: Parking,
     pub(crate) doorbell: Doorbell,
     mailbox: Mutex<Mailbox>,
     has_mail: AtomicBool,
     pub(crate) slots: Mutex<Slots>,
+    /// What goes with the next turn.
+    pub(crate) outgoing: Outgoing,
     /// Counts turns: a sibling that sees no progress for a while takes the ring for stalled.
     turns: AtomicU64,
     /// Held by a sibling while it waits for what this ring watches.
@@ -95,11 +90,12 @@ impl Remote {
         Ok(Remote {
             runtime,
             shard,
-            state: AtomicU8::new(RUNNING),
+            parking: Parking::new(),
             doorbell: Doorbell::new()?,
             mailbox: Mutex::default(),
             has_mail: AtomicBool::new(false),
             slots: Mutex::default(),
+            outgoing: Outgoing::default(),
             turns: AtomicU64::new(0),
             visited: Mutex::new(()),
             stats: Stats::default(),
@@ -166,36 +162,26 @@ impl Remote {
 
     /// Marks the ring notified; `true` if its doorbell must be rung.
     pub(super) fn notify(&self) -> bool {
-        self.state.swap(NOTIFIED, SeqCst) == PARKED
+        self.parking.notify()
     }
 
     /// The owner is about to wait; `false` if it must look around instead.
     pub(super) fn start_parking(&self) -> bool {
-        let parked = self.state.compare_exchange(RUNNING, PARKED, SeqCst, SeqCst).is_ok();
-        if !parked {
-            self.look_around();
-        }
-        parked
+        self.parking.start()
     }
 
     /// The owner is back.
     pub(super) fn stop_parking(&self) {
-        self.look_around();
-    }
-
-    /// Takes the notifications so far. A swap, since the owner must see what they are about: a
-    /// store would not be ordered after the notifiers' pushes.
-    fn look_around(&self) {
-        self.state.swap(RUNNING, SeqCst);
+        self.parking.stop();
     }
 
     /// Was the owner notified, and has not looked around since?
     pub(super) fn is_notified(&self) -> bool {
-        self.state.load(Acquire) == NOTIFIED
+        self.parking.is_notified()
     }
 
     pub(crate) fn is_parked(&self) -> bool {
-        self.state.load(Acquire) == PARKED
+        self.parking.is_parked()
     }
 
     pub(super) fn count_turn(&self) {

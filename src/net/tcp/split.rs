@@ -5,7 +5,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -220,15 +220,15 @@ impl AsyncWrite for WriteHalf<'_> {
         self.0.is_write_vectored()
     }
 
-    /// Does nothing: what was written is with the kernel already.
+    /// Waits for nothing: see [`TcpStream`]'s.
     #[inline]
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+        self.0.poll_flush_priv()
     }
 
     /// Ends the stream in this direction.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.0.shutdown_std(Shutdown::Write))
+        self.0.poll_shutdown_priv()
     }
 }
 

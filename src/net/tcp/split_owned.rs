@@ -10,7 +10,7 @@ use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use crate::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use crate::net::TcpStream;
@@ -294,15 +294,15 @@ impl AsyncWrite for OwnedWriteHalf {
         self.inner.is_write_vectored()
     }
 
-    /// Does nothing: what was written is with the kernel already.
+    /// Waits for nothing: see [`TcpStream`]'s.
     #[inline]
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+        self.inner.poll_flush_priv()
     }
 
     /// Ends the stream in this direction; dropping the half then has nothing left to do.
     fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let done = self.inner.shutdown_std(Shutdown::Write);
+        let done = ready!(self.inner.poll_shutdown_priv());
         if done.is_ok() {
             self.shutdown_on_drop = false;
         }

@@ -111,7 +111,7 @@ impl TcpStream {
     }
 
     pub(crate) fn new(connected: mio::net::TcpStream) -> io::Result<TcpStream> {
-        let io = PollEvented::new(connected)?;
+        let io = PollEvented::new_stream(connected)?;
         Ok(TcpStream { io })
     }
 
@@ -156,7 +156,7 @@ impl TcpStream {
     #[track_caller]
     pub fn from_std(stream: std::net::TcpStream) -> io::Result<TcpStream> {
         check_socket_for_blocking(&stream)?;
-        let io = PollEvented::new(mio::net::TcpStream::from_std(stream))?;
+        let io = PollEvented::new_stream(mio::net::TcpStream::from_std(stream))?;
         Ok(TcpStream { io })
     }
 
@@ -417,6 +417,9 @@ impl TcpStream {
     /// `WouldBlock` if the socket takes nothing; wait with [`writable`](Self::writable). Otherwise
     /// those of `send(2)`.
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        if let Some(done) = self.io.try_write_behind(&[io::IoSlice::new(buf)]) {
+            return done;
+        }
         self.io
             .registration()
             .try_io(Interest::WRITABLE, || (&*self.io).write(buf))
@@ -429,6 +432,9 @@ impl TcpStream {
     ///
     /// As for [`try_write`](Self::try_write).
     pub fn try_write_vectored(&self, bufs: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        if let Some(done) = self.io.try_write_behind(bufs) {
+            return done;
+        }
         self.io
             .registration()
             .try_io(Interest::WRITABLE, || (&*self.io).write_vectored(bufs))
@@ -462,6 +468,7 @@ impl TcpStream {
         interest: Interest,
         f: impl FnOnce() -> io::Result<R>,
     ) -> io::Result<R> {
+        self.io.send_first(interest)?;
         self.io.registration().try_io(interest, f)
     }
 
@@ -481,14 +488,21 @@ impl TcpStream {
     pub async fn async_io<R>(
         &self,
         interest: Interest,
-        f: impl FnMut() -> io::Result<R>,
+        mut f: impl FnMut() -> io::Result<R>,
     ) -> io::Result<R> {
+        let f = || {
+            self.io.send_first(interest)?;
+            f()
+        };
         self.io.registration().async_io(interest, f).await
     }
 
     /// `shutdown(2)`, except that a connection the peer has reset in the meantime counts as shut
     /// down: whether the kernel noticed before or after this call is a race no caller can win.
     pub(super) fn shutdown_std(&self, how: Shutdown) -> io::Result<()> {
+        if how != Shutdown::Read && self.io.shut_later() {
+            return self.io.check_writes();
+        }
         match self.io.shutdown(how) {
             Err(e) if e.kind() == io::ErrorKind::NotConnected => Ok(()),
             done => done,
@@ -516,6 +530,15 @@ impl TcpStream {
     }
 
     // The `&self` forms of the I/O traits, for the halves.
+
+    pub(super) fn poll_flush_priv(&self) -> Poll<io::Result<()>> {
+        Poll::Ready(self.io.check_writes())
+    }
+
+    pub(super) fn poll_shutdown_priv(&self) -> Poll<io::Result<()>> {
+        self.io.check_writes()?;
+        Poll::Ready(self.shutdown_std(Shutdown::Write))
+    }
 
     pub(crate) fn poll_read_priv(
         &self,
@@ -582,14 +605,15 @@ impl AsyncWrite for TcpStream {
         true
     }
 
-    /// Does nothing: what was written is with the kernel already.
+    /// Waits for nothing: what was written is with the kernel already, or goes there by itself (on the
+    /// native lane).
     #[inline]
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+        self.poll_flush_priv()
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.shutdown_std(Shutdown::Write))
+        self.poll_shutdown_priv()
     }
 }
 
@@ -607,12 +631,14 @@ impl AsRef<Self> for TcpStream {
 
 impl AsRawFd for TcpStream {
     fn as_raw_fd(&self) -> RawFd {
+        self.io.push_out();
         self.io.as_raw_fd()
     }
 }
 
 impl AsFd for TcpStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.push_out();
         self.io.as_fd()
     }
 }
@@ -621,5 +647,9 @@ impl AsFd for TcpStream {
 impl TcpStream {
     pub(crate) fn registration(&self) -> &crate::driver::Registration {
         self.io.registration()
+    }
+
+    pub(crate) fn evented(&self) -> &PollEvented<mio::net::TcpStream> {
+        &self.io
     }
 }

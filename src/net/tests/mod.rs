@@ -1,7 +1,9 @@
 //! Sockets over a ring that the kernel treats badly, as scripted by [`fault`]: whatever happens,
-//! an echo ends (hazards H05, H17, H18, H19 and H31).
+//! an echo ends (hazards H05, H17, H18, H19 and H31). And the lanes.
 
 mod enter;
+#[cfg(feature = "uring-native")]
+mod lanes;
 mod queues;
 mod setup;
 

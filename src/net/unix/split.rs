@@ -9,7 +9,6 @@ use crate::net::UnixStream;
 use crate::net::unix::SocketAddr;
 
 use std::io;
-use std::net::Shutdown;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -159,14 +158,14 @@ impl AsyncWrite for WriteHalf<'_> {
         self.0.is_write_vectored()
     }
 
-    /// Nothing is buffered here, so there is nothing to flush.
+    /// Waits for nothing: see [`UnixStream`]'s.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+        self.0.poll_flush_priv()
     }
 
     /// Shuts the write direction of the stream down.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.0.shutdown_std(Shutdown::Write))
+        self.0.poll_shutdown_priv()
     }
 }
 

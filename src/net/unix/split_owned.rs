@@ -12,7 +12,7 @@ use std::error::Error;
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::{fmt, io};
 
 cfg_io_util! {
@@ -230,15 +230,15 @@ impl AsyncWrite for OwnedWriteHalf {
         self.inner.is_write_vectored()
     }
 
-    /// Nothing is buffered here, so there is nothing to flush.
+    /// Waits for nothing: see [`UnixStream`]'s.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+        self.inner.poll_flush_priv()
     }
 
     /// Shuts the write direction of the stream down; dropping this half does
     /// not do it a second time.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = self.inner.shutdown_std(Shutdown::Write);
+        let result = ready!(self.inner.poll_shutdown_priv());
         if result.is_ok() {
             self.get_mut().shutdown_on_drop = false;
         }

@@ -60,7 +60,7 @@ pub struct UnixStream {
 impl UnixStream {
     #[track_caller]
     pub(crate) fn new(stream: mio::net::UnixStream) -> io::Result<UnixStream> {
-        let io = PollEvented::new(stream)?;
+        let io = PollEvented::new_stream(stream)?;
         Ok(UnixStream { io })
     }
 
@@ -347,6 +347,9 @@ impl UnixStream {
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there is no room, or if the
     /// runtime has not heard yet that there is.
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        if let Some(done) = self.io.try_write_behind(&[io::IoSlice::new(buf)]) {
+            return done;
+        }
         self.io
             .registration()
             .try_io(Interest::WRITABLE, || (&*self.io).write(buf))
@@ -355,6 +358,9 @@ impl UnixStream {
     /// Like [`try_write`](UnixStream::try_write), writing `bufs` one after the
     /// other with a single call; the last one used may be written in part.
     pub fn try_write_vectored(&self, bufs: &[io::IoSlice<'_>]) -> io::Result<usize> {
+        if let Some(done) = self.io.try_write_behind(bufs) {
+            return done;
+        }
         self.io
             .registration()
             .try_io(Interest::WRITABLE, || (&*self.io).write_vectored(bufs))
@@ -377,6 +383,7 @@ impl UnixStream {
         interest: Interest,
         f: impl FnOnce() -> io::Result<R>,
     ) -> io::Result<R> {
+        self.io.send_first(interest)?;
         self.io
             .registration()
             .try_io(interest, || self.io.try_io(f))
@@ -393,10 +400,11 @@ impl UnixStream {
         interest: Interest,
         mut f: impl FnMut() -> io::Result<R>,
     ) -> io::Result<R> {
-        self.io
-            .registration()
-            .async_io(interest, || self.io.try_io(&mut f))
-            .await
+        let f = || {
+            self.io.send_first(interest)?;
+            self.io.try_io(&mut f)
+        };
+        self.io.registration().async_io(interest, f).await
     }
 }
 
@@ -450,10 +458,22 @@ impl UnixStream {
         self.io.poll_write_vectored(cx, bufs)
     }
 
+    pub(super) fn poll_flush_priv(&self) -> Poll<io::Result<()>> {
+        Poll::Ready(self.io.check_writes())
+    }
+
+    pub(super) fn poll_shutdown_priv(&self) -> Poll<io::Result<()>> {
+        self.io.check_writes()?;
+        Poll::Ready(self.shutdown_std(Shutdown::Write))
+    }
+
     /// Shuts one or both directions down. A socket that is no longer connected
     /// has nothing left to shut down, which is no error: the peer may have gone
     /// at any time before this call.
     pub(super) fn shutdown_std(&self, how: Shutdown) -> io::Result<()> {
+        if how != Shutdown::Read && self.io.shut_later() {
+            return self.io.check_writes();
+        }
         match self.io.shutdown(how) {
             Err(e) if e.kind() == io::ErrorKind::NotConnected => Ok(()),
             result => result,
@@ -492,13 +512,15 @@ impl AsyncWrite for UnixStream {
         true
     }
 
-    /// Nothing is buffered here, so there is nothing to flush.
+    /// Waits for nothing: what was written is with the kernel already, or goes
+    /// there by itself (on the native lane).
+    #[inline]
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+        self.poll_flush_priv()
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.shutdown_std(Shutdown::Write))
+        self.poll_shutdown_priv()
     }
 }
 
@@ -525,12 +547,14 @@ impl AsRef<Self> for UnixStream {
 
 impl AsRawFd for UnixStream {
     fn as_raw_fd(&self) -> RawFd {
+        self.io.push_out();
         self.io.as_raw_fd()
     }
 }
 
 impl AsFd for UnixStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.push_out();
         self.io.as_fd()
     }
 }
@@ -539,5 +563,9 @@ impl AsFd for UnixStream {
 impl UnixStream {
     pub(crate) fn registration(&self) -> &crate::driver::Registration {
         self.io.registration()
+    }
+
+    pub(crate) fn evented(&self) -> &PollEvented<mio::net::UnixStream> {
+        &self.io
     }
 }

@@ -58,6 +58,18 @@ impl Sqe {
         Sqe(opcode::Write::new(types::Fd(fd), buf, len).offset(offset).build())
     }
 
+    /// `send(2)` that takes what the socket has room for now, and never waits: the kernel is done with the
+    /// entry, one way or the other, when it has taken it (`SEND`, 5.6; `MSG_DONTWAIT`). A connection
+    /// that the peer has ended is an error, not a signal.
+    ///
+    /// # Safety
+    ///
+    /// See the module docs; the kernel reads `len` bytes at `buf`.
+    pub(crate) unsafe fn send_now(fd: RawFd, buf: *const u8, len: u32) -> Sqe {
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        Sqe(opcode::Send::new(types::Fd(fd), buf, len).flags(flags).build())
+    }
+
     /// `openat(2)` from the working directory (`OPENAT`, 5.6). The result is a new descriptor.
     ///
     /// # Safety

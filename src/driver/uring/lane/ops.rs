@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{Aftermath, Lane};
 use crate::driver::op::{Completion, Flight, Landing};
+use crate::driver::outbox::Outbox;
 use crate::sys::uring::{Cqe, Sqe, Token, Wait};
 
 impl Lane {
@@ -26,6 +27,41 @@ impl Lane {
             self.ring.push(Sqe::cancel(token));
         }
         None
+    }
+
+    /// Has the bytes of `outbox` sent with the next turn.
+    pub(in crate::driver::uring) fn send_later(&self, outbox: Arc<Outbox>) {
+        self.remote.outgoing.push(outbox);
+    }
+
+    /// Has the sends of the last turn's tasks go with the next `enter`.
+    pub(super) fn board_outgoing(&mut self, aftermath: &mut Aftermath) {
+        let mut outgoing = std::mem::take(&mut self.outgoing);
+        self.remote.outgoing.take(&mut outgoing);
+        for outbox in outgoing.drain(..) {
+            aftermath.flights.extend(self.launch(outbox));
+        }
+        self.outgoing = outgoing;
+    }
+
+    /// The same, and enters: sends never wait, so that is their end.
+    pub(super) fn send_outgoing(&mut self, aftermath: &mut Aftermath) {
+        if self.remote.outgoing.is_some() {
+            self.board_outgoing(aftermath);
+            self.flush();
+            self.reap(aftermath);
+        }
+    }
+
+    /// The sends of a turn. A wait in the same `enter` would be over at once, with their completions:
+    /// there is one of its own before, in which something to do may turn up.
+    pub(super) fn turn_outgoing(&mut self, wait: Wait, aftermath: &mut Aftermath) -> Wait {
+        if wait == Wait::No {
+            self.board_outgoing(aftermath);
+            return wait;
+        }
+        self.send_outgoing(aftermath);
+        if aftermath.wakers.is_empty() && aftermath.orphans.is_empty() { wait } else { Wait::No }
     }
 
     /// Sends a cancel for the operation `token`, unless it is over.
