@@ -18,7 +18,6 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::io;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
