@@ -11,7 +11,7 @@
 //!
 //! There are three places for a call: the task's own thread, if it cannot wait; the ring of that thread
 //! ([`ring`]), if it knows the operation and will certainly be turned; else the blocking pool. Which call
-//! goes where, and what that costs, is in `docs/adr/0007-where-a-file-call-runs.md`.
+//! goes where, and what that costs, is in `docs/adr/0009-where-a-file-call-runs.md`.
 //!
 //! A call on its way holds a reference to the file, so the descriptor stays open until it is back.
 
