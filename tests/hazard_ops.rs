@@ -147,9 +147,7 @@ impl Flood {
         let path = folder.path().join("fifo");
         assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
         let stop = Arc::new(AtomicBool::new(false));
-        let mut options = fs::OpenOptions::new();
-        // O_NONBLOCK
-        let mut fifo = options.read(true).write(true).custom_flags(0o4000).open(&path).unwrap();
+        let mut fifo = nonblocking(&path);
         let stopped = stop.clone();
         let write = move || {
             while !stopped.load(SeqCst) {
@@ -174,9 +172,14 @@ async fn open(path: &PathBuf) -> File {
     OpenOptions::new().read(true).write(true).open(path).await.unwrap()
 }
 
+fn nonblocking(path: &PathBuf) -> fs::File {
+    const O_NONBLOCK: i32 = 0o4000;
+    fs::OpenOptions::new().read(true).write(true).custom_flags(O_NONBLOCK).open(path).unwrap()
+}
+
 /// Leaves nothing in the FIFO, so that the next read waits.
 fn empty(path: &PathBuf) {
-    let mut fifo = fs::OpenOptions::new().read(true).write(true).custom_flags(0o4000).open(path).unwrap();
+    let mut fifo = nonblocking(path);
     while matches!(fifo.read(&mut [0; 65_536]), Ok(1..)) {}
 }
 
@@ -192,7 +195,7 @@ async fn poll_read_once(file: &mut File) {
 }
 
 /// The file goes while the kernel may be writing to its buffer: before the read went in, in flight, and
-/// when it is over and nobody has looked.
+/// when it is over and nobody has looked. What it is to read arrives before and after that.
 #[test]
 fn h10_10000_dropped_reads_write_to_no_freed_memory() {
     check(|| {
@@ -200,8 +203,9 @@ fn h10_10000_dropped_reads_write_to_no_freed_memory() {
         for rt in runtimes() {
             let path = flood.path.clone();
             let reads = async move {
+                let mut fifo = nonblocking(&path);
                 for n in 0..5_000 {
-                    if n % 4 == 0 {
+                    if n % 4 < 2 {
                         empty(&path);
                     }
                     let mut file = open(&path).await;
@@ -209,11 +213,17 @@ fn h10_10000_dropped_reads_write_to_no_freed_memory() {
                     for _ in 0..n % 3 {
                         tokio::task::yield_now().await;
                     }
+                    if n % 4 == 0 {
+                        let _ = fifo.write(&[7; 64]);
+                    }
                     if n % 5 == 0 {
                         // On another thread.
                         thread::spawn(move || drop(file));
                     } else {
                         drop(file);
+                    }
+                    if n % 4 == 1 {
+                        let _ = fifo.write(&[7; 64]);
                     }
                 }
             };
@@ -222,12 +232,36 @@ fn h10_10000_dropped_reads_write_to_no_freed_memory() {
     });
 }
 
-/// The runtime goes, with its rings.
+/// The runtime goes, with its rings, and so do the buffers.
 #[test]
 fn h11_no_freed_memory_is_written_to_after_a_runtime() {
     check(|| {
         let flood = Flood::new(Duration::from_micros(200));
-        for _ in 0..40 {
+        for n in 0..40 {
+            for rt in runtimes() {
+                let path = flood.path.clone();
+                let mut fifo = nonblocking(&path);
+                let reads = async move {
+                    let mut files = Vec::new();
+                    for _ in 0..16 {
+                        files.push(open(&path).await);
+                    }
+                    empty(&path);
+                    for file in &mut files {
+                        poll_read_once(file).await;
+                    }
+                    for _ in 0..n % 3 {
+                        tokio::task::yield_now().await;
+                    }
+                    let _ = fifo.write(&[7; 1024]);
+                    files
+                };
+                let files = rt.block_on(async { rt.spawn(reads).await });
+                drop(rt);
+                drop(files);
+            }
+        }
+        for n in 0..40 {
             for rt in runtimes() {
                 let path = flood.path.clone();
                 rt.block_on(async {
@@ -235,7 +269,9 @@ fn h11_no_freed_memory_is_written_to_after_a_runtime() {
                         let mut file = open(&path).await;
                         tokio::spawn(async move { while file.read(&mut [0; 4096]).await.is_ok() {} });
                     }
-                    tokio::task::yield_now().await;
+                    for _ in 0..n % 3 {
+                        tokio::task::yield_now().await;
+                    }
                 });
                 drop(rt);
             }

@@ -592,6 +592,44 @@ mod thread_locals {
     }
 }
 
+/// Runs `test` of this file as a child with 64 descriptors: few enough to use up, plenty to begin
+/// with.
+fn with_few_descriptors(test: &str) {
+    let run = format!("ulimit -n 64; exec \"$0\" --exact {test} --nocapture");
+    let program = std::env::current_exe().unwrap();
+    let status =
+        Command::new("sh").args(["-c", &run]).arg(program).env("HAZARD_CHILD", "1").status().unwrap();
+    assert!(status.success());
+}
+
+/// H31: a thread that is to stand in for a blocked worker comes as soon as there is a ring for it.
+#[test]
+fn block_in_place_until_there_is_a_descriptor() {
+    if !is_child() {
+        return with_few_descriptors("block_in_place_until_there_is_a_descriptor");
+    }
+    within_limit(|| {
+        let rt = multi_thread(1);
+        assert_alive(&rt);
+        let task = rt.spawn(async {
+            let mut files = Vec::new();
+            while let Ok(file) = std::fs::File::open("/dev/null") {
+                files.push(file);
+            }
+            let (tx, rx) = std::sync::mpsc::channel();
+            // Runs on this worker, or nowhere.
+            tokio::spawn(async move { tx.send(1).unwrap() });
+            thread::spawn(move || {
+                thread::sleep(Duration::from_millis(50));
+                drop(files);
+            });
+            tokio::task::block_in_place(|| rx.recv().unwrap())
+        });
+        assert_eq!(rt.block_on(async { timeout(LIMIT, task).await }).unwrap().unwrap(), 1);
+        assert_alive(&rt);
+    });
+}
+
 /// H31, H33: a worker in `block_in_place` whose stand-in gets no ring goes on by itself.
 #[test]
 fn block_in_place_without_descriptors() {
@@ -614,12 +652,5 @@ fn block_in_place_without_descriptors() {
         });
         return;
     }
-    // 64 descriptors: few enough to use up, plenty to begin with.
-    let status = Command::new("sh")
-        .args(["-c", "ulimit -n 64; exec \"$0\" --exact block_in_place_without_descriptors --nocapture"])
-        .arg(std::env::current_exe().unwrap())
-        .env("HAZARD_CHILD", "1")
-        .status()
-        .unwrap();
-    assert!(status.success());
+    with_few_descriptors("block_in_place_without_descriptors");
 }

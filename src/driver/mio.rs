@@ -40,7 +40,7 @@ use slab::Slab;
 use crate::driver::parking::Parking;
 use crate::driver::scheduled_io::{ScheduledIo, Watch, Watched};
 use crate::driver::uring::{SETTLED, end_wait};
-use crate::driver::{Progress, Ready};
+use crate::driver::{Progress, Ready, RingStats};
 use crate::loom::sync::Mutex;
 use crate::sys::epoll::{self, Epoll, Event, Registry};
 use crate::sys::poll::{self, PollFd};
@@ -124,6 +124,13 @@ impl Shards {
     pub(crate) fn progress(&self, shard: usize) -> Progress {
         let shard = &self.shards[shard];
         Progress { turns: shard.turns.load(Relaxed), is_parked: shard.parking.is_parked() }
+    }
+
+    /// What there is to count: turns, each with one system call, and members.
+    pub(crate) fn stats(&self, shard: usize) -> RingStats {
+        let shard = &self.shards[shard];
+        let watched = shard.members.lock().slab.len();
+        RingStats { enters: shard.turns.load(Relaxed), watched, ..RingStats::default() }
     }
 
     /// Makes the owner of `shard` look around.

@@ -44,7 +44,7 @@ pub(crate) use outbox::{Offer, Outbox};
 pub use ready::Ready;
 pub(crate) use registration::{Drained, Registration};
 pub(crate) use scheduled_io::{Direction, ReadyEvent};
-pub(crate) use uring::Progress;
+pub(crate) use uring::{Progress, RingStats};
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -441,6 +441,14 @@ impl Handle {
     /// Where a descriptor that a user registers is claimed first.
     pub(crate) fn foreign_fds(&self) -> &Arc<ForeignFds> {
         &self.0.foreign_fds
+    }
+
+    /// What the driver of `shard` has done.
+    pub(crate) fn stats(&self, shard: usize) -> RingStats {
+        match &self.0.backend {
+            Backend::Uring(shards) => shards.stats(shard),
+            Backend::Mio(shards) => shards.stats(shard),
+        }
     }
 
     /// What tells whether the owner of `shard` makes progress.

@@ -11,6 +11,7 @@
 //! - [`Handle::remote`] gives a [`Remote`], through which to spawn on a shard and to send to it.
 //! - An [`Inbox`] receives on a shard what a [`Sender`] sends: one message or many at a time,
 //!   waiting for room or not. A [`Flush`] ticket tells when it was taken.
+//! - [`Remote::stats`] counts what a shard and its ring have done.
 //! - [`Builder::worker_affinity`](crate::runtime::Builder::worker_affinity) ties the shards to
 //!   processors.
 //!
@@ -102,6 +103,9 @@ pub use remote::Remote;
 
 mod sender;
 pub use sender::Sender;
+
+mod stats;
+pub use stats::ShardStats;
 
 use crate::runtime::{Handle, context};
 use crate::task::JoinHandle;

@@ -3,7 +3,7 @@
 //! - `Self` in a signature is the type;
 //! - the aliases `io::Result` and `c_int` are what they stand for;
 //! - bounds stand in a `where` clause, in alphabetical order, wherever they were written;
-//! - a lifetime that an `impl` names and uses once is `'_`;
+//! - a lifetime that an `impl` names and uses once is `'_`, in the lines of its methods too;
 //! - `+ use<>` is what edition 2021 means by a bare `-> impl Trait`.
 
 use std::collections::BTreeMap;
@@ -21,8 +21,17 @@ pub fn normalize(line: &str, container: Option<&str>) -> String {
 }
 
 fn anonymous_lifetimes(line: &str) -> String {
-    let Some(rest) = line.strip_prefix("impl<") else { return line.to_owned() };
     let mut text = line.to_owned();
+    let Some(rest) = line.strip_prefix("impl<") else {
+        // Of a method's line the `impl` is not part: its lifetime is named where it is used.
+        let uses: Vec<_> = line.match_indices("<'a>::").collect();
+        if let [(at, _)] = uses.as_slice()
+            && line.matches("'a").count() == 1
+        {
+            text.replace_range(at + 1..at + 3, "'_");
+        }
+        return text;
+    };
     for name in rest.split([',', '>']).map(str::trim).take_while(|name| name.starts_with('\'')) {
         let uses = text.match_indices(name).filter(|(at, _)| !text[at + name.len()..].starts_with(is_word));
         let places: Vec<usize> = uses.map(|(at, _)| at).collect();
@@ -205,6 +214,9 @@ mod tests {
     fn a_lifetime_used_once_needs_no_name() {
         assert_eq!(normalize("impl<'a, T> A for tokio::G<'a, T>", None), "impl<T> A for tokio::G<'_, T>");
         assert_eq!(normalize("impl<'a> A for tokio::G<'a>", None), "impl A for tokio::G<'_>");
+        assert_eq!(normalize("pub fn tokio::M<'a>::id(&self)", None), "pub fn tokio::M<'_>::id(&self)");
+        let kept = "pub fn tokio::M<'a>::id(&self) -> &'a str";
+        assert_eq!(normalize(kept, None), kept);
         let twice = "impl<'a> A<'a> for tokio::G<'a>";
         assert_eq!(normalize(twice, None), twice);
     }

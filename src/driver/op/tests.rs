@@ -380,9 +380,12 @@ fn h11_a_shutdown_waits_for_what_flies() {
             other => panic!("{other:?}"),
         }
     }
-    // Later ones are refused at once.
+    // Later ones are refused at once: the first poll wakes, the second one says so.
     let mut late = Op::new(&handle, Read::new(&fd).0);
-    match Pin::new(&mut late).poll(&mut Context::from_waker(Waker::noop())) {
+    let waker = Waker::from(wakes.clone());
+    assert!(Pin::new(&mut late).poll(&mut Context::from_waker(&waker)).is_pending());
+    assert_eq!(wakes.0.load(SeqCst), ops.len() + 1);
+    match Pin::new(&mut late).poll(&mut Context::from_waker(&waker)) {
         Poll::Ready(Err(e)) => assert_eq!(e.to_string(), RUNTIME_SHUTTING_DOWN_ERROR),
         other => panic!("{other:?}"),
     }

@@ -434,6 +434,9 @@ impl Lane {
 
     fn enter(&mut self, wait: Wait) {
         self.remote.stats.count_enter(self.ring.unsubmitted());
+        if self.ring.is_overflown() {
+            self.remote.stats.count_overflow();
+        }
         match self.ring.enter(wait) {
             Ok(()) | Err(EnterError::Interrupted | EnterError::TimedOut) => {}
             // Everything stays queued; the reap that follows makes room, the next turn repeats.
@@ -527,6 +530,7 @@ impl Lane {
         });
         if let Some(token) = token {
             if let Some(io) = self.cancel(token) {
+                self.remote.stats.count_rehoming();
                 self.settling.push(token);
                 self.given_up.push((io, token));
             }

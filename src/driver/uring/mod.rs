@@ -25,6 +25,7 @@ mod slots;
 mod stats;
 
 pub(crate) use remote::Remote;
+pub(crate) use stats::RingStats;
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -44,6 +45,7 @@ use crate::sys::uring::{Ring, Token, Wait};
 
 use lane::{Ending, Lane};
 use remote::{Due, Message};
+use stats::Stats;
 
 /// So many waits in a row from another shard than the one that watches a resource mean that its
 /// task has settled there: more than a task that was stolen once and comes back.
@@ -55,8 +57,19 @@ pub(crate) struct Shards {
     runtime: u64,
     /// The ring that serves each shard now; `block_in_place` may replace it.
     remotes: Box<[Mutex<Arc<Remote>>]>,
+    /// The numbers of the rings that served each before.
+    past: Box<[Mutex<Past>]>,
     /// Where the next resource from a foreign thread goes.
     next: AtomicUsize,
+}
+
+/// Rings that were replaced.
+#[derive(Debug, Default)]
+struct Past {
+    /// What they counted that are gone.
+    sum: RingStats,
+    /// Those of threads that are not back yet.
+    rings: Vec<Arc<Stats>>,
 }
 
 /// A look at a shard's owner.
@@ -93,7 +106,8 @@ impl Shards {
             drivers.push(Driver::new(remote, Some(lane)));
         }
         let remotes = drivers.iter().map(|d| Mutex::new(d.remote.clone())).collect();
-        Ok((Shards { runtime, remotes, next: AtomicUsize::new(0) }, drivers))
+        let past = (0..n).map(|_| Mutex::default()).collect();
+        Ok((Shards { runtime, remotes, past, next: AtomicUsize::new(0) }, drivers))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -109,6 +123,16 @@ impl Shards {
     pub(crate) fn progress(&self, shard: usize) -> Progress {
         let remote = self.remotes[shard].lock();
         Progress { turns: remote.turns(), is_parked: remote.is_parked() }
+    }
+
+    /// What the rings of `shard` have done.
+    pub(crate) fn stats(&self, shard: usize) -> RingStats {
+        let remote = self.remote(shard);
+        let past = self.past[shard].lock();
+        let mut sum = past.sum.clone();
+        past.rings.iter().chain([&remote.stats]).for_each(|ring| ring.add_to(&mut sum));
+        sum.watched = remote.slots.lock().in_flight();
+        sum
     }
 
     /// Makes the owner of `shard` look around.
@@ -133,6 +157,7 @@ impl Shards {
         // First what may fail: without a ring nothing is taken over.
         let ring = Ring::for_this_thread()?;
         let old = std::mem::replace(&mut *self.remotes[shard].lock(), remote.clone());
+        self.past[shard].lock().take_in(old.stats.clone());
         // Who unparked the old one may have meant more than its thread, a shutdown for one.
         remote.notify();
         let mut driver = Driver::new(remote.clone(), Some(Lane::new(ring, remote)));
@@ -315,6 +340,20 @@ pub(crate) fn cancel(remote: &Remote, token: Token) {
     }
     // A ring that is being given up has cancelled it already.
     drop(remote.send(Message::Cancel(token)));
+}
+
+impl Past {
+    fn take_in(&mut self, ring: Arc<Stats>) {
+        self.rings.push(ring);
+        let Past { sum, rings } = self;
+        rings.retain(|ring| {
+            let is_alive = Arc::strong_count(ring) > 1;
+            if !is_alive {
+                ring.add_to(sum);
+            }
+            is_alive
+        });
+    }
 }
 
 /// How long a drop waits for the owner of a poll that is in the middle of a task: it may be stuck

@@ -73,7 +73,7 @@ pub(crate) struct Remote {
     turns: AtomicU64,
     /// Held by a sibling while it waits for what this ring watches.
     visited: Mutex<()>,
-    pub(crate) stats: Stats,
+    pub(crate) stats: Arc<Stats>,
     /// That sibling's ring.
     visitor: Mutex<Option<Arc<Remote>>>,
 }
@@ -98,7 +98,7 @@ impl Remote {
             outgoing: Outgoing::default(),
             turns: AtomicU64::new(0),
             visited: Mutex::new(()),
-            stats: Stats::default(),
+            stats: Arc::default(),
             visitor: Mutex::new(None),
         })
     }
@@ -156,6 +156,7 @@ impl Remote {
     /// Makes the owner look around, from any thread.
     pub(crate) fn unpark(&self) {
         if self.notify() {
+            self.stats.count_doorbell();
             super::lane::ring_doorbell(self);
         }
     }

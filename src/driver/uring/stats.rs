@@ -6,11 +6,18 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 /// How many opcodes are told apart; later ones share the last counter.
 const OPCODES: usize = 64;
 
+/// The counters of one ring.
 #[derive(Debug)]
 pub(crate) struct Stats {
     enters: AtomicU64,
     submissions: AtomicU64,
+    largest_submission: AtomicU64,
     completions: AtomicU64,
+    largest_completion: AtomicU64,
+    overflows: AtomicU64,
+    /// Raised by whoever rings.
+    doorbells: AtomicU64,
+    rehomings: AtomicU64,
     /// Operations the kernel never let go of; see the shutdown.
     leaked: AtomicU64,
     in_flight: [AtomicU32; OPCODES],
@@ -21,7 +28,12 @@ impl Default for Stats {
         Stats {
             enters: AtomicU64::new(0),
             submissions: AtomicU64::new(0),
+            largest_submission: AtomicU64::new(0),
             completions: AtomicU64::new(0),
+            largest_completion: AtomicU64::new(0),
+            overflows: AtomicU64::new(0),
+            doorbells: AtomicU64::new(0),
+            rehomings: AtomicU64::new(0),
             leaked: AtomicU64::new(0),
             in_flight: [const { AtomicU32::new(0) }; OPCODES],
         }
@@ -33,16 +45,39 @@ fn add(counter: &AtomicU64, n: u64) {
     counter.store(counter.load(Relaxed).wrapping_add(n), Relaxed);
 }
 
+fn raise(highest: &AtomicU64, n: u64) {
+    if highest.load(Relaxed) < n {
+        highest.store(n, Relaxed);
+    }
+}
+
 impl Stats {
     pub(super) fn count_enter(&self, submissions: usize) {
         add(&self.enters, 1);
         if submissions > 0 {
             add(&self.submissions, submissions as u64);
+            raise(&self.largest_submission, submissions as u64);
         }
     }
 
     pub(super) fn count_completions(&self, n: usize) {
         add(&self.completions, n as u64);
+        raise(&self.largest_completion, n as u64);
+    }
+
+    /// Completions did not fit into their queue.
+    pub(super) fn count_overflow(&self) {
+        add(&self.overflows, 1);
+    }
+
+    /// For any thread, along with the system call that rings.
+    pub(super) fn count_doorbell(&self) {
+        self.doorbells.fetch_add(1, Relaxed);
+    }
+
+    /// A resource left this ring for one that its task has moved to.
+    pub(super) fn count_rehoming(&self) {
+        add(&self.rehomings, 1);
     }
 
     pub(super) fn count_leaked(&self, n: usize) {
@@ -64,30 +99,56 @@ impl Stats {
     }
 }
 
-#[allow(dead_code)]
 impl Stats {
-    /// Calls of `io_uring_enter`.
-    pub(crate) fn enters(&self) -> u64 {
-        self.enters.load(Relaxed)
+    /// Adds what was counted here to `sum`.
+    pub(super) fn add_to(&self, sum: &mut RingStats) {
+        sum.enters += self.enters.load(Relaxed);
+        sum.submissions += self.submissions.load(Relaxed);
+        sum.largest_submission = sum.largest_submission.max(self.largest_submission.load(Relaxed));
+        sum.completions += self.completions.load(Relaxed);
+        sum.largest_completion = sum.largest_completion.max(self.largest_completion.load(Relaxed));
+        sum.overflows += self.overflows.load(Relaxed);
+        sum.doorbells += self.doorbells.load(Relaxed);
+        sum.rehomings += self.rehomings.load(Relaxed);
+        sum.leaked += self.leaked.load(Relaxed);
+        for (sum, counter) in sum.in_flight.iter_mut().zip(&self.in_flight) {
+            *sum = sum.wrapping_add(counter.load(Relaxed));
+        }
     }
+}
 
-    /// Entries handed to the kernel.
-    pub(crate) fn submissions(&self) -> u64 {
-        self.submissions.load(Relaxed)
-    }
+/// The numbers of a shard, of all the rings it has had.
+#[derive(Debug, Clone)]
+pub(crate) struct RingStats {
+    pub(crate) enters: u64,
+    pub(crate) submissions: u64,
+    pub(crate) largest_submission: u64,
+    pub(crate) completions: u64,
+    pub(crate) largest_completion: u64,
+    pub(crate) overflows: u64,
+    pub(crate) doorbells: u64,
+    pub(crate) rehomings: u64,
+    pub(crate) leaked: u64,
+    /// Resources that are watched.
+    pub(crate) watched: usize,
+    /// Operations without a terminal completion, by opcode.
+    pub(crate) in_flight: [u32; OPCODES],
+}
 
-    /// Completions reaped.
-    pub(crate) fn completions(&self) -> u64 {
-        self.completions.load(Relaxed)
-    }
-
-    /// Operations given up at the deadline of a shutdown.
-    pub(crate) fn leaked(&self) -> u64 {
-        self.leaked.load(Relaxed)
-    }
-
-    /// Operations (not polls) of this opcode that have no terminal completion yet.
-    pub(crate) fn in_flight(&self, opcode: u8) -> u32 {
-        self.counter(opcode).load(Relaxed)
+impl Default for RingStats {
+    fn default() -> RingStats {
+        RingStats {
+            enters: 0,
+            submissions: 0,
+            largest_submission: 0,
+            completions: 0,
+            largest_completion: 0,
+            overflows: 0,
+            doorbells: 0,
+            rehomings: 0,
+            leaked: 0,
+            watched: 0,
+            in_flight: [0; OPCODES],
+        }
     }
 }

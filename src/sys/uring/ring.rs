@@ -309,6 +309,11 @@ impl Ring {
         self.io.submission().len()
     }
 
+    /// Do completions wait in the kernel for room in the queue?
+    pub(crate) fn is_overflown(&mut self) -> bool {
+        self.io.submission().cq_overflow()
+    }
+
     /// Would an `enter` that does not wait have anything to do?
     pub(crate) fn has_work(&mut self) -> bool {
         if self.has_unsubmitted() {

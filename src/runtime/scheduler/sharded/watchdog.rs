@@ -110,8 +110,13 @@ impl Watchdog {
         self.slept_briefly
     }
 
-    pub(super) fn slept(&mut self, time: Duration) {
-        self.slept_briefly = time < STALL;
+    /// When a sleep begins; `None` for a worker that has nobody to look after.
+    pub(super) fn bedtime(&self) -> Option<Instant> {
+        (self.seen.len() > 1).then(Instant::now)
+    }
+
+    pub(super) fn slept_since(&mut self, bedtime: Option<Instant>) {
+        self.slept_briefly = bedtime.is_some_and(|start| start.elapsed() < STALL);
     }
 
     /// Nobody runs right now. Does the sentinel stay on its post even so?
@@ -203,9 +208,19 @@ mod tests {
     fn the_last_sleep_tells_about_the_next() {
         let mut dog = Watchdog::new(2);
         assert!(!dog.expects_a_short_sleep());
-        dog.slept(STALL / 10);
+        let long_ago = Instant::now() - STALL * 10;
+        dog.slept_since(Some(long_ago));
+        assert!(!dog.expects_a_short_sleep());
+        dog.slept_since(Some(Instant::now() + STALL));
         assert!(dog.expects_a_short_sleep());
-        dog.slept(STALL * 10);
+        dog.slept_since(Some(long_ago));
+        assert!(!dog.expects_a_short_sleep());
+    }
+
+    #[test]
+    fn a_worker_without_siblings_is_no_sentinel() {
+        let mut dog = Watchdog::new(1);
+        dog.slept_since(dog.bedtime());
         assert!(!dog.expects_a_short_sleep());
     }
 }

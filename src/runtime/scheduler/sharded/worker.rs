@@ -181,22 +181,34 @@ impl Worker {
         &self.shared().metrics
     }
 
+    /// The core, and a driver for it; `None` if somebody else runs the worker, or nobody needs to.
+    fn take_over(&self) -> Option<(Box<Core>, Driver)> {
+        const LONGEST_PAUSE: Duration = Duration::from_millis(64);
+
+        let mut pause = Duration::from_millis(1);
+        loop {
+            let mut core = self.take_core()?;
+            if let Some(driver) = core.driver.take() {
+                return Some((core, driver));
+            }
+            // Another thread runs this worker's first driver and is blocked.
+            if let Ok(driver) = self.handle.driver.replace_driver(self.index) {
+                return Some((core, driver));
+            }
+            // No ring for this thread. Others give theirs back, and the blocked thread may wait for
+            // tasks of this very worker. It goes on with them if it returns first.
+            self.put_core(core);
+            if self.handle.is_shutdown() {
+                return None;
+            }
+            thread::sleep(pause);
+            pause = LONGEST_PAUSE.min(pause * 2);
+        }
+    }
+
     /// Runs the worker on this thread, if nobody else does.
     fn run(self) {
-        let Some(mut core) = self.take_core() else { return };
-        let driver = match core.driver.take() {
-            Some(driver) => Ok(driver),
-            // Another thread runs this worker's first driver and is blocked.
-            None => self.handle.driver.replace_driver(self.index),
-        };
-        let driver = match driver {
-            Ok(driver) => driver,
-            Err(_) => {
-                // No ring for this thread: the blocked one goes on when it returns.
-                self.put_core(core);
-                return;
-            }
-        };
+        let Some((core, driver)) = self.take_over() else { return };
         self.metrics().set_thread_id(thread::current().id());
         // The builder has tried it. If it does not work any more the worker runs where it can.
         let cpus = &self.handle.shared.config.worker_cpus;
@@ -541,7 +553,7 @@ impl Context {
             if core.watchdog.expects_a_short_sleep() {
                 handle.shared.sentinels.take(self.worker.index);
             }
-            let start = Instant::now();
+            let bedtime = core.watchdog.bedtime();
             while !core.is_shutdown {
                 core.submit_stats(self.worker.metrics());
                 let turn = self.how_to_sleep(&mut core);
@@ -551,7 +563,7 @@ impl Context {
                     break;
                 }
             }
-            core.watchdog.slept(start.elapsed());
+            core.watchdog.slept_since(bedtime);
             core.stats.unparked();
         }
         handle.shared.sentinels.resign(self.worker.index);
