@@ -25,7 +25,7 @@ pub(crate) mod fork;
 pub(crate) mod io;
 #[cfg(feature = "net")]
 pub(crate) mod peer_cred;
-#[cfg(feature = "process")]
+#[cfg(any(feature = "process", feature = "uring-native"))]
 pub(crate) mod pidfd;
 #[cfg(any(feature = "net", feature = "process"))]
 #[cfg_attr(not(feature = "net"), allow(dead_code))]
