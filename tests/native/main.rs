@@ -31,10 +31,10 @@ fn on_workers<F: Future<Output = ()> + Send + 'static>(test: impl Fn() -> F) {
     on_all_flavours(|| async { tokio::spawn(test()).await.unwrap() });
 }
 
-/// Does nothing go to a ring, by the user's choice?
+/// Does nothing of the current runtime go to a ring, by whoever's choice?
 fn is_emulated() -> bool {
-    let is = |name, value: &str| std::env::var_os(name).is_some_and(|is| is == value);
-    is("SPARGIO_NATIVE", "emulated") || is("SPARGIO_BACKEND", "epoll")
+    let backend = tokio::runtime::Handle::current().backend().kind();
+    std::env::var_os("SPARGIO_NATIVE").is_some() || backend != BackendKind::IoUring
 }
 
 #[test]
@@ -54,8 +54,6 @@ fn everything_again_without_the_ring() {
 fn caps_say_what_there_is() {
     on_all_flavours(|| async {
         let caps = tokio::native::caps();
-        let backend = tokio::runtime::Handle::current().backend().kind();
-        let is_emulated = std::env::var_os("SPARGIO_NATIVE").is_some() || backend != BackendKind::IoUring;
         assert_eq!(caps.has_ring(), !is_emulated());
         assert_eq!(caps.supports(tokio::native::entry::opcode::Recv::CODE), !is_emulated());
         assert!(!caps.supports(255));
