@@ -619,11 +619,15 @@ fn block_in_place_until_there_is_a_descriptor() {
             let (tx, rx) = std::sync::mpsc::channel();
             // Runs on this worker, or nowhere.
             tokio::spawn(async move { tx.send(1).unwrap() });
-            thread::spawn(move || {
+            let freed = thread::spawn(move || {
                 thread::sleep(Duration::from_millis(50));
                 drop(files);
             });
-            tokio::task::block_in_place(|| rx.recv().unwrap())
+            tokio::task::block_in_place(|| {
+                let received = rx.recv().unwrap();
+                freed.join().unwrap();
+                received
+            })
         });
         assert_eq!(rt.block_on(async { timeout(LIMIT, task).await }).unwrap().unwrap(), 1);
         assert_alive(&rt);
