@@ -214,3 +214,22 @@ fn h22_sockets_and_timers_within_block_in_place() {
         tokio::time::timeout(BUSY * 20, task).await.expect("nobody watches").unwrap();
     });
 }
+
+/// The thread that took the shard over sleeps; it must be told of a timer that is due before it wakes.
+#[test]
+fn h22_timers_within_block_in_place_wake_who_took_the_shard_over() {
+    let rt = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    rt.block_on(async {
+        let task = tokio::spawn(async {
+            tokio::task::block_in_place(|| {
+                let rt = tokio::runtime::Handle::current();
+                for _ in 0..5 {
+                    // The other thread is asleep by now.
+                    thread::sleep(Duration::from_millis(20));
+                    rt.block_on(async { tokio::time::sleep(Duration::from_millis(5)).await });
+                }
+            })
+        });
+        tokio::time::timeout(BUSY * 20, task).await.expect("nobody fires them").unwrap();
+    });
+}

@@ -101,10 +101,12 @@ struct Current {
     /// 0: none.
     runtime: u64,
     shard: usize,
+    /// Another thread may be driving it: this one is inside of `block_in_place`.
+    is_lent: bool,
 }
 
 thread_local! {
-    static CURRENT: Cell<Current> = const { Cell::new(Current { runtime: 0, shard: 0 }) };
+    static CURRENT: Cell<Current> = const { Cell::new(Current { runtime: 0, shard: 0, is_lent: false }) };
 }
 
 impl Shards {
@@ -141,7 +143,13 @@ impl Shards {
     /// The shard that this thread drives.
     pub(crate) fn current(&self) -> Option<usize> {
         let current = CURRENT.try_with(Cell::get).ok()?;
-        (current.runtime == self.runtime).then_some(current.shard)
+        (current.runtime == self.runtime && !current.is_lent).then_some(current.shard)
+    }
+
+    /// This thread's shard goes to another thread while this one blocks; or it goes on with it.
+    pub(crate) fn set_lent(&self, is_lent: bool) {
+        // Without the variable the thread is ending, and drives nothing.
+        let _ = CURRENT.try_with(|current| current.set(Current { is_lent, ..current.get() }));
     }
 
     /// A driver for a thread that takes `shard` over from one that went to block.
@@ -379,7 +387,7 @@ impl Driver {
     /// Makes this thread the shard's.
     pub(crate) fn attach(&mut self) {
         debug_assert!(self.outer.is_none());
-        let current = Current { runtime: self.runtime, shard: self.shard.index };
+        let current = Current { runtime: self.runtime, shard: self.shard.index, is_lent: false };
         self.outer = Some(CURRENT.replace(current));
     }
 

@@ -426,7 +426,7 @@ impl Handle {
     pub(crate) fn lend(&self) {
         match &self.0.backend {
             Backend::Uring(shards) => shards.lend(),
-            Backend::Mio(_) => {}
+            Backend::Mio(shards) => shards.set_lent(true),
         }
     }
 
@@ -434,7 +434,7 @@ impl Handle {
     pub(crate) fn reclaim(&self) {
         match &self.0.backend {
             Backend::Uring(shards) => shards.reclaim(),
-            Backend::Mio(_) => {}
+            Backend::Mio(shards) => shards.set_lent(false),
         }
     }
 

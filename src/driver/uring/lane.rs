@@ -163,10 +163,11 @@ pub(crate) fn is_current(remote: &Remote) -> bool {
     CURRENT.try_with(|current| current.get().address == address(remote)).unwrap_or(false)
 }
 
-/// The shard of `runtime` that this thread drives.
+/// The shard of `runtime` that this thread drives; none while it is inside of `block_in_place`, when
+/// another thread may: that one has to be told of what is new.
 pub(super) fn current_shard(runtime: u64) -> Option<usize> {
     let current = CURRENT.try_with(Cell::get).ok()?;
-    (current.address != 0 && current.runtime == runtime).then_some(current.shard)
+    (current.address != 0 && current.runtime == runtime && !current.is_lent).then_some(current.shard)
 }
 
 /// Has this thread a lane of `runtime` that takes operations?
