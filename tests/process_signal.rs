@@ -241,9 +241,8 @@ fn a_storm_of_signals_loses_none_that_comes_after_a_poll() {
             }
             timeout(SOON, signals.recv()).await.unwrap();
             for _ in 0..1000 {
-                // Of the storm, one more may come.
-                while timeout(Duration::ZERO, signals.recv()).await.is_ok() {}
-                assert!(is_pending(&mut signals));
+                // Of the storm, one more may come, at any time: the driver runs on another thread.
+                while timeout(Duration::ZERO, signals.recv()).await.is_ok() || !is_pending(&mut signals) {}
                 send(Raise::USR1);
                 timeout(SOON, signals.recv()).await.expect("a signal is lost");
             }
