@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::sys::fault;
 use crate::process::Command;
 use crate::runtime::{Builder, Runtime};
 use crate::sys::pidfd::tests::refused;
@@ -26,6 +27,7 @@ async fn is_reaped(pid: u32) -> bool {
 
 #[test]
 fn without_pidfds_sigchld_tells_of_the_exit() {
+    let _children = fault::with_children();
     let mut children: Vec<_> = runtime().block_on(async {
         let mut waited = refused(|| Command::new("sleep").arg("0.1").spawn()).unwrap();
         assert!(timeout(SOON, waited.wait()).await.unwrap().unwrap().success());
@@ -46,6 +48,7 @@ fn without_pidfds_sigchld_tells_of_the_exit() {
 
 #[test]
 fn without_pidfds_orphans_find_another_runtime() {
+    let _children = fault::with_children();
     let pids: Vec<_> = runtime().block_on(async {
         let spawn = || Command::new("sleep").arg("0.2").spawn().unwrap();
         let children: Vec<_> = refused(|| (0..3).map(|_| spawn()).collect());

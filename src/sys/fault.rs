@@ -86,7 +86,23 @@ mod imp {
     use std::cell::RefCell;
     use std::io;
     use std::ops::Range;
-    use std::sync::{Arc, Mutex, MutexGuard};
+    #[cfg(feature = "process")]
+    use std::sync::RwLockWriteGuard;
+    use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard};
+
+    /// Between `fork` and `exec` a child has copies of all descriptors, and ports that a test has just
+    /// freed are in use. So tests that look at ports share this, and those that start children have
+    /// it for themselves.
+    static CHILDREN: RwLock<()> = RwLock::new(());
+
+    pub(crate) fn without_children() -> RwLockReadGuard<'static, ()> {
+        CHILDREN.read().unwrap_or_else(|e| e.into_inner())
+    }
+
+    #[cfg(feature = "process")]
+    pub(crate) fn with_children() -> RwLockWriteGuard<'static, ()> {
+        CHILDREN.write().unwrap_or_else(|e| e.into_inner())
+    }
 
     thread_local! {
         static CURRENT: RefCell<Option<Script>> = const { RefCell::new(None) };

@@ -22,6 +22,7 @@ const LONG: Duration = Duration::from_secs(30);
 
 /// Runs a scene under `script`, on a thread of its own, which has no ring yet.
 fn under(script: &Script, what: &str, scene: impl FnOnce() + Send + 'static) {
+    let _ports = fault::without_children();
     let (done, is_done) = mpsc::channel();
     let script = script.clone();
     let thread = std::thread::spawn(move || {

@@ -157,6 +157,7 @@ fn close_here(shards: &Shards, listener: TcpListener, io: &Arc<ScheduledIo>) -> 
 
 #[test]
 fn h03_a_foreign_drop_waits_for_a_poll_being_given_up() {
+    let _ports = fault::without_children();
     let (shards, mut driver) = shard(901);
     let (listener, io) = watched_listener(&shards);
     // The cancel is on its way only.
@@ -177,6 +178,7 @@ fn h03_a_foreign_drop_waits_for_a_poll_being_given_up() {
 
 #[test]
 fn h03_a_foreign_drop_waits_for_a_ring_being_drained() {
+    let _ports = fault::without_children();
     for shut_down in [false, true] {
         let (shards, mut driver) = shard(902);
         let (listener, io) = watched_listener(&shards);
