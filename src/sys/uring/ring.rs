@@ -334,6 +334,8 @@ impl Ring {
         if !self.backlog.is_empty() {
             self.refill();
         }
+        // What is still left may be the very thing whose completion is waited for.
+        let wait = if self.backlog.is_empty() { wait } else { Wait::No };
         fault::check(Call::Enter).map_err(EnterError::from_os)?;
         let has_completions = !self.io.completion().is_empty();
         let pending = fault::submit(self.io.submission().len() as u32);
@@ -478,3 +480,6 @@ impl fmt::Display for Refused {
 }
 
 impl std::error::Error for Refused {}
+
+#[cfg(test)]
+mod tests;
