@@ -567,7 +567,8 @@ fn h19_sends_survive_a_kernel_that_takes_nothing_for_now() {
         for n in (0..60).step_by(7) {
             let script = Script::default().ring_size(4, 8).fail(Call::Enter, errno, n..n + 20);
             under(&script, &format!("errno {errno} at enter {n}"), || {
-                current_thread(Lane::Native).block_on(async {
+                let rt = current_thread(Lane::Native);
+                let threads = rt.block_on(async {
                     let mut tasks = Vec::new();
                     let mut threads = Vec::new();
                     for tag in 0..10 {
@@ -578,8 +579,12 @@ fn h19_sends_survive_a_kernel_that_takes_nothing_for_now() {
                     for task in tasks {
                         task.await.unwrap();
                     }
-                    threads.into_iter().for_each(|thread| thread.join().unwrap());
+                    threads
                 });
+                // The last bytes may wait for room in their sockets: as long as the runtime is driven, or at
+                // its end.
+                drop(rt);
+                threads.into_iter().for_each(|thread| thread.join().unwrap());
             });
         }
     }
