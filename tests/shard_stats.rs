@@ -47,6 +47,7 @@ fn a_socket_in_numbers() {
     let addr = listener.local_addr().unwrap();
     let server = rt.spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
+        drop(listener);
         let mut buf = [0; 16];
         while let n @ 1.. = stream.read(&mut buf).await.unwrap() {
             stream.write_all(&buf[..n]).await.unwrap();
@@ -57,7 +58,7 @@ fn a_socket_in_numbers() {
         client.write_all(b"x").unwrap();
         client.read_exact(&mut [0]).unwrap();
     }
-    // The stream; the listener is no longer, or never was. A poll that fires goes on watching.
+    // The stream, and no longer the listener. A poll that fires goes on watching.
     let during = eventually(&remote, |stats| stats.watched == 1 && stats.task_polls > 10);
     drop(client);
     rt.block_on(server).unwrap();
