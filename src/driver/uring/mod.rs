@@ -388,8 +388,8 @@ impl Past {
 }
 
 /// How long a drop waits for the owner of a poll that is in the middle of a task: it may be stuck
-/// there, or just not have a processor. (Unit tests do not get stuck, but share a busy machine.)
-const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 5_000 } else { 100 });
+/// there, or just not have a processor.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// How long it waits for one that sleeps: that can only be short of a processor.
 const PATIENCE_WITH_SLEEPER: Duration = Duration::from_secs(1);
