@@ -2,9 +2,11 @@
 
 mod buffers;
 mod cancel;
+mod chains;
 mod datagrams;
 mod descriptors;
 mod files;
+mod lanes;
 mod multishot;
 mod names;
 mod streams;
