@@ -349,6 +349,9 @@ struct Accepting(Hold);
 unsafe impl StreamOperation for Accepting {
     type Item = io::Result<u32>;
 
+    /// Each is a descriptor, which others may need. The rest waits in the listener's queue.
+    const ENOUGH: usize = 64;
+
     fn entry(&mut self) -> Sqe {
         // SAFETY: as above.
         unsafe { Sqe::operation(accept_multi(self.0.io.fd())) }
