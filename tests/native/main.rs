@@ -12,9 +12,11 @@ mod common;
 
 mod buffers;
 mod cancel;
+mod chains;
 mod datagrams;
 mod descriptors;
 mod files;
+mod lanes;
 mod multishot;
 mod names;
 mod operations;
