@@ -66,19 +66,12 @@ async fn tick() {
 }
 
 /// Waits for `condition`, having `meanwhile` done again and again.
-#[track_caller]
-fn eventually(
-    what: String,
-    mut meanwhile: impl FnMut(),
-    mut condition: impl FnMut() -> bool,
-) -> impl Future<Output = ()> {
-    async move {
-        let start = Instant::now();
-        while !condition() {
-            assert!(start.elapsed() < LONG, "{what}: not within {LONG:?}");
-            meanwhile();
-            tick().await;
-        }
+async fn eventually(what: String, mut meanwhile: impl FnMut(), mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < LONG, "{what}: not within {LONG:?}");
+        meanwhile();
+        tick().await;
     }
 }
 
