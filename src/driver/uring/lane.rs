@@ -491,6 +491,10 @@ impl Lane {
                     aftermath.due.push((self.remote.clone(), due));
                 }
                 Message::Launch(flight) => aftermath.flights.extend(self.launch(flight)),
+                Message::LaunchChain(chain) => {
+                    self.launch_chain(&chain);
+                    aftermath.flights.extend(chain.into_flights());
+                }
                 Message::Cancel(token) => self.cancel_op(token),
             }
         }
@@ -670,6 +674,7 @@ impl Lane {
                 // All of them were cancelled.
                 Message::Cancel(_) => {}
                 Message::Launch(flight) => self.recalled.push(flight),
+                Message::LaunchChain(chain) => chain.recall(),
             }
         }
         let released = std::mem::take(&mut aftermath.released);

@@ -77,6 +77,10 @@ unsafe impl<B: BoundedBufMut> sealed::Action for ReadAt<B> {
         }
     }
 
+    fn falls_short(&self, _: u32) -> bool {
+        self.done < self.buf.bytes_total()
+    }
+
     fn complete(mut self, result: io::Result<u32>) -> BufResult<usize, B> {
         // SAFETY: the kernel has written that many bytes.
         unsafe { received(&mut self.buf, self.done) };
@@ -141,6 +145,10 @@ unsafe impl<B: BoundedBuf> sealed::Action for WriteAt<B> {
             // A ring that does not know the buffer.
             Err(e) => e.raw_os_error() == Some(libc::EFAULT) && self.index.take().is_some(),
         }
+    }
+
+    fn falls_short(&self, _: u32) -> bool {
+        self.done < self.buf.bytes_init()
     }
 
     fn complete(self, result: io::Result<u32>) -> BufResult<usize, B> {
