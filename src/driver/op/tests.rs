@@ -6,6 +6,8 @@
 //! where they are.
 #![allow(unsafe_code)]
 
+mod links;
+
 use std::ffi::CString;
 use std::fs;
 use std::future::Future;
