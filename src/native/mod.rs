@@ -79,6 +79,9 @@ pub use fd_stream::FdStream;
 mod file;
 pub use file::{DioAlign, File};
 
+mod fixed;
+pub use fixed::{FixedBuf, FixedBufPool};
+
 pub mod fs;
 
 mod incoming;

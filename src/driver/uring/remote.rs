@@ -40,6 +40,9 @@ pub(crate) enum Message {
     Launch(Arc<dyn Flight>),
     /// Cancel this operation.
     Cancel(Token),
+    /// Some memory that the ring knows is retired.
+    #[cfg_attr(not(feature = "uring-native"), allow(dead_code))]
+    ForgetFixed,
 }
 
 impl Message {

@@ -14,7 +14,7 @@ impl Lane {
     pub(in crate::driver::uring) fn launch(&mut self, flight: Arc<dyn Flight>) -> Option<Arc<dyn Flight>> {
         let token = self.ops.insert(flight);
         let flying = self.ops.get(token)?;
-        let Some(boarded) = flying.flight.board(&self.remote, token) else {
+        let Some(boarded) = flying.flight.board(&self.remote, &mut self.ring, token) else {
             return self.ops.remove(token).map(|flying| flying.flight);
         };
         flying.opcode = boarded.entry.opcode();
