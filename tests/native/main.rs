@@ -5,6 +5,7 @@ mod cancel;
 mod datagrams;
 mod descriptors;
 mod files;
+mod fixed;
 mod multishot;
 mod names;
 mod streams;
