@@ -53,8 +53,8 @@ use crate::driver::FixedMemory;
 ///
 /// The whole pool is registered with a ring when the first such operation is submitted there
 /// (`IORING_REGISTER_BUFFERS2`, `IORING_REGISTER_BUFFERS_UPDATE`), on every worker's ring that
-/// needs it, and forgotten by all of them when the pool and its last buffer are gone. A ring knows
-/// 64 pools at most.
+/// needs it, and forgotten by all of them when the pool and its last buffer are gone. That first
+/// operation waits until the kernel has pinned the memory. A ring knows 64 pools at most.
 ///
 /// On each ring the pool's memory counts against `RLIMIT_MEMLOCK` (not for processes with
 /// `CAP_IPC_LOCK`). Where a ring cannot know the pool, for lack of that or since there are too many,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::fd::OwnedFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::poll;
 use tokio::fs::File;
@@ -23,7 +23,9 @@ fn in_flight(opcode: u8) -> u32 {
 
 /// Waits until that many are in flight.
 async fn reach(opcode: u8, count: u32) {
+    let start = Instant::now();
     while in_flight(opcode) != count {
+        assert!(start.elapsed() < Duration::from_secs(15), "{} in flight, not {count}", in_flight(opcode));
         tokio::task::yield_now().await;
     }
 }
@@ -336,7 +338,7 @@ fn runtimes_go_and_the_pool_stays() {
         drop(runtime);
         // Outside of any runtime; the other one came back with the operation.
         assert_eq!(&kept.pop().unwrap()[..], b"out");
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         while pool.try_next().is_none_or(|_first| pool.try_next().is_none()) {
             assert!(start.elapsed() < Duration::from_secs(20), "a buffer is missing");
             std::thread::yield_now();
