@@ -22,7 +22,6 @@ use std::time::{Duration, Instant};
 
 use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
-use tokio::native::FixedBufPool;
 use tokio::runtime::{Builder, Runtime};
 
 // ===== the allocator =====
@@ -222,45 +221,6 @@ fn h10_10000_dropped_reads_write_to_no_freed_memory() {
                         thread::spawn(move || drop(file));
                     } else {
                         drop(file);
-                    }
-                    if n % 4 == 1 {
-                        let _ = fifo.write(&[7; 64]);
-                    }
-                }
-            };
-            rt.block_on(rt.spawn(reads)).unwrap();
-        }
-    });
-}
-
-/// The same with registered buffers, of pools that go with their last operation.
-#[test]
-fn h10_dropped_reads_write_to_no_freed_pool() {
-    check(|| {
-        let flood = Flood::new(Duration::from_micros(20));
-        for rt in runtimes() {
-            let path = flood.path.clone();
-            let reads = async move {
-                let mut fifo = nonblocking(&path);
-                for n in 0..2_000 {
-                    if n % 4 < 2 {
-                        empty(&path);
-                    }
-                    let file = open(&path).await;
-                    let pool = FixedBufPool::new(2, 4096);
-                    let mut read = Box::pin(file.native().read_at(pool.next().await, 0));
-                    drop(pool);
-                    let _ = futures::poll!(&mut read);
-                    for _ in 0..n % 3 {
-                        tokio::task::yield_now().await;
-                    }
-                    if n % 4 == 0 {
-                        let _ = fifo.write(&[7; 64]);
-                    }
-                    if n % 5 == 0 {
-                        thread::scope(|scope| drop(scope.spawn(|| drop(read))));
-                    } else {
-                        drop(read);
                     }
                     if n % 4 == 1 {
                         let _ = fifo.write(&[7; 64]);
