@@ -374,6 +374,16 @@ impl Handle {
         }
     }
 
+    /// The same for the parts of a chain, which go in together.
+    pub(crate) fn launch_chain(&self, chain: Arc<op::Chain>) {
+        self.0.time.unpark();
+        self.assert_own();
+        match &self.0.backend {
+            Backend::Uring(shards) => shards.launch_chain(chain),
+            Backend::Mio(_) => chain.refuse(op::Completion::no_ring),
+        }
+    }
+
     /// A group of buffers for the ring of this thread's shard; `None` if there is none that takes
     /// operations.
     #[cfg(feature = "uring-native")]

@@ -65,6 +65,9 @@ pub use buf::{AlignedBuf, BoundedBuf, BoundedBufMut, BufResult, IoBuf, IoBufMut,
 mod caps;
 pub use caps::{Caps, caps};
 
+mod chain;
+pub use chain::{Chain, Parts, chain};
+
 mod connect;
 pub use connect::{Connecting, connect_tcp, connect_unix};
 
@@ -110,6 +113,9 @@ mod request;
 pub use request::Request;
 
 mod ring;
+
+mod shard_lane;
+pub use shard_lane::{ShardLane, lane};
 
 mod stream;
 pub use stream::Stream;

@@ -21,6 +21,7 @@
 //! An action is performed in place, behind a mutable reference.
 #![allow(unsafe_code)]
 
+use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -33,6 +34,7 @@ use std::time::Duration;
 use upstream::task::coop;
 
 use super::action::{Action, Early};
+use super::shard_lane::ShardLane;
 use super::target::{Target, Wait};
 use super::ring::{self, Ringed};
 use crate::driver::op::Op;
@@ -58,30 +60,39 @@ use crate::time::{Instant, Sleep};
 /// and processes.
 #[must_use = "an operation does nothing unless awaited"]
 pub struct Request<'a, A: Action> {
-    state: State<'a, A>,
-    target: Target<'a>,
-    limit: Option<Duration>,
+    pub(super) state: State<'a, A>,
+    pub(super) target: Target<'a>,
+    pub(super) limit: Option<Duration>,
     /// When the limit ends, once the operation has begun.
-    deadline: Option<Instant>,
+    pub(super) deadline: Option<Instant>,
     /// What made the last wait end.
     event: Option<ReadyEvent>,
     /// The limit, where no ring keeps it.
     sleep: Option<Pin<Box<Sleep>>>,
+    /// The ring that is to do it, if it matters.
+    pub(super) lane: Option<ShardLane>,
 }
 
-enum State<'a, A: Action> {
+pub(super) enum State<'a, A: Action> {
     Idle(A),
     Ring(Op<Ringed<A>>),
     Waiting(A, Wait<'a>),
     Pool(JoinHandle<Outcome<A>>, Arc<Slot<A>>),
+    /// A part of a chain that need not be attempted.
+    Decided(A, io::Result<u32>),
+    /// A part of a chain that is over, while others are not.
+    Ended(A, io::Result<u32>),
     Over,
 }
 
+/// What was to be done, and what came of it.
+type Ended<A> = (A, io::Result<u32>);
+
 /// Where the blocking pool finds the action, unless it was taken back before.
-type Slot<A> = Mutex<Option<A>>;
+pub(super) type Slot<A> = Mutex<Option<A>>;
 
 /// What the blocking pool has done; an orphan if nobody takes it.
-struct Outcome<A: Action>(Option<(A, io::Result<u32>)>);
+pub(super) struct Outcome<A: Action>(Option<(A, io::Result<u32>)>);
 
 impl<A: Action> Drop for Outcome<A> {
     fn drop(&mut self) {
@@ -93,7 +104,8 @@ impl<A: Action> Drop for Outcome<A> {
 
 impl<'a, A: Action> Request<'a, A> {
     pub(crate) fn new(action: A, target: Target<'a>) -> Request<'a, A> {
-        Request { state: State::Idle(action), target, limit: None, deadline: None, event: None, sleep: None }
+        let state = State::Idle(action);
+        Request { state, target, limit: None, deadline: None, event: None, sleep: None, lane: None }
     }
 
     /// Limits the time that the operation may take, from the first poll on. After that it fails with
@@ -112,17 +124,17 @@ impl<'a, A: Action> Request<'a, A> {
     }
 
     /// What becomes of the action after `result`; `None` if there is more to do.
-    fn after(&mut self, mut action: A, result: io::Result<u32>) -> Option<A::Output> {
+    fn after(&mut self, mut action: A, result: io::Result<u32>) -> Option<Ended<A>> {
         if action.again(&result) {
             self.state = State::Idle(action);
             return None;
         }
         self.state = State::Over;
-        Some(action.complete(result))
+        Some((action, result))
     }
 
     /// On a ring: the kernel keeps the limit, but knows nothing of a clock that is paused.
-    fn keep_limit(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn keep_limit(&mut self, cx: &mut Context<'_>) {
         if self.target.driver().clock().is_paused() && self.expired(cx) {
             if let State::Ring(op) = &self.state {
                 op.cancel();
@@ -137,7 +149,7 @@ impl<'a, A: Action> Request<'a, A> {
     }
 
     /// Idle: finds a lane.
-    fn start(&mut self, mut action: A, cx: &mut Context<'_>) -> Poll<Option<A::Output>> {
+    fn start(&mut self, mut action: A, cx: &mut Context<'_>) -> Poll<Option<Ended<A>>> {
         let coop = match coop::poll_proceed(cx) {
             Poll::Ready(coop) => coop,
             Poll::Pending => {
@@ -157,12 +169,15 @@ impl<'a, A: Action> Request<'a, A> {
                 return self.waiting(action, wait);
             }
             Early::Attempt => {
-                let driver = self.target.driver();
+                let driver = match &self.lane {
+                    Some(lane) => Cow::Owned(lane.driver.clone()),
+                    None => self.target.driver(),
+                };
                 let driver = &*driver;
                 if let Some(gone) = self.target.runtime_gone() {
                     Err(gone)
                 } else if ring::supports(driver, action.opcode()) {
-                    self.state = self.submit(action, driver);
+                    self.state = State::Ring(self.operation(action, driver));
                     return Poll::Ready(None);
                 } else if self.target.is_blocking() {
                     self.state = self.send_off(action);
@@ -182,13 +197,13 @@ impl<'a, A: Action> Request<'a, A> {
     }
 
     /// The attempt would have blocked.
-    fn wait(&mut self, action: A) -> Poll<Option<A::Output>> {
+    fn wait(&mut self, action: A) -> Poll<Option<Ended<A>>> {
         self.target.not_ready(self.event.take());
         let wait = self.target.wait();
         self.waiting(action, wait)
     }
 
-    fn waiting(&mut self, action: A, wait: io::Result<Wait<'a>>) -> Poll<Option<A::Output>> {
+    fn waiting(&mut self, action: A, wait: io::Result<Wait<'a>>) -> Poll<Option<Ended<A>>> {
         match wait {
             Ok(wait) => self.state = State::Waiting(action, wait),
             Err(e) => return Poll::Ready(self.after(action, Err(e))),
@@ -196,20 +211,21 @@ impl<'a, A: Action> Request<'a, A> {
         Poll::Ready(None)
     }
 
-    /// Hands the action to a ring.
-    fn submit(&mut self, action: A, driver: &Handle) -> State<'a, A> {
-        let op = Op::new(driver, Ringed::new(action));
-        State::Ring(match self.deadline {
+    /// The action as an operation of a ring.
+    pub(super) fn operation(&self, action: A, driver: &Handle) -> Op<Ringed<A>> {
+        let shard = self.lane.as_ref().map(|lane| lane.shard.index());
+        let op = Op::on(driver, shard, Ringed::new(action));
+        match self.deadline {
             // The kernel knows nothing of a clock that is paused.
             Some(deadline) if !driver.clock().is_paused() => {
                 op.with_limit(deadline.saturating_duration_since(Instant::now()))
             }
             _ => op,
-        })
+        }
     }
 
     /// The ring is done with it.
-    fn landed(&mut self, action: A, result: io::Result<u32>) -> Poll<Option<A::Output>> {
+    pub(super) fn landed(&mut self, action: A, result: io::Result<u32>) -> Poll<Option<Ended<A>>> {
         let errno = result.as_ref().err().and_then(io::Error::raw_os_error);
         match errno {
             // Nothing else cancels what somebody waits for, but the end of the runtime.
@@ -219,6 +235,14 @@ impl<'a, A: Action> Request<'a, A> {
             // What is in non-blocking mode is not waited for by every operation.
             Some(libc::EAGAIN) if self.target.can_wait() => self.wait(action),
             _ => Poll::Ready(self.after(action, result)),
+        }
+    }
+
+    /// As a part of a chain that is over.
+    pub(super) fn ended(&mut self) -> A::Output {
+        match mem::replace(&mut self.state, State::Over) {
+            State::Ended(action, result) => action.complete(result),
+            _ => unreachable!("all parts are over"),
         }
     }
 
@@ -237,7 +261,7 @@ impl<'a, A: Action> Request<'a, A> {
     }
 
     /// One step; `None` if another is due.
-    fn step(&mut self, cx: &mut Context<'_>) -> Poll<Option<A::Output>> {
+    pub(super) fn step(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended<A>>> {
         // In place: most polls find it there.
         if let State::Ring(op) = &mut self.state {
             return match Pin::new(op).poll(cx) {
@@ -286,7 +310,8 @@ impl<'a, A: Action> Request<'a, A> {
                     Poll::Pending
                 }
             },
-            State::Over => panic!("`Request` polled after completion"),
+            State::Decided(action, result) => Poll::Ready(self.after(action, result)),
+            State::Ended(..) | State::Over => panic!("`Request` polled after completion"),
         }
     }
 }
@@ -295,7 +320,7 @@ fn take<A>(slot: &Slot<A>) -> Option<A> {
     slot.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
-fn timed_out() -> io::Error {
+pub(super) fn timed_out() -> io::Error {
     io::ErrorKind::TimedOut.into()
 }
 
@@ -308,8 +333,8 @@ impl<A: Action> Future for Request<'_, A> {
             this.deadline = Instant::now().checked_add(limit);
         }
         loop {
-            if let Some(output) = ready!(this.step(cx)) {
-                return Poll::Ready(output);
+            if let Some((action, result)) = ready!(this.step(cx)) {
+                return Poll::Ready(action.complete(result));
             }
         }
     }
@@ -338,7 +363,15 @@ impl<A: Action> Drop for Request<'_, A> {
                 drop(take(&slot));
                 drop(handle);
             }
-            State::Over => {}
+            State::Ended(action, result) => {
+                if A::TAKES {
+                    self.target.orphaned();
+                }
+                // What came in parts is counted already.
+                let is_counted = result.is_ok() && action.has_partial();
+                action.orphan(if is_counted { Err(io::Error::from_raw_os_error(libc::ECANCELED)) } else { result });
+            }
+            State::Decided(..) | State::Over => {}
         }
     }
 }
@@ -350,7 +383,8 @@ impl<A: Action> fmt::Debug for Request<'_, A> {
             State::Ring(_) => "on a ring",
             State::Waiting(..) => "waiting",
             State::Pool(..) => "on the blocking pool",
-            State::Over => "over",
+            State::Decided(..) => "decided",
+            State::Ended(..) | State::Over => "over",
         };
         f.debug_struct("Request").field("state", &lane).field("timeout", &self.limit).finish_non_exhaustive()
     }

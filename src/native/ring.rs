@@ -26,7 +26,7 @@ fn is_emulated() -> bool {
 
 /// See the module docs. One that takes something out of its descriptor is an orphan unless it
 /// completes: its request has said so by then.
-pub(super) struct Ringed<A: Action>(Option<A>);
+pub(in crate::native) struct Ringed<A: Action>(Option<A>);
 
 impl<A: Action> Ringed<A> {
     pub(super) fn new(action: A) -> Ringed<A> {

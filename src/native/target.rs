@@ -62,6 +62,14 @@ impl<'a> Target<'a> {
         }
     }
 
+    /// Has a dropped operation left something, or may it?
+    pub(crate) fn has_leftovers(&self) -> bool {
+        match self {
+            Target::Io(io, _) => io.leftovers().is_pending(),
+            Target::Between { .. } | Target::Child(_) | Target::Blocking => false,
+        }
+    }
+
     /// Sends what the stream's own writes have left to be sent: it goes before.
     pub(crate) fn send_first(&self) -> io::Result<()> {
         match self {

@@ -171,6 +171,7 @@ mod imp {
         }
 
         /// Hides an operation.
+        #[allow(dead_code)]
         pub(crate) fn hide(self, opcode: u8) -> Script {
             self.plan().hidden.push(opcode);
             self

@@ -3,6 +3,7 @@
 use crate::runtime::task::Id;
 use crate::runtime::{AutoBox, context};
 use crate::task::JoinHandle;
+use crate::util::leaf;
 use crate::util::trace::{self, SpawnMeta};
 
 use std::future::Future;
@@ -62,7 +63,7 @@ where
     F::Output: Send + 'static,
 {
     let id = Id::next();
-    let (future, spawned_at) = trace::task(future, "task", meta, id.as_u64());
+    let (future, spawned_at) = trace::task(leaf::root(future), "task", meta, id.as_u64());
     match context::with_current(|handle| handle.spawn(future, id, spawned_at)) {
         Ok(join) => join,
         Err(error) => panic!("{error}"),

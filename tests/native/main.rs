@@ -2,10 +2,12 @@
 
 mod buffers;
 mod cancel;
+mod chains;
 mod datagrams;
 mod descriptors;
 mod files;
 mod fixed;
+mod lanes;
 mod multishot;
 mod names;
 mod streams;

@@ -4,10 +4,17 @@
 //! cargo run --release --manifest-path benches/peers/Cargo.toml -- [echo|files] [--rounds N]
 //! ```
 //!
+//! Without arguments it measures everything, which takes some minutes.
+//!
 //! - **echo**: a server of each runtime in a process of its own, all on one CPU with the client; the
-//!   figure is the server's CPU time per request.
+//!   figure is the server's CPU time per request. Where `strace` is installed its system calls are
+//!   counted, in a run of their own.
 //! - **files**: 4 KiB random reads of one file, one or 32 at a time, from the page cache and with
 //!   `O_DIRECT`; the figure is the process's CPU time per read, kernel threads not included.
+//!
+//! This crate is there three times: `spargio` is Tokio's very source, `spargio-lane` the same in the
+//! environment `SPARGIO_LANE=native` (which files do not heed), and `spargio-native` says `native()` where
+//! it reads and writes.
 //!
 //! Each row is measured in rounds, in each round on every runtime, and who goes first changes from
 //! round to round. The table shows medians, and the median of the rounds' ratios to Tokio.
@@ -18,6 +25,9 @@ mod client;
 mod cpu;
 mod echo;
 mod files;
+#[allow(dead_code)]
+#[path = "../../../examples/side_by_side/kernel.rs"]
+mod kernel;
 #[path = "../../../examples/side_by_side/process.rs"]
 mod process;
 mod servers;

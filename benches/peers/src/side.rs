@@ -13,7 +13,10 @@ pub enum Side {
     Tokio,
     /// The same source on this crate.
     Spargio,
-    /// Operations with owned buffers on this crate.
+    /// The same source on this crate, in the environment `SPARGIO_LANE=native`.
+    SpargioLane,
+    /// This crate, with the hot path on its native lane: operations with owned buffers.
+    SpargioNative,
     TokioUring,
     Monoio,
     Compio,
@@ -21,14 +24,28 @@ pub enum Side {
 }
 
 impl Side {
-    pub const ALL: [Side; 6] =
-        [Side::Tokio, Side::Spargio, Side::TokioUring, Side::Monoio, Side::Compio, Side::Glommio];
+    pub const ALL: [Side; 8] = [
+        Side::Tokio,
+        Side::Spargio,
+        Side::SpargioLane,
+        Side::SpargioNative,
+        Side::TokioUring,
+        Side::Monoio,
+        Side::Compio,
+        Side::Glommio,
+    ];
+
+    /// What its processes find as `SPARGIO_LANE`.
+    pub fn lane(self) -> &'static str {
+        if self == Side::SpargioLane { "native" } else { "readiness" }
+    }
 
     /// Serves until the process ends: echo on a free port of 127.0.0.1, which `ready` is told.
     pub fn serve(self, workers: usize, ready: impl FnOnce(u16)) -> io::Result<()> {
         match self {
             Side::Tokio => servers::on_tokio::serve(workers, ready),
-            Side::Spargio => servers::on_spargio::serve(workers, ready),
+            Side::Spargio | Side::SpargioLane => servers::on_spargio::serve(workers, ready),
+            Side::SpargioNative => servers::on_native::serve(workers, ready),
             Side::TokioUring => servers::tokio_uring::serve(ready),
             Side::Monoio => servers::monoio::serve(ready),
             Side::Compio => servers::compio::serve(ready),
@@ -42,6 +59,8 @@ impl fmt::Display for Side {
         f.pad(match self {
             Side::Tokio => "tokio",
             Side::Spargio => "spargio",
+            Side::SpargioLane => "spargio-lane",
+            Side::SpargioNative => "spargio-native",
             Side::TokioUring => "tokio-uring",
             Side::Monoio => "monoio",
             Side::Compio => "compio",

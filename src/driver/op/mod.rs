@@ -18,6 +18,8 @@
 //! - A ring that must let go of its thread (the end of a `block_on`, `block_in_place`) **recalls** what
 //!   flies: it cancels, and what ends without an effect is queued for the next owner. What ended
 //!   otherwise has landed. Nobody notices.
+//! - The parts of a [`Chain`] go to a ring together, each linked to the next. Otherwise each of them is
+//!   an operation by itself, but that what is recalled lands: the chain as a whole is to be repeated.
 //! - At the end of a runtime everything is cancelled and waited for. What the kernel has not let go of
 //!   at the deadline is leaked and counted, never freed.
 //!
@@ -31,8 +33,12 @@
 #![allow(unsafe_code)]
 #![allow(dead_code)]
 
+mod chain;
 mod single;
 mod stream;
+
+#[allow(unused_imports)]
+pub(crate) use chain::Chain;
 
 #[allow(unused_imports)]
 pub(crate) use single::Op;
@@ -150,6 +156,11 @@ pub(crate) trait Flight: Send + Sync {
 
     /// Do completions come until it is cancelled?
     fn is_multishot(&self) -> bool;
+
+    /// The one shard whose ring may take it on; any may if there is none.
+    fn shard(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// What goes into the ring.

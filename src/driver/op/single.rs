@@ -25,7 +25,7 @@ use crate::util::leaf;
 /// The future of an operation; see the [module docs](super).
 ///
 /// It is submitted by the first poll, on the shard whose thread polls. On a thread that drives no
-/// shard of the runtime some shard is asked to.
+/// shard of the runtime, or another one than it is to go to, that one or some shard is asked to.
 ///
 /// Dropping it cancels the operation; see [`Operation::orphan`].
 ///
@@ -46,6 +46,7 @@ struct Shared<T> {
     operation: UnsafeCell<Option<T>>,
     /// The time limit, where the kernel reads it when it takes the entry.
     limit: UnsafeCell<Limit>,
+    shard: Option<usize>,
 }
 
 struct State {
@@ -55,6 +56,10 @@ struct State {
     is_abandoned: bool,
     /// A cancel was asked for, by the future or its drop.
     is_cancelled: bool,
+    /// It is a part of a [`Chain`](super::Chain).
+    is_linked: bool,
+    /// As such it was called back by its ring, and the future is to see to it.
+    is_recalled: bool,
     /// The result, once it is known.
     completion: Option<Completion>,
     deadline: Option<Instant>,
@@ -69,11 +74,18 @@ unsafe impl<T: Send> Send for Shared<T> {}
 impl<T: Operation> Op<T> {
     /// `operation`, to be done by a ring of the runtime of `driver`.
     pub(crate) fn new(driver: &Handle, operation: T) -> Op<T> {
+        Op::on(driver, None, operation)
+    }
+
+    /// The same on the ring of one shard, if one is given.
+    pub(crate) fn on(driver: &Handle, shard: Option<usize>, operation: T) -> Op<T> {
         let state = State {
             phase: Phase::Fresh,
             waker: None,
             is_abandoned: false,
             is_cancelled: false,
+            is_linked: false,
+            is_recalled: false,
             completion: None,
             deadline: None,
         };
@@ -81,6 +93,7 @@ impl<T: Operation> Op<T> {
             state: Mutex::new(state),
             operation: UnsafeCell::new(Some(operation)),
             limit: UnsafeCell::new(Limit::default()),
+            shard,
         };
         Op { shared: Arc::new(shared), driver: driver.clone(), is_over: false }
     }
@@ -107,6 +120,34 @@ impl<T: Operation> Op<T> {
         if let Some(Home { remote, token }) = home {
             uring::cancel(&remote, token);
         }
+    }
+}
+
+/// As a part of a [`Chain`](super::Chain), which is launched as a whole.
+impl<T: Operation> Op<T> {
+    /// What the chain is made of. From here on the operation is polled like any other.
+    pub(crate) fn link(&self, waker: &Waker) -> Arc<dyn Flight> {
+        let mut state = self.shared.state.lock();
+        debug_assert!(matches!(state.phase, Phase::Fresh));
+        state.phase = Phase::Queued;
+        state.is_linked = true;
+        state.waker = Some(waker.clone());
+        self.shared.clone()
+    }
+
+    /// Would a poll be ready? If not, `waker` is woken when it will be.
+    pub(crate) fn has_landed(&self, waker: &Waker) -> bool {
+        let mut state = self.shared.state.lock();
+        if matches!(state.phase, Phase::Landed) {
+            return true;
+        }
+        note_waker(&mut state.waker, waker);
+        false
+    }
+
+    /// Had it no effect, since its ring had to let go of it? Then it is to be done again.
+    pub(crate) fn was_recalled(&self) -> bool {
+        self.shared.state.lock().is_recalled
     }
 }
 
@@ -211,6 +252,11 @@ impl<T: Operation> Flight for Shared<T> {
             // SAFETY: the kernel reads it while it takes the entry. An earlier one has been taken:
             // its operation was over.
             unsafe {
+                if state.is_linked {
+                    // It counts while others are done before.
+                    *self.limit.get() = Limit::ending_in(left);
+                    return Sqe::link_timeout_at(self.limit.get(), token);
+                }
                 *self.limit.get() = Limit::new(left);
                 Sqe::link_timeout(self.limit.get(), token)
             }
@@ -248,6 +294,11 @@ impl<T: Operation> Flight for Shared<T> {
         // SAFETY: it is over on the ring of the caller, and not yet known to be.
         let operation = unsafe { &*self.operation.get() };
         let is_repeatable = operation.as_ref().is_some_and(Operation::is_repeatable);
+        if state.is_linked {
+            // Not by itself.
+            state.is_recalled = is_repeatable;
+            return false;
+        }
         if is_repeatable {
             state.phase = Phase::Queued;
         }
@@ -271,6 +322,10 @@ impl<T: Operation> Flight for Shared<T> {
 
     fn is_multishot(&self) -> bool {
         false
+    }
+
+    fn shard(&self) -> Option<usize> {
+        self.shard
     }
 }
 

@@ -493,6 +493,10 @@ impl Lane {
                     aftermath.due.push((self.remote.clone(), due));
                 }
                 Message::Launch(flight) => aftermath.flights.extend(self.launch(flight)),
+                Message::LaunchChain(chain) => {
+                    self.launch_chain(&chain);
+                    aftermath.flights.extend(chain.into_flights());
+                }
                 Message::Cancel(token) => self.cancel_op(token),
                 Message::ForgetFixed => self.ring.forget_fixed(),
             }
@@ -675,6 +679,7 @@ impl Lane {
                 // The next owner looks for itself.
                 Message::ForgetFixed => {}
                 Message::Launch(flight) => self.recalled.push(flight),
+                Message::LaunchChain(chain) => chain.recall(),
             }
         }
         let released = std::mem::take(&mut aftermath.released);

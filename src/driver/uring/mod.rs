@@ -35,7 +35,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use crate::driver::op::{Completion, Flight, refuse};
+use crate::driver::op::{Chain, Completion, Flight, refuse};
 use crate::driver::outbox::Outbox;
 use crate::driver::scheduled_io::{ScheduledIo, Watch};
 use crate::loom::sync::Mutex;
@@ -263,10 +263,12 @@ impl Shards {
 }
 
 impl Shards {
-    /// Has an operation submitted: here if this thread drives a shard of the runtime, else by message.
+    /// Has an operation submitted: here if this thread drives a shard of the runtime, the right one if
+    /// it matters, else by message.
     pub(crate) fn launch(&self, flight: Arc<dyn Flight>) {
+        let shard = flight.shard();
         let mut flight = Some(flight);
-        if lane::takes_ops(self.runtime) {
+        if lane::takes_ops(self.runtime) && shard.is_none_or(|shard| self.current() == Some(shard)) {
             let unwanted = lane::with(|lane| flight.take().and_then(|flight| lane.launch(flight)));
             // With the lane free: it may be the last reference.
             drop(unwanted);
@@ -276,10 +278,39 @@ impl Shards {
         }
     }
 
-    /// Asks some shard to submit an operation.
+    /// Asks its shard, or some shard, to submit an operation.
     fn send(&self, flight: Arc<dyn Flight>) {
-        if let Err(Message::Launch(flight)) = self.remote(self.any()).send(Message::Launch(flight)) {
+        let shard = flight.shard().unwrap_or_else(|| self.any());
+        if let Err(Message::Launch(flight)) = self.deliver(shard, Message::Launch(flight)) {
             refuse(&*flight, Completion::runtime_gone());
+        }
+    }
+
+    /// Has the parts of a chain submitted together: see [`launch`](Shards::launch).
+    pub(crate) fn launch_chain(&self, chain: Arc<Chain>) {
+        let shard = chain.shard();
+        if lane::takes_ops(self.runtime)
+            && shard.is_none_or(|shard| self.current() == Some(shard))
+            && lane::with(|lane| lane.launch_chain(&chain)).is_some()
+        {
+            return;
+        }
+        let shard = shard.unwrap_or_else(|| self.any());
+        if let Err(Message::LaunchChain(chain)) = self.deliver(shard, Message::LaunchChain(chain)) {
+            chain.refuse(Completion::runtime_gone);
+        }
+    }
+
+    /// Sends `message` to the ring that serves `shard`; gives it back if the runtime is gone.
+    fn deliver(&self, shard: usize, mut message: Message) -> Result<(), Message> {
+        loop {
+            let remote = self.remote(shard);
+            message = match remote.send(message) {
+                Err(message) if Arc::ptr_eq(&remote, &self.remote(shard)) => return Err(message),
+                // Another ring has taken over meanwhile.
+                Err(message) => message,
+                Ok(()) => return Ok(()),
+            };
         }
     }
 
@@ -364,8 +395,8 @@ impl Past {
 }
 
 /// How long a drop waits for the owner of a poll that is in the middle of a task: it may be stuck
-/// there, or just not have a processor. (Unit tests do not get stuck, but share a busy machine.)
-const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 5_000 } else { 100 });
+/// there, or just not have a processor.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// How long it waits for one that sleeps: that can only be short of a processor.
 const PATIENCE_WITH_SLEEPER: Duration = Duration::from_secs(1);
@@ -514,6 +545,7 @@ impl Driver {
             match message {
                 Message::Watch(io) => end_wait(&io),
                 Message::Launch(flight) => self.recalled.push(flight),
+                Message::LaunchChain(chain) => chain.refuse(Completion::runtime_gone),
                 // A drained ring gets no mail about its polls, and operations were all cancelled.
                 Message::GiveUp(_) | Message::Unwatch(..) | Message::Cancel(_) | Message::ForgetFixed => {}
             }
@@ -540,6 +572,7 @@ impl Driver {
                 Message::GiveUp(_) => {}
                 Message::Unwatch(_, due) => hang_up(due.fd.as_ref()),
                 Message::Launch(flight) => self.recalled.push(flight),
+                Message::LaunchChain(chain) => chain.recall(),
                 // That thread called everything back when it went to block.
                 Message::Cancel(_) => {}
                 // Its ring goes when that thread is back.

@@ -29,7 +29,23 @@ pub(super) struct Flying {
     pub(super) opcode: u8,
     /// It was cancelled, but only because the ring must go.
     pub(super) is_recalled: bool,
+    /// It was cancelled by whoever wanted it.
+    pub(super) is_cancelled: bool,
+    pub(super) place: Place,
+    /// What begins when it is over.
+    pub(super) next: Option<Token>,
     holds_clock: bool,
+}
+
+/// Where an operation is in a chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// At the head, or in none: the kernel knows it, and can cancel it.
+    Front,
+    /// Behind one that is not over: the kernel does not find it yet.
+    Behind,
+    /// The one before is over: the kernel will find it, or it is broken off.
+    Next,
 }
 
 impl Ops {
@@ -45,7 +61,15 @@ impl Ops {
         let holds_clock = flight.holds_clock();
         self.holding_clock += usize::from(holds_clock);
         let slot = &mut self.slots[index as usize];
-        slot.flying = Some(Flying { flight, opcode: 0, is_recalled: false, holds_clock });
+        slot.flying = Some(Flying {
+            flight,
+            opcode: 0,
+            is_recalled: false,
+            is_cancelled: false,
+            place: Place::Front,
+            next: None,
+            holds_clock,
+        });
         Token::new(Kind::Op, slot.generation, index)
     }
 
@@ -65,6 +89,28 @@ impl Ops {
         self.holding_clock -= usize::from(flying.holds_clock);
         self.free.push(token.index());
         Some(flying)
+    }
+
+    /// `token` begins when the one `before` is over. Until then it does nothing.
+    pub(super) fn put_behind(&mut self, before: Token, token: Token) {
+        if let Some(flying) = self.get(before) {
+            flying.next = Some(token);
+        }
+        if let Some(flying) = self.get(token) {
+            flying.place = Place::Behind;
+            let held = std::mem::take(&mut flying.holds_clock);
+            self.holding_clock -= usize::from(held);
+        }
+    }
+
+    /// The one before `token` is over.
+    pub(super) fn comes_next(&mut self, token: Token) -> Option<&mut Flying> {
+        let flying = self.get(token)?;
+        flying.place = Place::Next;
+        flying.holds_clock = flying.flight.holds_clock();
+        let holds = flying.holds_clock;
+        self.holding_clock += usize::from(holds);
+        self.get(token)
     }
 
     pub(super) fn len(&self) -> usize {

@@ -14,7 +14,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, mpsc};
 
-use crate::driver::op::Flight;
+use crate::driver::op::{Chain, Flight};
 use crate::driver::parking::Parking;
 use crate::driver::scheduled_io::ScheduledIo;
 use crate::loom::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -38,6 +38,8 @@ pub(crate) enum Message {
     Unwatch(Token, Due),
     /// Take this operation on.
     Launch(Arc<dyn Flight>),
+    /// Take these operations on, together.
+    LaunchChain(Arc<Chain>),
     /// Cancel this operation.
     Cancel(Token),
     /// Some memory that the ring knows is retired.
@@ -48,7 +50,7 @@ pub(crate) enum Message {
 impl Message {
     /// Does it wait for the next owner of a ring that was given up?
     fn outlasts_ring(&self) -> bool {
-        matches!(self, Message::Watch(_) | Message::Launch(_))
+        matches!(self, Message::Watch(_) | Message::Launch(_) | Message::LaunchChain(_))
     }
 }
 

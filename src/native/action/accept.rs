@@ -90,12 +90,13 @@ unsafe impl<L: Accepted> sealed::Action for Accept<L> {
         }
     }
 
-    fn orphan(self, result: io::Result<u32>) {
-        // An error of accept concerns that attempt only.
-        let got = result.ok().map(|fd| Leftover::Accepted {
-            fd: accepted(fd),
-            from: bytes_of(&self.peer()),
-        });
+    fn orphan(mut self, result: io::Result<u32>) {
+        let got = match (self.kept.take(), result) {
+            (Some((fd, from)), _) => Some(Leftover::Accepted { fd, from }),
+            (None, Ok(fd)) => Some(Leftover::Accepted { fd: accepted(fd), from: bytes_of(&self.peer()) }),
+            // An error of accept concerns that attempt only.
+            (None, Err(_)) => None,
+        };
         self.io.settled(got);
     }
 }

@@ -118,10 +118,15 @@ impl<B: BoundedBufMut, A> RecvMsg<B, A> {
         }
     }
 
-    /// What the kernel has received, for the next read.
+    /// What the kernel has received, or `early` has found, for the next read.
     fn leftover(&mut self, n: usize) -> Option<Leftover> {
-        // SAFETY: the kernel has written that many bytes, and the header.
-        let (data, along) = unsafe { (gather(&mut self.bufs, n), self.header.along()) };
+        // SAFETY: one of them has written that many bytes.
+        let data = unsafe { gather(&mut self.bufs, n) };
+        let (from, along) = match self.kept.take() {
+            Some(kept) => kept,
+            // SAFETY: the kernel has written the header.
+            None => (self.header.sender(), unsafe { self.header.along() }),
+        };
         let has_extra = !along.control.is_empty() || along.flags & libc::MSG_TRUNC != 0;
         match self.of {
             Of::Stream if n == 0 => None,
@@ -131,7 +136,7 @@ impl<B: BoundedBufMut, A> RecvMsg<B, A> {
             }
             Of::Datagrams => {
                 let extra = has_extra.then(|| Box::new(along) as _);
-                Some(Leftover::Datagram { data, from: bytes_of(&self.header.sender()), extra })
+                Some(Leftover::Datagram { data, from: bytes_of(&from), extra })
             }
         }
     }

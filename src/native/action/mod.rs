@@ -143,6 +143,12 @@ pub(crate) mod sealed {
             false
         }
 
+        /// Has it done less than it was to, so that a chain ends here? After its last step.
+        fn falls_short(&self, moved: u32) -> bool {
+            let _ = moved;
+            false
+        }
+
         /// The output.
         fn complete(self, result: io::Result<u32>) -> Self::Output;
 

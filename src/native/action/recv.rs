@@ -83,6 +83,10 @@ unsafe impl<B: BoundedBufMut> sealed::Action for Recv<B> {
         }
     }
 
+    fn falls_short(&self, moved: u32) -> bool {
+        matches!(self.kind, Kind::Pipe) && (moved as usize) < self.buf.bytes_total()
+    }
+
     fn complete(mut self, result: io::Result<u32>) -> BufResult<usize, B> {
         let result = result.map(|n| n as usize);
         if let Ok(n) = result {
@@ -185,6 +189,10 @@ unsafe impl<B: BoundedBufMut> sealed::Action for RecvExact<B> {
             }
             Ok(0) | Err(_) => false,
         }
+    }
+
+    fn falls_short(&self, _: u32) -> bool {
+        self.filled < self.buf.bytes_total()
     }
 
     fn complete(mut self, result: io::Result<u32>) -> BufResult<(), B> {

@@ -93,6 +93,10 @@ unsafe impl<B: BoundedBufMut> sealed::Action for ReadAt<B> {
         self.0.again(result, self.0.buf.bytes_total())
     }
 
+    fn falls_short(&self, _: u32) -> bool {
+        self.0.done < self.0.buf.bytes_total()
+    }
+
     fn complete(mut self, result: io::Result<u32>) -> BufResult<usize, B> {
         let result = self.0.outcome(result, self.0.buf.bytes_total(), io::ErrorKind::UnexpectedEof);
         // SAFETY: the kernel has written that many bytes.
@@ -130,6 +134,10 @@ unsafe impl<B: BoundedBuf> sealed::Action for WriteAt<B> {
 
     fn again(&mut self, result: &io::Result<u32>) -> bool {
         self.0.again(result, self.0.buf.bytes_init())
+    }
+
+    fn falls_short(&self, _: u32) -> bool {
+        self.0.done < self.0.buf.bytes_init()
     }
 
     fn complete(self, result: io::Result<u32>) -> BufResult<usize, B> {

@@ -101,6 +101,10 @@ unsafe impl<B: BoundedBuf> sealed::Action for Send<B> {
         falls_back(&mut self.how, result)
     }
 
+    fn falls_short(&self, moved: u32) -> bool {
+        matches!(self.how, How::Pipe) && (moved as usize) < self.buf.bytes_init()
+    }
+
     fn complete(self, result: io::Result<u32>) -> BufResult<usize, B> {
         (result.map(|n| n as usize), self.buf)
     }
@@ -152,6 +156,10 @@ unsafe impl<B: BoundedBuf> sealed::Action for SendAll<B> {
             }
             Ok(0) | Err(_) => false,
         }
+    }
+
+    fn falls_short(&self, _: u32) -> bool {
+        self.sent < self.buf.bytes_init()
     }
 
     fn complete(self, result: io::Result<u32>) -> BufResult<(), B> {

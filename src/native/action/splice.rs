@@ -79,6 +79,10 @@ unsafe impl sealed::Action for Splice {
         }
     }
 
+    fn falls_short(&self, moved: u32) -> bool {
+        moved < len32(self.len)
+    }
+
     fn complete(self, result: io::Result<u32>) -> io::Result<usize> {
         result.map(|n| n as usize)
     }

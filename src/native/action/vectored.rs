@@ -118,6 +118,10 @@ unsafe impl<B: BoundedBufMut> sealed::Action for RecvVectored<B> {
         Early::of(self.io.read(|bytes| scatter(&mut self.bufs, bytes)))
     }
 
+    fn falls_short(&self, moved: u32) -> bool {
+        (moved as usize) < self.bufs.iter().map(BoundedBuf::bytes_total).sum()
+    }
+
     fn complete(mut self, result: io::Result<u32>) -> Self::Output {
         let result = result.map(|n| n as usize);
         if let Ok(n) = result {
@@ -165,6 +169,10 @@ unsafe impl<B: BoundedBuf> sealed::Action for SendVectored<B> {
         Call::Writev { fd: self.io.fd(), iov, n: n as u32, offset: CURRENT_POSITION }
     }
 
+    fn falls_short(&self, moved: u32) -> bool {
+        (moved as usize) < self.bufs.iter().map(BoundedBuf::bytes_init).sum()
+    }
+
     fn complete(self, result: io::Result<u32>) -> Self::Output {
         (result.map(|n| n as usize), self.bufs)
     }
@@ -195,6 +203,10 @@ unsafe impl<B: BoundedBufMut> sealed::Action for Readv<B> {
     fn call(&mut self) -> Call {
         let (iov, n) = self.iovecs.fill_into(&mut self.bufs);
         Call::Readv { fd: self.file.as_raw_fd(), iov, n: n as u32, offset: self.offset }
+    }
+
+    fn falls_short(&self, moved: u32) -> bool {
+        (moved as usize) < self.bufs.iter().map(BoundedBuf::bytes_total).sum()
     }
 
     fn complete(mut self, result: io::Result<u32>) -> Self::Output {
@@ -232,6 +244,10 @@ unsafe impl<B: BoundedBuf> sealed::Action for Writev<B> {
     fn call(&mut self) -> Call {
         let (iov, n) = self.iovecs.fill_from(&self.bufs);
         Call::Writev { fd: self.file.as_raw_fd(), iov, n: n as u32, offset: self.offset }
+    }
+
+    fn falls_short(&self, moved: u32) -> bool {
+        (moved as usize) < self.bufs.iter().map(BoundedBuf::bytes_init).sum()
     }
 
     fn complete(self, result: io::Result<u32>) -> Self::Output {

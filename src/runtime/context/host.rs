@@ -30,6 +30,8 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::ptr;
 use std::sync::OnceLock;
+#[cfg(tokio_unstable)]
+use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 
 #[cfg(tokio_unstable)]
@@ -89,6 +91,9 @@ pub(super) fn shared() -> &'static Host {
 
 /// Makes hosts for runtimes with a seed: Tokio's `select!` takes random numbers from its own
 /// thread context, which gets its seed when the thread enters a host.
+///
+/// The thread of the host enters it, too, and takes one of the seeds. A host is not handed out before
+/// it has: else it would be chance which of them the first of our threads gets.
 #[cfg(tokio_unstable)]
 pub(crate) struct HostBuilder(Builder);
 
@@ -101,7 +106,15 @@ impl HostBuilder {
     }
 
     pub(crate) fn build(&mut self) -> io::Result<Host> {
-        Ok(Host(ManuallyDrop::new(self.0.build()?)))
+        let (has_entered, entered) = mpsc::sync_channel(1);
+        self.0.on_thread_park(move || {
+            // Whoever has not taken the first word yet does not need another.
+            let _ = has_entered.try_send(());
+        });
+        let host = Host(ManuallyDrop::new(self.0.build()?));
+        // It has nothing to do, so it parks. The sender lives as long as the host: no error.
+        let _ = entered.recv();
+        Ok(host)
     }
 }
 

@@ -27,6 +27,16 @@ impl Limit {
     pub(crate) fn new(limit: Duration) -> Limit {
         Limit(types::Timespec::new().sec(limit.as_secs()).nsec(limit.subsec_nanos()))
     }
+
+    /// The point of time that is `left` from now, by the clock of `std`'s `Instant`.
+    pub(crate) fn ending_in(left: Duration) -> Limit {
+        let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: it is written to, and there always is such a clock.
+        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut now) };
+        #[allow(clippy::unnecessary_cast)] // not everywhere
+        let now = Duration::new(now.tv_sec as u64, now.tv_nsec as u32);
+        Limit::new(now.saturating_add(left))
+    }
 }
 
 impl Sqe {
@@ -140,9 +150,15 @@ impl Sqe {
         Sqe(self.0.user_data(token.into_raw()))
     }
 
-    /// Linked to the entry pushed after it.
+    /// Linked to the entry pushed after it (`IOSQE_IO_LINK`, 5.3): that one begins when this one is
+    /// over, unless it has failed or fallen short.
     pub(crate) fn linked(self) -> Sqe {
         Sqe(self.0.flags(Flags::IO_LINK))
+    }
+
+    /// The same, whatever has become of this one (`IOSQE_IO_HARDLINK`, 5.5).
+    pub(crate) fn hard_linked(self) -> Sqe {
+        Sqe(self.0.flags(Flags::IO_HARDLINK))
     }
 
     /// The `IORING_OP_*` of the entry.
@@ -159,5 +175,16 @@ impl Sqe {
     pub(crate) unsafe fn link_timeout(limit: *const Limit, token: Token) -> Sqe {
         let token = Token::new(Kind::OpLimit, token.generation(), token.index());
         Sqe(opcode::LinkTimeout::new(limit.cast()).build().user_data(token.into_raw()))
+    }
+
+    /// The same at the point of time that `limit` [is](Limit::ending_in).
+    ///
+    /// # Safety
+    ///
+    /// As above.
+    pub(crate) unsafe fn link_timeout_at(limit: *const Limit, token: Token) -> Sqe {
+        let token = Token::new(Kind::OpLimit, token.generation(), token.index());
+        let entry = opcode::LinkTimeout::new(limit.cast()).flags(types::TimeoutFlags::ABS).build();
+        Sqe(entry.user_data(token.into_raw()))
     }
 }

@@ -15,6 +15,8 @@ pub(crate) use doorbell::{Doorbell, Rung};
 #[allow(unused_imports)]
 pub(crate) use entry::Limit;
 pub(crate) use probe::supports;
+#[cfg(feature = "uring-native")]
+pub(crate) use ring::MOST_LINKED;
 pub(crate) use ring::{EnterError, Refused, Ring, Wait};
 pub(crate) use token::{Kind, Token};
 

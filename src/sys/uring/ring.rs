@@ -33,6 +33,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
+use io_uring::squeue::Entry;
 use io_uring::{EnterFlags, IoUring, types};
 
 #[cfg(feature = "uring-native")]
@@ -117,9 +118,16 @@ pub(crate) struct Ring {
     clean: bool,
 }
 
-/// An entry, or two of which the first is linked to the second: a link does not outlast the `enter`
-/// that submits it, so they must go in together.
-type Backlogged = (Sqe, Option<Sqe>);
+/// An entry, or several that are linked: a link does not outlast the `enter` that submits it, so they
+/// must go in together.
+enum Backlogged {
+    One(Sqe),
+    Two([Entry; 2]),
+    More(Box<[Entry]>),
+}
+
+/// The most entries that are linked: so many fit into every ring.
+pub(crate) const MOST_LINKED: usize = 8;
 
 /// Submission entries, of which more are kept in the backlog, and completion entries, of which the
 /// kernel keeps what overflows. Rings count against `RLIMIT_MEMLOCK` (and take the kernel's memory):
@@ -296,14 +304,21 @@ impl Ring {
     /// Queues `sqe` for the next `enter`.
     pub(crate) fn push(&mut self, sqe: Sqe) {
         if !self.backlog.is_empty() || !self.try_push(&sqe) {
-            self.backlog.push_back((sqe, None));
+            self.backlog.push_back(Backlogged::One(sqe));
             self.refill();
         }
     }
 
     /// The same for an entry and the one that is linked to it.
     pub(crate) fn push_linked(&mut self, first: Sqe, second: Sqe) {
-        self.backlog.push_back((first.linked(), Some(second)));
+        self.backlog.push_back(Backlogged::Two([first.linked().0, second.0]));
+        self.refill();
+    }
+
+    /// The same for several entries, all but the last of which are linked to the next.
+    pub(crate) fn push_chain(&mut self, chain: Vec<Sqe>) {
+        debug_assert!(chain.len() <= MOST_LINKED);
+        self.backlog.push_back(Backlogged::More(chain.into_iter().map(|sqe| sqe.0).collect()));
         self.refill();
     }
 
@@ -312,10 +327,14 @@ impl Ring {
         unsafe { self.io.submission().push(&sqe.0).is_ok() }
     }
 
-    fn try_push_all(&mut self, (first, second): &Backlogged) -> bool {
-        let Some(second) = second else { return self.try_push(first) };
-        // SAFETY: as above. It takes both or none.
-        unsafe { self.io.submission().push_multiple(&[first.0.clone(), second.0.clone()]).is_ok() }
+    fn try_push_all(&mut self, entries: &Backlogged) -> bool {
+        let entries = match entries {
+            Backlogged::One(sqe) => return self.try_push(sqe),
+            Backlogged::Two(entries) => &entries[..],
+            Backlogged::More(entries) => &entries[..],
+        };
+        // SAFETY: as above. It takes all or none.
+        unsafe { self.io.submission().push_multiple(entries).is_ok() }
     }
 
     /// Moves the backlog into the queue, submitting what is in the way.

@@ -34,6 +34,7 @@ use shared::{Context, Local, Notified};
 use crate::runtime::scheduler::{self, current_thread};
 use crate::runtime::task::{self, JoinHandle};
 use crate::runtime::{self, AutoBox, Runtime, context};
+use crate::util::leaf;
 use crate::util::trace::{self, SpawnMeta};
 
 use pin_project_lite::pin_project;
@@ -154,7 +155,7 @@ where
     match local_runtime {
         Ok(Some((handle, true))) => {
             let id = task::Id::next();
-            let (future, spawned_at) = trace::task(future, "task", meta, id.as_u64());
+            let (future, spawned_at) = trace::task(leaf::root(future), "task", meta, id.as_u64());
             // SAFETY: this is the scheduler of a `LocalRuntime`, and this thread owns it.
             unsafe { current_thread::Handle::spawn_local(&handle, future, id, spawned_at) }
         }

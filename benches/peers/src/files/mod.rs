@@ -59,10 +59,7 @@ pub fn read_if_asked() -> io::Result<()> {
         reads: parse(reads)?,
     };
     let time = readers::read(side, plan, cpu_time)?;
-    match time {
-        Some(nanos) => println!("{nanos}"),
-        None => println!("-"),
-    }
+    println!("{time}");
     std::process::exit(0);
 }
 
@@ -89,16 +86,17 @@ pub fn run(rounds: usize) -> io::Result<()> {
     Ok(())
 }
 
-fn turn(side: Side, path: &Path, direct: bool, depth: usize, reads: u64) -> io::Result<Option<f64>> {
+fn turn(side: Side, path: &Path, direct: bool, depth: usize, reads: u64) -> io::Result<f64> {
     let output = Command::new(std::env::current_exe()?)
         .args([READER, &side.to_string(), if direct { "direct" } else { "cached" }])
         .args([depth.to_string(), reads.to_string()])
         .arg(path)
+        .env("SPARGIO_LANE", side.lane())
         .output()?;
     if !output.status.success() {
         return Err(io::Error::other(format!("{side}: {}", String::from_utf8_lossy(&output.stderr))));
     }
     let text = String::from_utf8_lossy(&output.stdout);
-    let nanos: Option<f64> = text.trim().parse().ok();
-    Ok(nanos.map(|nanos| nanos / reads as f64))
+    let nanos: f64 = text.trim().parse().map_err(io::Error::other)?;
+    Ok(nanos / reads as f64)
 }

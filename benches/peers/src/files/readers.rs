@@ -3,21 +3,25 @@
 
 use std::future::Future;
 use std::io::{self, SeekFrom};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use futures_util::future::join_all;
 
 use super::{BLOCK, Plan};
 use crate::side::Side;
 
-/// The CPU time of the reads, in nanoseconds; `None` if this runtime's API cannot do it.
-pub fn read(side: Side, plan: Plan, now: impl Fn() -> u64) -> io::Result<Option<u64>> {
+/// The CPU time of the reads, in nanoseconds.
+pub fn read(side: Side, plan: Plan, now: impl Fn() -> u64) -> io::Result<u64> {
     match side {
-        // Their files read into a buffer of their own, which need not be aligned.
-        Side::Tokio | Side::Spargio if plan.direct => Ok(None),
+        // The files of this API read into a buffer of their own, which need not be aligned: its way to
+        // direct I/O is the blocking pool.
+        Side::Tokio if plan.direct => on_tokio_pool(plan, now),
+        Side::Spargio | Side::SpargioLane if plan.direct => on_spargio_pool(plan, now),
         Side::Tokio => on_tokio(plan, now),
-        Side::Spargio => on_spargio(plan, now),
+        Side::Spargio | Side::SpargioLane => on_spargio(plan, now),
+        Side::SpargioNative => on_native(plan, now),
         Side::TokioUring => on_tokio_uring(plan, now),
         Side::Monoio => on_monoio(plan, now),
         Side::Compio => on_compio(plan, now),
@@ -29,12 +33,12 @@ pub fn read(side: Side, plan: Plan, now: impl Fn() -> u64) -> io::Result<Option<
 pub async fn timed<F: Future<Output = io::Result<()>>>(
     now: impl Fn() -> u64,
     tasks: impl IntoIterator<Item = F>,
-) -> io::Result<Option<u64>> {
+) -> io::Result<u64> {
     let before = now();
     for result in join_all(tasks).await {
         result?;
     }
-    Ok(Some(now() - before))
+    Ok(now() - before)
 }
 
 /// The file, opened as the plan says.
@@ -57,7 +61,7 @@ pub fn check(n: usize) -> io::Result<()> {
 /// `fs::File` has a cursor: a seek, then a read.
 macro_rules! with_cursor {
     ($name:ident, $tokio:ident) => {
-        fn $name(plan: Plan, now: impl Fn() -> u64) -> io::Result<Option<u64>> {
+        fn $name(plan: Plan, now: impl Fn() -> u64) -> io::Result<u64> {
             use $tokio::io::{AsyncReadExt, AsyncSeekExt};
 
             let runtime = $tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -85,7 +89,64 @@ macro_rules! with_cursor {
 with_cursor!(on_tokio, tokio);
 with_cursor!(on_spargio, spargio);
 
-fn on_tokio_uring(plan: Plan, now: impl Fn() -> u64) -> io::Result<Option<u64>> {
+/// `pread` on the blocking pool.
+macro_rules! on_pool {
+    ($name:ident, $tokio:ident) => {
+        fn $name(plan: Plan, now: impl Fn() -> u64) -> io::Result<u64> {
+            let runtime = $tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let tasks = (0..plan.depth).map(|lane| {
+                    let plan = plan.clone();
+                    let task = async move {
+                        let file = Arc::new(open(&plan)?);
+                        let (mut buffer, start) = buffer();
+                        for offset in plan.offsets(lane) {
+                            let file = file.clone();
+                            let read = move || {
+                                let n = file.read_at(&mut buffer[start..start + BLOCK], offset)?;
+                                check(n).map(|()| buffer)
+                            };
+                            buffer = $tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;
+                        }
+                        Ok(())
+                    };
+                    let task = $tokio::spawn(task);
+                    async move { task.await.map_err(io::Error::other)? }
+                });
+                timed(now, tasks).await
+            })
+        }
+    };
+}
+
+on_pool!(on_tokio_pool, tokio);
+on_pool!(on_spargio_pool, spargio);
+
+fn on_native(plan: Plan, now: impl Fn() -> u64) -> io::Result<u64> {
+    use spargio::native::AlignedBuf;
+
+    let runtime = spargio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let tasks = (0..plan.depth).map(|lane| {
+            let plan = plan.clone();
+            let task = async move {
+                let file = spargio::fs::File::from_std(open(&plan)?);
+                let mut buffer = AlignedBuf::new(BLOCK, BLOCK);
+                for offset in plan.offsets(lane) {
+                    let (result, read) = file.native().read_at(buffer, offset).await;
+                    check(result?)?;
+                    buffer = read;
+                }
+                Ok(())
+            };
+            let task = spargio::spawn(task);
+            async move { task.await.map_err(io::Error::other)? }
+        });
+        timed(now, tasks).await
+    })
+}
+
+fn on_tokio_uring(plan: Plan, now: impl Fn() -> u64) -> io::Result<u64> {
     use tokio_uring::buf::BoundedBuf;
 
     tokio_uring::start(async {
@@ -108,7 +169,7 @@ fn on_tokio_uring(plan: Plan, now: impl Fn() -> u64) -> io::Result<Option<u64>> 
     })
 }
 
-fn on_monoio(plan: Plan, now: impl Fn() -> u64) -> io::Result<Option<u64>> {
+fn on_monoio(plan: Plan, now: impl Fn() -> u64) -> io::Result<u64> {
     use monoio::buf::IoBufMut;
 
     let mut runtime = monoio::RuntimeBuilder::<monoio::IoUringDriver>::new().build()?;
@@ -130,7 +191,7 @@ fn on_monoio(plan: Plan, now: impl Fn() -> u64) -> io::Result<Option<u64>> {
     })
 }
 
-fn on_compio(plan: Plan, now: impl Fn() -> u64) -> io::Result<Option<u64>> {
+fn on_compio(plan: Plan, now: impl Fn() -> u64) -> io::Result<u64> {
     use compio::BufResult;
     use compio::buf::{IntoInner, IoBuf};
     use compio::io::AsyncReadAt;
@@ -157,7 +218,7 @@ fn on_compio(plan: Plan, now: impl Fn() -> u64) -> io::Result<Option<u64>> {
     })
 }
 
-fn on_glommio(plan: Plan, now: impl Fn() -> u64) -> io::Result<Option<u64>> {
+fn on_glommio(plan: Plan, now: impl Fn() -> u64) -> io::Result<u64> {
     use glommio::io::{BufferedFile, DmaFile};
     use glommio::{LocalExecutorBuilder, Placement};
 

@@ -19,3 +19,9 @@ pub mod on_spargio {
 
     include!("../../../../examples/side_by_side/server.rs");
 }
+
+pub mod on_native {
+    use spargio as tokio;
+
+    include!("../../../../examples/side_by_side/native_server.rs");
+}

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::ops::Place;
 use super::{Aftermath, Lane};
-use crate::driver::op::{Completion, Flight, Landing};
+use crate::driver::op::{Chain, Completion, Flight, Landing};
 use crate::driver::outbox::Outbox;
 use crate::sys::uring::{Cqe, Sqe, Token, Wait};
 
@@ -27,6 +28,50 @@ impl Lane {
             self.ring.push(Sqe::cancel(token));
         }
         None
+    }
+
+    /// Takes the parts of a chain on: they go in together.
+    pub(in crate::driver::uring) fn launch_chain(&mut self, chain: &Chain) {
+        chain.board(|parts| {
+            let mut entries = Vec::with_capacity(2 * parts.len());
+            let mut cancelled = Vec::new();
+            let mut before: Option<Token> = None;
+            for (i, flight) in parts.iter().enumerate() {
+                let is_last = i + 1 == parts.len();
+                let token = self.ops.insert(flight.clone());
+                let (Some(boarded), Some(flying)) =
+                    (flight.board(&self.remote, &mut self.ring, token), self.ops.get(token))
+                else {
+                    unreachable!("what is abandoned is so as a whole");
+                };
+                flying.opcode = boarded.entry.opcode();
+                self.remote.stats.took_off(flying.opcode);
+                if let Some(before) = before.replace(token) {
+                    self.ops.put_behind(before, token);
+                }
+                entries.push(match boarded.limit {
+                    None if is_last => boarded.entry,
+                    Some(_) | None if chain.is_hard && !is_last => boarded.entry.hard_linked(),
+                    Some(_) | None => boarded.entry.linked(),
+                });
+                entries.extend(boarded.limit.map(|limit| if is_last { limit } else { limit.linked() }));
+                if boarded.is_cancelled {
+                    cancelled.push(token);
+                }
+            }
+            self.ring.push_chain(entries);
+            cancelled.into_iter().for_each(|token| self.cancel_op(token));
+        });
+    }
+
+    /// The one before `token` in its chain is over.
+    fn comes_next(&mut self, token: Token) {
+        if let Some(flying) = self.ops.comes_next(token) {
+            if flying.is_cancelled || flying.is_recalled {
+                // Nobody has found it before.
+                self.ring.push(Sqe::cancel(token));
+            }
+        }
     }
 
     /// Has the bytes of `outbox` sent with the next turn.
@@ -68,6 +113,7 @@ impl Lane {
     pub(in crate::driver::uring) fn cancel_op(&mut self, token: Token) {
         if let Some(flying) = self.ops.get(token) {
             flying.is_recalled = false;
+            flying.is_cancelled = true;
             self.ring.push(Sqe::cancel(token));
         }
     }
@@ -92,6 +138,9 @@ impl Lane {
             return;
         };
         self.remote.stats.landed(flying.opcode);
+        if let Some(next) = flying.next {
+            self.comes_next(next);
+        }
         // EINTR: a worker of the kernel was told to stop while it waited.
         let had_no_effect = matches!(-cqe.result, libc::ECANCELED | libc::EINTR);
         if flying.is_recalled && had_no_effect && flying.flight.recall() {
@@ -109,12 +158,17 @@ impl Lane {
     }
 
     /// A cancel failed. Either the operation is over (`ENOENT`), or it is just being carried out
-    /// (`EALREADY`): then it ends by itself, except one with many results, which may have stayed.
+    /// (`EALREADY`): then it ends by itself, except one with many results, which may have stayed. One
+    /// that is linked is not found before it begins.
     pub(super) fn op_cancel_failed(&mut self, cqe: &Cqe) {
         let target = Token::new(crate::sys::uring::Kind::Op, cqe.token.generation(), cqe.token.index());
-        if cqe.result == -libc::EALREADY
-            && self.ops.get(target).is_some_and(|flying| flying.flight.is_multishot())
-        {
+        let Some(flying) = self.ops.get(target) else { return };
+        let again = match -cqe.result {
+            libc::EALREADY => flying.flight.is_multishot(),
+            libc::ENOENT => flying.place == Place::Next,
+            _ => false,
+        };
+        if again {
             self.ring.push(Sqe::cancel(target));
         }
     }

@@ -1,0 +1,198 @@
+//! A request as a part of a chain.
+
+use std::io;
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use crate::driver::Handle;
+use crate::driver::op::Flight;
+use crate::native::action::{Action, Early};
+use crate::native::request::{Request, State, timed_out};
+use crate::native::{ShardLane, ring};
+use crate::time::Instant;
+
+/// See the module docs.
+pub(super) trait Part {
+    fn lane(&self) -> Option<ShardLane>;
+
+    /// The chain has begun `now`.
+    fn begin(&mut self, now: Instant, deadline: Option<Instant>, lane: Option<&ShardLane>);
+
+    /// The drivers of the runtime that does it.
+    fn driver(&self) -> Handle;
+
+    fn is_over(&self) -> bool;
+
+    fn is_idle(&self) -> bool;
+
+    /// Can it go to a ring of `driver` right now?
+    fn is_linkable(&mut self, driver: &Handle) -> bool;
+
+    /// Makes an operation of it.
+    fn link(&mut self, driver: &Handle, cx: &mut Context<'_>) -> Arc<dyn Flight>;
+
+    /// If it was linked, has it landed?
+    fn has_landed(&mut self, cx: &mut Context<'_>) -> bool;
+
+    /// If so, sees to that.
+    fn settle(&mut self, so_far: SoFar, cx: &mut Context<'_>);
+
+    /// Takes a step by itself.
+    fn step(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Is it over, and what comes after it is not to be?
+    fn breaks(&self) -> bool;
+
+    /// Ends it unless it is over.
+    fn break_off(&mut self);
+}
+
+/// What has become of the parts before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SoFar {
+    /// All of them were done.
+    Intact,
+    /// One has more to do: what was broken off by that is to be repeated.
+    Unfinished,
+    /// One has broken the chain.
+    Broken,
+}
+
+impl SoFar {
+    /// The same with the next part.
+    pub(super) fn and_then(self, part: &dyn Part) -> SoFar {
+        match self {
+            SoFar::Intact if !part.is_over() => SoFar::Unfinished,
+            SoFar::Intact if part.breaks() => SoFar::Broken,
+            so_far => so_far,
+        }
+    }
+}
+
+fn cancelled() -> io::Error {
+    io::Error::from_raw_os_error(libc::ECANCELED)
+}
+
+impl<A: Action> Part for Request<'_, A> {
+    fn lane(&self) -> Option<ShardLane> {
+        self.lane.clone()
+    }
+
+    fn begin(&mut self, now: Instant, deadline: Option<Instant>, lane: Option<&ShardLane>) {
+        let own = self.limit.and_then(|limit| now.checked_add(limit));
+        self.deadline = [own, deadline].into_iter().flatten().min();
+        self.lane = lane.cloned();
+    }
+
+    fn driver(&self) -> Handle {
+        match &self.lane {
+            Some(lane) => lane.driver.clone(),
+            None => self.target.driver().into_owned(),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.state, State::Ended(..))
+    }
+
+    fn is_idle(&self) -> bool {
+        matches!(self.state, State::Idle(_))
+    }
+
+    fn is_linkable(&mut self, driver: &Handle) -> bool {
+        let State::Idle(action) = &mut self.state else { return false };
+        if !ring::supports(driver, action.opcode())
+            || self.target.send_first().is_err()
+            || self.target.runtime_gone().is_some()
+        {
+            return false;
+        }
+        if A::TAKES {
+            // It is not asked to: it would take them before its turn.
+            return !self.target.has_leftovers();
+        }
+        match action.early() {
+            Early::Attempt => true,
+            Early::Wait => false,
+            Early::Done(result) => {
+                if let State::Idle(action) = mem::replace(&mut self.state, State::Over) {
+                    self.state = State::Decided(action, result);
+                }
+                false
+            }
+        }
+    }
+
+    fn link(&mut self, driver: &Handle, cx: &mut Context<'_>) -> Arc<dyn Flight> {
+        match mem::replace(&mut self.state, State::Over) {
+            State::Idle(action) => {
+                let op = self.operation(action, driver);
+                let flight = op.link(cx.waker());
+                self.state = State::Ring(op);
+                flight
+            }
+            _ => unreachable!("it was linkable"),
+        }
+    }
+
+    fn has_landed(&mut self, cx: &mut Context<'_>) -> bool {
+        let has_landed = match &self.state {
+            State::Ring(op) => op.has_landed(cx.waker()),
+            _ => true,
+        };
+        if !has_landed && self.deadline.is_some() {
+            self.keep_limit(cx);
+        }
+        has_landed
+    }
+
+    fn settle(&mut self, so_far: SoFar, cx: &mut Context<'_>) {
+        let State::Ring(op) = &mut self.state else { return };
+        let was_recalled = op.was_recalled();
+        let Poll::Ready((action, result)) = Pin::new(op).poll(cx) else {
+            unreachable!("it has landed");
+        };
+        let is_broken_off = matches!(&result, Err(e) if e.raw_os_error() == Some(libc::ECANCELED));
+        let is_late = self.deadline.is_some_and(|deadline| deadline <= Instant::now());
+        self.state = match so_far {
+            SoFar::Broken if is_broken_off || was_recalled => State::Ended(action, Err(cancelled())),
+            _ if was_recalled => State::Idle(action),
+            SoFar::Unfinished if is_broken_off => State::Idle(action),
+            SoFar::Intact if is_broken_off && is_late => State::Ended(action, Err(timed_out())),
+            _ if is_broken_off => State::Ended(action, result),
+            _ => {
+                if let Poll::Ready(Some((action, result))) = self.landed(action, result) {
+                    self.state = State::Ended(action, result);
+                }
+                return;
+            }
+        };
+    }
+
+    fn step(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if let Some((action, result)) = ready!(Request::step(self, cx)) {
+            self.state = State::Ended(action, result);
+        }
+        Poll::Ready(())
+    }
+
+    fn breaks(&self) -> bool {
+        match &self.state {
+            State::Ended(_, Err(_)) => true,
+            State::Ended(action, Ok(n)) => action.falls_short(*n),
+            _ => false,
+        }
+    }
+
+    fn break_off(&mut self) {
+        match mem::replace(&mut self.state, State::Over) {
+            State::Idle(action) | State::Decided(action, _) | State::Waiting(action, _) => {
+                self.state = State::Ended(action, Err(cancelled()));
+            }
+            // One that had begun before it became a part of this: it goes on, and ends by itself.
+            state => self.state = state,
+        }
+    }
+}
