@@ -265,6 +265,40 @@ fn very_many_pools() {
     });
 }
 
+/// In chains, and on the ring of another shard.
+#[test]
+fn chains_and_chosen_rings() {
+    on_workers(|| async {
+        let pool = FixedBufPool::new(3, 64);
+        let file = File::from_std(tempfile::tempfile().unwrap());
+        for (n, shard) in Handle::current().shards().chain(Handle::current().shards()).enumerate() {
+            let lane = tokio::native::lane(shard).unwrap();
+            let (native, text) = (file.native(), [b'a' + n as u8; 16]);
+            let write = native.write_all_at(filled(&pool, &text), 0);
+            let read = native.read_exact_at(pool.next().await.slice(..16), 0);
+            let ((written, _), (read, buf)) = tokio::native::chain((write, read)).on(&lane).await;
+            assert_eq!((written.unwrap(), read.unwrap(), &buf[..]), (16, 16, &text[..]));
+            let (n, buf) = native.read_at(buf, 8).on(&lane).await;
+            assert_eq!((n.unwrap(), &buf[..8]), (8, &text[..8]));
+        }
+        if is_emulated() {
+            return;
+        }
+        let (slow, mut tx) = slow_file();
+        let (first, second) = (pool.next().await, pool.next().await);
+        let (first, second) = (first.slice(..1), second.slice(..1));
+        let reads = tokio::spawn(async move {
+            let native = slow.native();
+            let chain = (native.read_exact_at(first, 0), native.read_exact_at(second, 0));
+            let ((first, a), (second, b)) = tokio::native::chain(chain).await;
+            [(first.unwrap(), a[0]), (second.unwrap(), b[0])]
+        });
+        reach(opcode::ReadFixed::CODE, 2).await;
+        tx.write_all(b"ab").unwrap();
+        assert_eq!(reads.await.unwrap(), [(1, b'a'), (1, b'b')]);
+    });
+}
+
 fn workers(n: usize) -> Runtime {
     Builder::new_multi_thread().worker_threads(n).enable_all().build().unwrap()
 }
