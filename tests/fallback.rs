@@ -286,7 +286,7 @@ fn fixed_buffers_are_not_all_registered() {
     if rt.handle().backend().kind() != BackendKind::IoUring {
         return;
     }
-    let (rx, mut tx) = io::pipe().unwrap();
+    let (rx, mut tx) = std::os::unix::net::UnixStream::pair().unwrap();
     let file = Arc::new(tokio::fs::File::from_std(OwnedFd::from(rx).into()));
     // Reads into a buffer of `pool`, as `READ_FIXED` or not.
     let mut read = |pool: &FixedBufPool, is_fixed: bool| {

@@ -500,7 +500,7 @@ async fn fixed_case(steps: &[Step]) {
     let (tx, mut rx) = pipe::pipe().unwrap();
     let file = File::from_std(tempfile::tempfile().unwrap());
     // Its reads wait on a ring, and nobody wants what they get.
-    let (slow, mut feed) = std::io::pipe().unwrap();
+    let (slow, mut feed) = std::os::unix::net::UnixStream::pair().unwrap();
     let slow = File::from_std(OwnedFd::from(slow).into());
     let (mut read, mut written) = (0, 0);
     let check = |read: &mut usize, bytes: &[u8]| {

@@ -1,8 +1,8 @@
 //! Buffers that rings know for good.
 
-use std::fs;
 use std::io::Write;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use futures::poll;
@@ -30,11 +30,11 @@ async fn reach(opcode: u8, count: u32) {
     }
 }
 
-/// A pipe whose reading end is a file that waits: a ring's read stays in flight until something is
-/// written. (Without a ring a pipe has no offsets to read at.)
-fn slow_file() -> (File, fs::File) {
-    let (rx, tx) = std::io::pipe().unwrap();
-    (File::from_std(OwnedFd::from(rx).into()), OwnedFd::from(tx).into())
+/// A socket as a file: a ring's read stays in flight until something is written. (Without a ring a
+/// socket has no offsets to read at.)
+fn slow_file() -> (File, UnixStream) {
+    let (rx, tx) = UnixStream::pair().unwrap();
+    (File::from_std(OwnedFd::from(rx).into()), tx)
 }
 
 fn filled(pool: &FixedBufPool, bytes: &[u8]) -> FixedBuf {
@@ -152,7 +152,7 @@ fn a_dropped_read_keeps_its_buffer_until_it_is_over() {
             tokio::task::yield_now().await;
             assert!(buf.iter().all(|&b| b == 0xAA));
             drop(buf);
-            // Nothing is left in the pipe.
+            // The read that was dropped has not got it.
             let (n, buf) = file.native().read_at(pool.next().await, 0).await;
             assert_eq!((n.unwrap(), &buf[..]), (1, &b"y"[..]));
         }
