@@ -2,6 +2,8 @@
 
 #[path = "common/mod.rs"]
 mod common;
+#[path = "common/fork.rs"]
+mod fork;
 
 use std::fs;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use tokio::native::FixedBufPool;
 use tokio::runtime::{BackendKind, Runtime};
 
 use common::*;
+use fork::fork;
 
 /// How many blocks the rings of this process know.
 fn registered() -> usize {

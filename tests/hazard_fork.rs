@@ -5,10 +5,11 @@
 
 #[path = "common/mod.rs"]
 mod common;
+#[path = "common/fork.rs"]
+mod fork;
 
 use std::io::{Read, Write};
 use std::net::TcpListener as StdListener;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,16 +18,7 @@ use tokio::runtime::{BackendKind, Builder, Runtime, RuntimeFlavor};
 use tokio::sync::oneshot;
 
 use common::*;
-
-/// Does `f` panic with a text that says why?
-fn is_refused<R>(f: impl FnOnce() -> R) -> bool {
-    match catch_unwind(AssertUnwindSafe(f)) {
-        Ok(_) => false,
-        Err(payload) => {
-            payload.downcast_ref::<&str>().is_some_and(|text| text.contains("belongs to the parent"))
-        }
-    }
-}
+use fork::{fork, is_refused};
 
 /// A runtime with a stream that somebody waits for, a listener, and a timer.
 struct Scene {

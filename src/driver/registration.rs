@@ -70,6 +70,11 @@ impl Registration {
     pub(crate) fn close(&self, fd: OwnedFd) {
         #[cfg(tokio_unstable)]
         self.handle.io_metrics().deregistered();
+        if self.handle.is_inherited() {
+            // What waits to be sent, and what is on its way, is the parent's: closes the child's
+            // descriptor, and that is all.
+            return;
+        }
         let fd = match self.outbox.get() {
             None => fd,
             Some(outbox) => match outbox.close(fd) {

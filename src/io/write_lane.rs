@@ -109,6 +109,8 @@ impl WriteLane {
             None if self.is_hot(driver, len) && Outbox::takes(len) => (registration.outbox(), true),
             None => return None,
         };
+        // What is kept in a child is never sent.
+        driver.assert_own();
         if driver.is_shutdown() {
             return None;
         }
@@ -173,7 +175,8 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
 
     /// The outbox, if there is anything in it, be it an error.
     fn pending(&self) -> Option<&Arc<Outbox>> {
-        if self.write_lane.is_plain() {
+        // What a child finds there is the parent's to send.
+        if self.write_lane.is_plain() || self.registration().handle().is_inherited() {
             return None;
         }
         self.registration().known_outbox().filter(|outbox| !outbox.is_idle())
@@ -217,7 +220,10 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
 
     /// Sends all that was accepted, with the thread blocked for a moment if need be.
     pub(super) fn settle(&self) -> io::Result<()> {
-        self.registration().known_outbox().map_or(Ok(()), |outbox| outbox.settle())
+        match self.registration().known_outbox() {
+            Some(outbox) if !self.registration().handle().is_inherited() => outbox.settle(),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Has the writing side shut down once everything is sent; `false` if it is.

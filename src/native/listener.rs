@@ -64,8 +64,9 @@ impl<'a, S: super::address::Accepted> Listener<'a, S> {
     /// `IORING_OP_ACCEPT` with `IORING_ACCEPT_MULTISHOT` (Linux 5.19); without it `accept4(2)` when
     /// readable.
     ///
-    /// The kernel accepts as they come, whether somebody asks for the next one or not. So this is no
-    /// way to leave connections waiting in the listener's queue.
+    /// The kernel accepts as they come, whether somebody asks for the next one or not, until some 64
+    /// wait here; then the operation is called back, and submitted again when they have been taken.
+    /// The others wait in the listener's queue meanwhile.
     ///
     /// # Panics
     ///

@@ -237,6 +237,7 @@ impl<'a, K: Incoming> RecvMulti<'a, K> {
     }
 
     fn poll_received(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<K::Item>>> {
+        self.attempts.io.handle().assert_own();
         while !self.is_over {
             if let Some(returns) = &self.starved {
                 ready!(returns.poll(self.seen, cx));
@@ -349,6 +350,9 @@ struct Accepting(Hold);
 unsafe impl StreamOperation for Accepting {
     type Item = io::Result<u32>;
 
+    /// Each is a descriptor, which others may need. The rest waits in the listener's queue.
+    const ENOUGH: usize = 64;
+
     fn entry(&mut self) -> Sqe {
         // SAFETY: as above.
         unsafe { Sqe::operation(accept_multi(self.0.io.fd())) }
@@ -394,6 +398,7 @@ impl<'a, S: Accepted> AcceptMulti<'a, S> {
 
     fn poll_accepted(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<S>> {
         let io = self.attempts.io;
+        io.handle().assert_own();
         loop {
             if self.flow.is_none() {
                 let driver = io.handle();

@@ -329,6 +329,7 @@ impl<A: Action> Future for Request<'_, A> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<A::Output> {
         let this = &mut *self;
+        this.target.assert_own();
         if let (Some(limit), None) = (this.limit, this.deadline) {
             this.deadline = Instant::now().checked_add(limit);
         }

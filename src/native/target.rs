@@ -62,6 +62,20 @@ impl<'a> Target<'a> {
         }
     }
 
+    /// # Panics
+    ///
+    /// In the child of a fork: a system call here would take what is the parent's. Who needs the
+    /// runtime for everything is refused by that.
+    #[track_caller]
+    pub(crate) fn assert_own(&self) {
+        match self {
+            Target::Io(io, _)
+            | Target::Between { from: (_, Some(io)), .. }
+            | Target::Between { to: (_, Some(io)), .. } => io.handle().assert_own(),
+            Target::Between { .. } | Target::Child(_) | Target::Blocking => {}
+        }
+    }
+
     /// Has a dropped operation left something, or may it?
     pub(crate) fn has_leftovers(&self) -> bool {
         match self {

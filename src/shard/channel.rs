@@ -12,6 +12,7 @@
 
 use crate::loom::sync::Mutex;
 use crate::runtime::mailroom::Mailbox;
+use crate::sys::fork::Origin;
 use crate::upstream::sync::Semaphore;
 use crate::util::unwind;
 
@@ -26,6 +27,7 @@ use std::task::{Context, Poll, Waker};
 pub(super) struct Channel<T> {
     pub(super) room: Semaphore,
     pub(super) capacity: usize,
+    origin: Origin,
     state: Mutex<State<T>>,
 }
 
@@ -59,7 +61,21 @@ impl<T> Channel<T> {
             is_abandoned: false,
             tickets: Slab::new(),
         };
-        Channel { room: Semaphore::new(capacity), capacity, state: Mutex::new(state) }
+        let room = Semaphore::new(capacity);
+        Channel { room, capacity, origin: Origin::here(), state: Mutex::new(state) }
+    }
+
+    /// In the child of a fork nobody answers, and a thread of the parent may have held the locks.
+    pub(super) fn is_inherited(&self) -> bool {
+        !self.origin.is_here()
+    }
+
+    /// # Panics
+    ///
+    /// If it [is inherited](Channel::is_inherited).
+    #[track_caller]
+    pub(super) fn assert_own(&self) {
+        self.origin.assert_here();
     }
 
     /// Appends a message for which the caller has taken a permit; gives it back if the channel
@@ -102,6 +118,7 @@ impl<T> Channel<T> {
         limit: usize,
         mut into: impl FnMut(T),
     ) -> Poll<Option<usize>> {
+        self.assert_own();
         let mut mine = None;
         let mut state = loop {
             let mut state = self.state.lock();
@@ -135,6 +152,7 @@ impl<T> Channel<T> {
 
     /// Takes a message if there is one.
     pub(super) fn try_take(&self) -> Option<T> {
+        self.assert_own();
         let mut state = self.state.lock();
         let message = state.queue.pop_front()?;
         let due = state.count_taken(1);
@@ -149,6 +167,7 @@ impl<T> Channel<T> {
     }
 
     pub(super) fn pushed(&self) -> u64 {
+        self.assert_own();
         self.state.lock().pushed
     }
 
@@ -164,6 +183,7 @@ impl<T> Channel<T> {
         key: &mut Option<usize>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Abandoned>> {
+        self.assert_own();
         let waker = cx.waker().clone();
         let mut state = self.state.lock();
         let outcome = if state.taken >= until {
@@ -190,6 +210,9 @@ impl<T> Channel<T> {
 
     /// Forgets a ticket.
     pub(super) fn withdraw(&self, key: usize) {
+        if self.is_inherited() {
+            return;
+        }
         let ticket = self.state.lock().tickets.try_remove(key);
         drop(ticket);
     }

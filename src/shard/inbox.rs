@@ -46,6 +46,7 @@ impl<T: Send + 'static> Inbox<T> {
 
     #[track_caller]
     pub(super) fn bind_on(runtime: scheduler::Handle, shard: Shard, capacity: usize) -> io::Result<Inbox<T>> {
+        runtime.driver().assert_own();
         assert!(capacity > 0, "an inbox must have room for a message");
         let shard = shard.index();
         let channel = Arc::new(Channel::new(capacity));
@@ -104,6 +105,7 @@ impl<T: Send + 'static> Inbox<T> {
 
     /// Takes nothing more in; what is there can still be received.
     pub fn close(&mut self) {
+        self.channel.assert_own();
         self.channel.close();
     }
 
@@ -130,6 +132,10 @@ impl<T: Send + 'static> Inbox<T> {
 
 impl<T: Send + 'static> Drop for Inbox<T> {
     fn drop(&mut self) {
+        if self.channel.is_inherited() {
+            // The parent's inbox goes on.
+            return;
+        }
         // In this order: a new inbox may be bound once nothing goes to this one.
         self.channel.abandon();
         self.runtime.mailroom().unregister(self.shard, &self.channel);

@@ -200,6 +200,7 @@ impl Remote {
     ///
     /// [`NoInbox`](SendErrorReason::NoInbox) or [`Gone`](SendErrorReason::Gone).
     pub fn sender<T: Send + 'static>(&self) -> Result<Sender<T>, SendError<()>> {
+        self.handle.inner.driver().assert_own();
         let mailroom = self.handle.inner.mailroom();
         match mailroom.find::<Channel<T>>(self.shard.index()) {
             Some(channel) => Ok(Sender::new(channel)),

@@ -33,6 +33,7 @@ impl<T> Sender<T> {
     /// If the future is dropped before it is complete, the message was not sent and is dropped
     /// with it. Its place in the line of those who wait is lost.
     pub async fn send(&self, message: T) -> Result<(), SendError<T>> {
+        self.channel.assert_own();
         match self.channel.room.acquire().await {
             Ok(permit) => permit.forget(),
             Err(_closed) => return Err(SendError::new(Gone, message)),
@@ -46,6 +47,7 @@ impl<T> Sender<T> {
     ///
     /// [`Full`](SendErrorReason::Full) or [`Gone`](SendErrorReason::Gone).
     pub fn try_send(&self, message: T) -> Result<(), SendError<T>> {
+        self.channel.assert_own();
         match self.channel.room.try_acquire() {
             Ok(permit) => permit.forget(),
             Err(TryAcquireError::NoPermits) => return Err(SendError::new(Full, message)),
@@ -69,6 +71,7 @@ impl<T> Sender<T> {
         &self,
         messages: impl IntoIterator<Item = T>,
     ) -> Result<(), SendError<VecDeque<T>>> {
+        self.channel.assert_own();
         let mut messages: VecDeque<T> = messages.into_iter().collect();
         while !messages.is_empty() {
             let room = &self.channel.room;
@@ -96,6 +99,7 @@ impl<T> Sender<T> {
     /// [`Full`](SendErrorReason::Full) or [`Gone`](SendErrorReason::Gone), with those that were not
     /// sent.
     pub fn try_send_batch(&self, messages: impl IntoIterator<Item = T>) -> Result<(), SendError<VecDeque<T>>> {
+        self.channel.assert_own();
         let mut messages: VecDeque<T> = messages.into_iter().collect();
         let room = &self.channel.room;
         loop {

@@ -9,7 +9,6 @@ use std::fs::{self, File};
 use std::future::{Future, poll_fn};
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock};
@@ -223,32 +222,4 @@ pub fn limit_descriptors(limit: u64) {
     let limit = libc::rlimit { rlim_cur: limit, rlim_max: limit };
     // SAFETY: reads a struct that outlives the call.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) }, 0);
-}
-
-/// Forks; the child runs `body`. Returns what it says, unless it hangs.
-pub fn fork(body: impl FnOnce() -> i32) -> i32 {
-    // SAFETY: the child allocates and locks, which glibc prepares its allocator for; the test has
-    // a process of its own, with no other thread that holds a lock for long.
-    let pid = unsafe { libc::fork() };
-    assert!(pid >= 0, "{}", std::io::Error::last_os_error());
-    if pid == 0 {
-        let code = catch_unwind(AssertUnwindSafe(body)).unwrap_or(99);
-        // SAFETY: always allowed.
-        unsafe { libc::_exit(code) };
-    }
-    let start = Instant::now();
-    loop {
-        let mut status = 0;
-        // SAFETY: `status` outlives the call.
-        if unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) } == pid {
-            assert!(libc::WIFEXITED(status), "the child was killed: status {status:#x}");
-            return libc::WEXITSTATUS(status);
-        }
-        if start.elapsed() > LONG {
-            // SAFETY: a child that is not waited for yet.
-            unsafe { libc::kill(pid, libc::SIGKILL) };
-            panic!("the child hangs");
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }

@@ -393,10 +393,10 @@ fn opened_files_are_closed() {
 }
 
 /// A buffer that counts those that are alive.
-struct Counted(Vec<u8>, Arc<AtomicUsize>);
+pub(crate) struct Counted(Vec<u8>, Arc<AtomicUsize>);
 
 impl Counted {
-    fn new(alive: &Arc<AtomicUsize>) -> Counted {
+    pub(crate) fn new(alive: &Arc<AtomicUsize>) -> Counted {
         alive.fetch_add(1, SeqCst);
         Counted(vec![0; 64], alive.clone())
     }

@@ -1,4 +1,14 @@
 //! The native lane: every operation, on whatever lane there is, and all of it again without a ring.
+//!
+//! A new operation needs a row in docs/NATIVE.md (operation, opcode, kernel, fallback) and one in
+//! `operations/table.rs`: how to do it, and what it waits for. From that row it gets its tests on the
+//! ring, on the fallback (the same tests again, by `everything_again_without_the_ring`), and those that
+//! drop it: before it is submitted, in flight, when it may be done, when it is, and with its runtime.
+//! `operations/documented.rs` fails while either row is missing. What is special about an operation is
+//! tested in the other files.
+
+#[path = "../common/mod.rs"]
+mod common;
 
 mod buffers;
 mod cancel;
@@ -10,6 +20,7 @@ mod fixed;
 mod lanes;
 mod multishot;
 mod names;
+mod operations;
 mod streams;
 
 use std::future::Future;

@@ -1,6 +1,7 @@
 //! Operations with many results, and the pools they receive into.
 
 use std::io::ErrorKind;
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use futures::{StreamExt, poll};
@@ -273,6 +274,47 @@ fn connections_as_they_come() {
         let mut client = UnixStream::connect(dir.path().join("s")).await.unwrap();
         client.write_all(b"x").await.unwrap();
         assert_eq!(accepted.next().await.unwrap().read_u8().await.unwrap(), b'x');
+    });
+}
+
+/// How many connections wait in the queue of a listener.
+fn backlog(listener: &TcpListener) -> usize {
+    // SAFETY: all zero is a valid one.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut len = size_of::<libc::tcp_info>() as libc::socklen_t;
+    let fd = listener.as_raw_fd();
+    // SAFETY: `info` has `len` bytes, and outlives the call.
+    let done =
+        unsafe { libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, (&raw mut info).cast(), &mut len) };
+    assert_eq!(done, 0);
+    info.tcpi_unacked as usize
+}
+
+#[test]
+fn who_asks_for_no_connections_has_few_accepted() {
+    on_workers(|| async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let mut accepted = listener.native().accept_multi();
+        let (mut seen, mut clients) = (Vec::new(), Vec::new());
+        for round in 0..2 {
+            assert!(round > 0 || poll!(Box::pin(accepted.next())).is_pending());
+            // Not more than a short queue has room for.
+            for _ in 0..22 {
+                for _ in 0..5 {
+                    clients.push(std::net::TcpStream::connect(addr).unwrap());
+                }
+                tokio::time::sleep(Duration::from_micros(300)).await;
+            }
+            let taken = clients.len() - seen.len() - backlog(&listener);
+            assert!(taken <= 90, "{taken} of 110 are accepted, though nobody asks for them");
+            // They all come, in order.
+            while seen.len() < clients.len() {
+                seen.push(accepted.next().await.unwrap().peer_addr().unwrap());
+            }
+        }
+        let expected: Vec<_> = clients.iter().map(|client| client.local_addr().unwrap()).collect();
+        assert_eq!(seen, expected);
     });
 }
 

@@ -176,6 +176,8 @@ pub(crate) struct Boarded {
 pub(crate) enum Landing {
     /// Somebody waits for it.
     Awaited(Option<Waker>),
+    /// The same, and so many results wait that the operation is to be cancelled.
+    Enough(Option<Waker>),
     /// Nobody does: see [`Flight::orphan`].
     Orphaned(Completion),
 }
@@ -183,7 +185,7 @@ pub(crate) enum Landing {
 /// Ends an operation that no ring will take.
 pub(crate) fn refuse(flight: &dyn Flight, why: Completion) {
     match flight.land(why) {
-        Landing::Awaited(waker) => waker.into_iter().for_each(unwind::wake),
+        Landing::Awaited(waker) | Landing::Enough(waker) => waker.into_iter().for_each(unwind::wake),
         Landing::Orphaned(completion) => flight.orphan(completion),
     }
 }

@@ -29,6 +29,10 @@ pub(crate) unsafe trait StreamOperation: Send + 'static {
     /// What the stream yields.
     type Item;
 
+    /// So many results may wait for somebody to poll. With them the operation is cancelled, which ends
+    /// the stream; a few more may have come by then. For what nothing else bounds.
+    const ENOUGH: usize = usize::MAX;
+
     /// See [`Operation::entry`](super::Operation::entry).
     fn entry(&mut self) -> Sqe;
 
@@ -43,8 +47,8 @@ pub(crate) unsafe trait StreamOperation: Send + 'static {
 
 /// The results of a multishot operation, in order.
 ///
-/// How many results wait here is up to who polls and to what bounds the operation (buffers, the
-/// listener's queue): nothing is dropped.
+/// How many results wait here is up to who polls and to what bounds the operation (buffers, or
+/// [`StreamOperation::ENOUGH`]): nothing is dropped.
 ///
 /// It ends with the operation; whoever wants more starts a new one. Dropping it cancels.
 #[must_use = "an operation does nothing unless polled"]
@@ -194,6 +198,10 @@ impl<T: StreamOperation> Flight for Shared<T> {
     fn progress(&self, completion: Completion) -> Landing {
         let mut state = self.state.lock();
         match self.file(&mut state, completion) {
+            Ok(()) if state.queue.len() >= T::ENOUGH && !state.is_cancelled => {
+                state.is_cancelled = true;
+                Landing::Enough(state.waker.take())
+            }
             Ok(()) => Landing::Awaited(state.waker.take()),
             Err(completion) => Landing::Orphaned(completion),
         }

@@ -115,6 +115,7 @@ impl Handle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
+        self.driver().assert_own();
         match self {
             Handle::CurrentThread(h) => current_thread::Handle::spawn(h, future, id, spawned_at),
             Handle::MultiThread(h) => sharded::Handle::spawn_pinned(h, shard, future, id, spawned_at),
@@ -133,6 +134,7 @@ impl Handle {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
+        self.driver().assert_own();
         match self {
             Handle::CurrentThread(h) => current_thread::Handle::spawn(h, future, id, spawned_at),
             Handle::MultiThread(h) => sharded::Handle::spawn_near(h, shard, future, id, spawned_at),

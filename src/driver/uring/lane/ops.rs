@@ -126,6 +126,10 @@ impl Lane {
                 None => self.stale += 1,
                 Some(flying) => match flying.flight.progress(completion) {
                     Landing::Awaited(waker) => aftermath.wakers.extend(waker),
+                    Landing::Enough(waker) => {
+                        aftermath.wakers.extend(waker);
+                        self.ring.push(Sqe::cancel(cqe.token));
+                    }
                     Landing::Orphaned(completion) => {
                         aftermath.orphans.push((flying.flight.clone(), completion));
                     }
@@ -148,7 +152,7 @@ impl Lane {
             return;
         }
         match flying.flight.land(completion) {
-            Landing::Awaited(waker) => {
+            Landing::Awaited(waker) | Landing::Enough(waker) => {
                 aftermath.wakers.extend(waker);
                 // It may be the last reference by now.
                 aftermath.flights.push(flying.flight);
