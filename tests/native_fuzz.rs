@@ -20,7 +20,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::native::{BoundedBuf, BufPool, FixedBufPool, IoBuf, IoBufMut};
+use tokio::native::{BoundedBuf, BufPool, FixedBufPool, IoBuf, IoBufMut, chain};
 use tokio::net::unix::pipe;
 use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
 use tokio::runtime::{Builder, Runtime};
@@ -129,6 +129,7 @@ enum Lane {
     Vectored,
     Message,
     Multi,
+    Chain,
     AsyncRead,
     TryRead,
     Peek,
@@ -166,6 +167,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Lane::Vectored),
         1 => Just(Lane::Message),
         2 => Just(Lane::Multi),
+        3 => Just(Lane::Chain),
         1 => Just(Lane::AsyncRead),
         1 => Just(Lane::TryRead),
         1 => Just(Lane::Peek),
@@ -270,8 +272,9 @@ impl<S: Stream> Reader<S> {
 
     async fn read(&mut self, lane: Lane, n: usize, patience: Patience) {
         // Nobody waits for what does not come.
+        let wanted = if matches!(lane, Lane::Chain) { 2 * n + 2 } else { n };
         let patience = match patience {
-            Patience::Endless if self.read + n > self.written => Patience::Polls(2),
+            Patience::Endless if self.read + wanted > self.written => Patience::Polls(2),
             patience => patience,
         };
         let native = self.stream.native();
@@ -314,6 +317,33 @@ impl<S: Stream> Reader<S> {
                 }
                 drop(incoming);
                 self.take(&received);
+            }
+            Lane::Chain => {
+                let exact = n.div_ceil(3);
+                let parts = (
+                    native.recv(Watched::new(n)),
+                    native.send_all(Watched::of(&vec![7; exact])),
+                    native.recv_exact(Watched::new(exact)),
+                    native.recv(Watched::new(exact)),
+                );
+                self.may_have_sent += exact;
+                let output = with_patience!(chain(parts), patience);
+                if let Some(((first, a), (sent, _), (second, b), (third, c))) = output {
+                    let results = [first, sent.map(|()| 0), second.map(|()| exact), third];
+                    let failed = results.iter().position(Result::is_err);
+                    for (i, result) in results.into_iter().enumerate() {
+                        match result {
+                            Ok(n) => match i {
+                                0 => self.take(&a.received(n)),
+                                2 => self.take(&b.received(n)),
+                                3 => self.take(&c.received(n)),
+                                _ => {}
+                            },
+                            Err(e) if Some(i) == failed => self.failed(e, patience),
+                            Err(e) => assert_eq!(e.raw_os_error(), Some(libc::ECANCELED)),
+                        }
+                    }
+                }
             }
             Lane::AsyncRead => {
                 let mut buf = vec![0; n];
@@ -465,6 +495,16 @@ async fn others_case(steps: &[Step]) {
                     accepted.push(peer);
                 }
             }
+            Step::Read(Lane::Chain, _, patience) => {
+                let patience = if let Patience::Endless = patience { Patience::Polls(2) } else { patience };
+                let parts = (listener.native().accept(), b.native().recv_from(Watched::new(8)));
+                if let Some((connection, (datagram, buf))) = with_patience!(chain(parts), patience) {
+                    accepted.extend(connection.map(|(_, peer)| peer));
+                    if let Ok((n, _)) = datagram {
+                        check(&mut seen, &buf.received(n));
+                    }
+                }
+            }
             Step::Read(_, _, patience) => {
                 let patience = if let Patience::Endless = patience { Patience::Polls(2) } else { patience };
                 if let Some((Ok((n, from)), buf)) =
@@ -544,6 +584,15 @@ async fn fixed_case(steps: &[Step]) {
                     // On its way to the ring, at most.
                     Patience::None | Patience::Endless => drop(poll!(&mut Box::pin(read))),
                     patience => drop(with_patience!(read, patience)),
+                }
+            }
+            Step::Read(Lane::Chain, n, patience) => {
+                let (at, mut from) = (usize::from(n), pool.next().await);
+                from.extend_from_slice(&(at..at + 700).map(byte).collect::<Vec<_>>());
+                let write = file.native().write_all_at(from, at as u64);
+                let read = file.native().read_at(pool.next().await, at as u64);
+                if let Some((_, (Ok(n), buf))) = with_patience!(chain((write, read)), patience) {
+                    assert!(belongs(at, &buf[..n]));
                 }
             }
             Step::Read(Lane::Peek, ..) => {

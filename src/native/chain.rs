@@ -210,6 +210,8 @@ impl<P: Parts> Drop for Chain<P> {
         if let Some(chain) = &self.flying {
             chain.abandon();
         }
+        // The first is to come first.
+        (0..P::LEN).rev().for_each(|i| self.parts.part(i).give_back());
     }
 }
 
