@@ -208,7 +208,7 @@ fn h02_10000_deregistrations_under_a_flood() {
 fn dropped_elsewhere(rt: &tokio::runtime::Runtime, drop_it: impl FnOnce(TcpStream)) -> Duration {
     // The first task starts what all runtimes share.
     rt.block_on(async { tokio::spawn(async {}).await.unwrap() });
-    let before = open_fds();
+    let before = open_sockets();
     let (stream, mut peer) = rt.block_on(async {
         tokio::spawn(async {
             let (mut stream, peer) = connection().await;
@@ -224,7 +224,7 @@ fn dropped_elsewhere(rt: &tokio::runtime::Runtime, drop_it: impl FnOnce(TcpStrea
     let took = start.elapsed();
     drop(peer);
     eventually("no poll is left", || armed_polls() == 0);
-    eventually("no descriptor is left", || open_fds() <= before);
+    eventually("no socket is left", || open_sockets() <= before);
     took
 }
 

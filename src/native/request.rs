@@ -316,6 +316,18 @@ impl<'a, A: Action> Request<'a, A> {
     }
 }
 
+/// One that is not on its way is not wanted any more: it took what it has before anything that is
+/// kept by now.
+pub(super) fn give_back<A: Action>(action: A, result: io::Result<u32>) {
+    if !A::TAKES {
+        return action.orphan(result);
+    }
+    // What came in parts is counted already.
+    let is_counted = result.is_ok() && action.has_partial();
+    let result = if is_counted { Err(io::Error::from_raw_os_error(libc::ECANCELED)) } else { result };
+    action.give_back(result).put_back();
+}
+
 fn take<A>(slot: &Slot<A>) -> Option<A> {
     slot.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
@@ -348,8 +360,7 @@ impl<A: Action> Drop for Request<'_, A> {
         match mem::replace(&mut self.state, State::Over) {
             State::Idle(action) | State::Waiting(action, _) => {
                 if A::TAKES && action.has_partial() {
-                    self.target.orphaned();
-                    action.orphan(Err(io::Error::from_raw_os_error(libc::ECANCELED)));
+                    give_back(action, Err(io::Error::from_raw_os_error(libc::ECANCELED)));
                 }
             }
             State::Ring(op) => {
@@ -364,14 +375,7 @@ impl<A: Action> Drop for Request<'_, A> {
                 drop(take(&slot));
                 drop(handle);
             }
-            State::Ended(action, result) => {
-                if A::TAKES {
-                    self.target.orphaned();
-                }
-                // What came in parts is counted already.
-                let is_counted = result.is_ok() && action.has_partial();
-                action.orphan(if is_counted { Err(io::Error::from_raw_os_error(libc::ECANCELED)) } else { result });
-            }
+            State::Ended(action, result) => give_back(action, result),
             State::Decided(..) | State::Over => {}
         }
     }

@@ -181,8 +181,8 @@ mod imp {
             self
         }
 
-        /// Hides an operation.
-        #[allow(dead_code)]
+        /// Hides an operation, as of a kernel that does not know it.
+        #[cfg_attr(not(feature = "fs"), allow(dead_code))]
         pub(crate) fn hide(self, opcode: u8) -> Script {
             self.plan().hidden.push(opcode);
             self

@@ -72,6 +72,13 @@ pub fn open_fds() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count() - 1
 }
 
+/// How many of them are sockets. A runtime opens an eventfd when a worker first looks after another.
+pub fn open_sockets() -> usize {
+    let links =
+        fs::read_dir("/proc/self/fd").unwrap().flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
+    links.filter(|to| to.to_string_lossy().starts_with("socket:")).count()
+}
+
 /// What runtimes of this process stand on. Asked once, while there are descriptors to be had.
 pub fn backend() -> BackendKind {
     static KIND: OnceLock<BackendKind> = OnceLock::new();

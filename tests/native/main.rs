@@ -16,6 +16,7 @@ mod chains;
 mod datagrams;
 mod descriptors;
 mod files;
+mod fixed;
 mod lanes;
 mod multishot;
 mod names;

@@ -6,14 +6,19 @@
 //! where they are.
 #![allow(unsafe_code)]
 
+mod links;
+
 use std::ffi::CString;
 use std::fs;
 use std::future::Future;
 use std::io::{self, Write};
 use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::Path;
 use std::pin::Pin;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
@@ -85,7 +90,16 @@ impl Drop for Read {
 }
 
 /// Opens a file.
-struct Open(CString);
+struct Open {
+    path: CString,
+    flags: i32,
+}
+
+impl Open {
+    fn new(path: &Path, flags: i32) -> Open {
+        Open { path: CString::new(path.as_os_str().as_bytes()).unwrap(), flags }
+    }
+}
 
 // SAFETY: the path is on the heap and its own.
 unsafe impl Operation for Open {
@@ -93,7 +107,7 @@ unsafe impl Operation for Open {
 
     fn entry(&mut self) -> Sqe {
         // SAFETY: see above.
-        unsafe { Sqe::open(self.0.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC, 0) }
+        unsafe { Sqe::open(self.path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC | self.flags, 0) }
     }
 
     fn complete(self, completion: Completion) -> io::Result<OwnedFd> {
@@ -230,7 +244,7 @@ fn pair() -> (Arc<OwnedFd>, UnixStream) {
 }
 
 /// How many descriptors lead to `target`.
-fn descriptors(target: &std::path::Path) -> usize {
+fn descriptors(target: &Path) -> usize {
     let links =
         fs::read_dir("/proc/self/fd").unwrap().filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
     links.filter(|link| link == target).count()
@@ -392,6 +406,35 @@ fn h11_a_shutdown_waits_for_what_flies() {
     assert_eq!(Arc::strong_count(&fd), 1);
 }
 
+/// What a thread of the kernel does ends a while after it was cancelled, not at once.
+#[test]
+fn h11_a_shutdown_waits_for_the_kernels_threads() {
+    // Opening it waits for somebody who writes to it, on such a thread: one that may create a file is
+    // not tried without waiting first.
+    let folder = tempfile::tempdir().unwrap();
+    let fifo = folder.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    for _ in 0..10 {
+        let mut rig = Rig::new();
+        let mut opens = Vec::new();
+        for _ in 0..16 {
+            let mut op = Op::new(&rig.handle, Open::new(&fifo, libc::O_CREAT));
+            assert!(rig.poll(&mut op).is_pending());
+            rig.turn();
+            opens.push(op);
+        }
+        let wakes = rig.wakes.clone();
+        rig.end();
+        assert_eq!(wakes.0.load(SeqCst), opens.len(), "the ring went before they were over");
+        for op in &mut opens {
+            match Pin::new(op).poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(Err(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
 /// A descriptor that was opened for nobody is closed, whenever the future is dropped.
 #[test]
 fn h12_descriptors_of_dropped_opens_are_closed() {
@@ -400,8 +443,7 @@ fn h12_descriptors_of_dropped_opens_are_closed() {
     let before = descriptors(&path);
     let mut rig = Rig::new();
     for n in 0..2_000 {
-        let path = CString::new(path.to_str().unwrap()).unwrap();
-        let mut op = Op::new(&rig.handle, Open(path));
+        let mut op = Op::new(&rig.handle, Open::new(&path, 0));
         assert!(rig.poll(&mut op).is_pending());
         // Not submitted yet; submitted; over, but not polled.
         for _ in 0..n % 3 {

@@ -75,3 +75,6 @@ fn keep_turning<T>(polled: Poll<T>, cx: &Context<'_>) -> Poll<T> {
 
 /// How long such a turn waits.
 const NUDGE: Duration = Duration::from_millis(1);
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use socket2::{SockAddr, SockAddrStorage};
 
-use super::{Early, sealed};
+use super::{Early, GivenBack, sealed};
 use crate::driver::{Found, Leftover, Leftovers};
 use crate::native::address::{Accepted, bytes_of};
 use crate::sys::call::Call;
@@ -90,13 +90,13 @@ unsafe impl<L: Accepted> sealed::Action for Accept<L> {
         }
     }
 
-    fn orphan(mut self, result: io::Result<u32>) {
+    fn give_back(mut self, result: io::Result<u32>) -> GivenBack {
         let got = match (self.kept.take(), result) {
             (Some((fd, from)), _) => Some(Leftover::Accepted { fd, from }),
             (None, Ok(fd)) => Some(Leftover::Accepted { fd: accepted(fd), from: bytes_of(&self.peer()) }),
             // An error of accept concerns that attempt only.
             (None, Err(_)) => None,
         };
-        self.io.settled(got);
+        GivenBack::new(self.io, got)
     }
 }

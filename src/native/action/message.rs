@@ -17,7 +17,7 @@ use socket2::{SockAddr, SockAddrStorage};
 
 use super::send::is_unsupported;
 use super::vectored::{IoVecs, gather, received_all, scatter};
-use super::{Early, lasting, sealed};
+use super::{Early, GivenBack, lasting, sealed};
 use crate::driver::{Found, Leftover, Leftovers};
 use crate::native::address::{Address, bytes_of};
 use crate::native::buf::{BoundedBuf, BoundedBufMut, BufResult};
@@ -210,12 +210,12 @@ unsafe impl<B: BoundedBufMut, A: Address> sealed::Action for RecvMsg<B, A> {
         (Ok(Message { len: n, from, control: along.control, flags: along.flags }), self.bufs)
     }
 
-    fn orphan(mut self, result: io::Result<u32>) {
+    fn give_back(mut self, result: io::Result<u32>) -> GivenBack {
         let got = match result {
             Ok(n) => self.leftover(n as usize),
             Err(e) => lasting(&e).map(Leftover::Error),
         };
-        self.io.settled(got);
+        GivenBack::new(self.io, got)
     }
 }
 
@@ -267,8 +267,8 @@ unsafe impl<B: BoundedBufMut, S: crate::native::address::sealed::Shape> sealed::
         }
     }
 
-    fn orphan(self, result: io::Result<u32>) {
-        self.inner.orphan(result);
+    fn give_back(self, result: io::Result<u32>) -> GivenBack {
+        self.inner.give_back(result)
     }
 }
 

@@ -58,8 +58,9 @@ pub use wait::WaitId;
 pub use xattr::{GetXattr, SetXattr};
 
 use std::io;
+use std::sync::Arc;
 
-use crate::driver::{Found, Leftovers};
+use crate::driver::{Found, Leftover, Leftovers};
 use crate::native::buf::{self, BoundedBufMut};
 
 /// The most one operation moves (`MAX_RW_COUNT` of Linux).
@@ -82,7 +83,8 @@ pub(crate) mod sealed {
 
     use std::io;
 
-    use super::Early;
+    use super::{Early, GivenBack};
+    use crate::driver::FixedMemory;
     use crate::sys::call::Call;
 
     /// See the module docs.
@@ -105,6 +107,11 @@ pub(crate) mod sealed {
 
         /// What is to be done (next).
         fn call(&mut self) -> Call;
+
+        /// The memory in question, if rings may know it and the operation can use that.
+        fn fixed(&self) -> Option<&FixedMemory> {
+            None
+        }
 
         /// Its opcode.
         fn opcode(&mut self) -> u8 {
@@ -151,7 +158,20 @@ pub(crate) mod sealed {
         where
             Self: Sized,
         {
+            if Self::TAKES {
+                self.give_back(result).settle();
+            } else {
+                drop(self.complete(result));
+            }
+        }
+
+        /// What it has taken out of its descriptor, if it does so, for the next read.
+        fn give_back(self, result: io::Result<u32>) -> GivenBack
+        where
+            Self: Sized,
+        {
             drop(self.complete(result));
+            unreachable!("it takes nothing");
         }
 
         /// Does it hold something that was received by an earlier part of it?
@@ -163,6 +183,35 @@ pub(crate) mod sealed {
         fn is_repeatable(&self) -> bool {
             true
         }
+    }
+}
+
+/// What nobody has read of what an action took.
+#[derive(Debug)]
+pub(crate) struct GivenBack {
+    io: Arc<Leftovers>,
+    got: Option<Leftover>,
+    error: Option<Leftover>,
+}
+
+impl GivenBack {
+    fn new(io: Arc<Leftovers>, got: Option<Leftover>) -> GivenBack {
+        GivenBack { io, got, error: None }
+    }
+
+    /// Its request was dropped before it ended, and has said so: it comes after all that is kept.
+    fn settle(self) {
+        if self.got.is_some() && self.error.is_some() {
+            self.io.keep(self.got);
+            self.io.settled(self.error);
+        } else {
+            self.io.settled(self.got.or(self.error));
+        }
+    }
+
+    /// It had ended before: it comes first.
+    pub(crate) fn put_back(self) {
+        [self.error, self.got].into_iter().flatten().for_each(|left| self.io.put_back(left));
     }
 }
 

@@ -9,9 +9,9 @@
 use std::io;
 use std::sync::Arc;
 
-use super::{Early, lasting, len32, sealed};
-use crate::driver::{Leftover, Leftovers};
-use crate::native::buf::{BoundedBufMut, BufResult, received};
+use super::{Early, GivenBack, lasting, len32, sealed};
+use crate::driver::{FixedMemory, Leftover, Leftovers};
+use crate::native::buf::{BoundedBufMut, BufResult, IoBuf, received};
 use crate::sys::call::{CURRENT_POSITION, Call, left_some, opcode};
 
 /// Receives once. See [`Stream::recv`](crate::native::Stream::recv).
@@ -48,6 +48,14 @@ unsafe impl<B: BoundedBufMut> sealed::Action for Recv<B> {
         match self.kind {
             Kind::Stream(flags) => Call::Recv { fd, buf, len, flags, poll_first: self.io.is_drained() },
             Kind::Pipe => Call::Read { fd, buf, len, offset: CURRENT_POSITION },
+        }
+    }
+
+    fn fixed(&self) -> Option<&FixedMemory> {
+        match self.kind {
+            // `RECV` has no use for it.
+            Kind::Stream(_) => None,
+            Kind::Pipe => self.buf.get_buf().fixed(),
         }
     }
 
@@ -88,7 +96,7 @@ unsafe impl<B: BoundedBufMut> sealed::Action for Recv<B> {
         (result, self.buf)
     }
 
-    fn orphan(mut self, result: io::Result<u32>) {
+    fn give_back(mut self, result: io::Result<u32>) -> GivenBack {
         let got = match result {
             Ok(0) => None,
             Ok(_) if matches!(self.kind, Kind::Stream(flags) if flags & libc::MSG_PEEK != 0) => None,
@@ -99,7 +107,7 @@ unsafe impl<B: BoundedBufMut> sealed::Action for Recv<B> {
             }
             Err(e) => lasting(&e).map(Leftover::Error),
         };
-        self.io.settled(got);
+        GivenBack::new(self.io, got)
     }
 }
 
@@ -194,8 +202,9 @@ unsafe impl<B: BoundedBufMut> sealed::Action for RecvExact<B> {
             Ok(_) => Err(io::ErrorKind::UnexpectedEof.into()),
             Err(e) => {
                 // They are the next read's.
-                let partial = self.partial(0);
-                self.io.keep(partial);
+                if let Some(partial) = self.partial(0) {
+                    self.io.put_back(partial);
+                }
                 return (Err(e), self.buf);
             }
         };
@@ -204,15 +213,10 @@ unsafe impl<B: BoundedBufMut> sealed::Action for RecvExact<B> {
         (result, self.buf)
     }
 
-    fn orphan(mut self, result: io::Result<u32>) {
+    fn give_back(mut self, result: io::Result<u32>) -> GivenBack {
         let error = result.as_ref().err().and_then(lasting).map(Leftover::Error);
         let partial = self.partial(result.unwrap_or(0) as usize);
-        if partial.is_some() && error.is_some() {
-            self.io.keep(partial);
-            self.io.settled(error);
-        } else {
-            self.io.settled(partial.or(error));
-        }
+        GivenBack { error, ..GivenBack::new(self.io, partial) }
     }
 
     fn has_partial(&self) -> bool {

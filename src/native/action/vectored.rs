@@ -12,7 +12,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use super::recv::copy_out;
-use super::{Early, lasting, sealed};
+use super::{Early, GivenBack, lasting, sealed};
 use crate::driver::{Leftover, Leftovers};
 use crate::native::buf::{BoundedBuf, BoundedBufMut, BufResult, fill, received};
 use crate::sys::call::{CURRENT_POSITION, Call};
@@ -131,7 +131,7 @@ unsafe impl<B: BoundedBufMut> sealed::Action for RecvVectored<B> {
         (result, self.bufs)
     }
 
-    fn orphan(mut self, result: io::Result<u32>) {
+    fn give_back(mut self, result: io::Result<u32>) -> GivenBack {
         let got = match result {
             Ok(0) => None,
             Ok(n) => {
@@ -141,7 +141,7 @@ unsafe impl<B: BoundedBufMut> sealed::Action for RecvVectored<B> {
             }
             Err(e) => lasting(&e).map(Leftover::Error),
         };
-        self.io.settled(got);
+        GivenBack::new(self.io, got)
     }
 }
 

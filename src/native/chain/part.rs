@@ -9,12 +9,18 @@ use std::task::{Context, Poll, ready};
 use crate::driver::Handle;
 use crate::driver::op::Flight;
 use crate::native::action::{Action, Early};
-use crate::native::request::{Request, State, timed_out};
+use crate::native::request::{self, Request, State, timed_out};
 use crate::native::{ShardLane, ring};
 use crate::time::Instant;
 
 /// See the module docs.
 pub(super) trait Part {
+    /// # Panics
+    ///
+    /// In the child of a fork.
+    #[track_caller]
+    fn assert_own(&self);
+
     fn lane(&self) -> Option<ShardLane>;
 
     /// The chain has begun `now`.
@@ -47,6 +53,9 @@ pub(super) trait Part {
 
     /// Ends it unless it is over.
     fn break_off(&mut self);
+
+    /// Nobody wants it any more: unless it is on its way, what it has got comes before all that is kept.
+    fn give_back(&mut self);
 }
 
 /// What has become of the parts before.
@@ -76,6 +85,10 @@ fn cancelled() -> io::Error {
 }
 
 impl<A: Action> Part for Request<'_, A> {
+    fn assert_own(&self) {
+        self.target.assert_own();
+    }
+
     fn lane(&self) -> Option<ShardLane> {
         self.lane.clone()
     }
@@ -192,6 +205,16 @@ impl<A: Action> Part for Request<'_, A> {
                 self.state = State::Ended(action, Err(cancelled()));
             }
             // One that had begun before it became a part of this: it goes on, and ends by itself.
+            state => self.state = state,
+        }
+    }
+
+    fn give_back(&mut self) {
+        match mem::replace(&mut self.state, State::Over) {
+            State::Ended(action, result) => request::give_back(action, result),
+            State::Idle(action) | State::Waiting(action, _) if A::TAKES && action.has_partial() => {
+                request::give_back(action, Err(cancelled()));
+            }
             state => self.state = state,
         }
     }

@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 
 use super::*;
 use crate::driver::Interest;
+use crate::driver::op::{Boarded, Completion, Landing};
 use crate::driver::uring::remote::Message;
 use crate::driver::uring::{Driver, Shards};
 use crate::sys::fault::{self, Call};
@@ -89,6 +90,59 @@ fn h02_a_cancel_that_came_too_early_is_sent_again() {
     while lane.in_flight() > 0 {
         assert!(start.elapsed() < Duration::from_secs(5), "the poll is still armed");
         lane.turn(Wait::For(Duration::from_millis(1)), &mut Aftermath::default());
+    }
+}
+
+/// An operation with many results, or with one: a poll of `fd`, which it keeps open.
+struct Watching {
+    fd: UnixStream,
+    is_multishot: bool,
+}
+
+impl Flight for Watching {
+    fn board(&self, _: &Arc<Remote>, _: &mut Ring, token: Token) -> Option<Boarded> {
+        let entry = Sqe::poll_multishot(self.fd.as_raw_fd(), Interest::READABLE.poll_events(), token);
+        Some(Boarded { entry, limit: None, is_cancelled: false })
+    }
+    fn progress(&self, _: Completion) -> Landing {
+        Landing::Awaited(None)
+    }
+    fn land(&self, _: Completion) -> Landing {
+        Landing::Awaited(None)
+    }
+    fn recall(&self) -> bool {
+        false
+    }
+    fn orphan(&self, _: Completion) {}
+    fn is_awaited(&self) -> bool {
+        true
+    }
+    fn holds_clock(&self) -> bool {
+        false
+    }
+    fn is_multishot(&self) -> bool {
+        self.is_multishot
+    }
+}
+
+/// The cancel found a result just being delivered. What has one result only ends with that; what has
+/// many would stay.
+#[test]
+fn h14_a_cancel_that_came_too_early_is_sent_again_to_what_has_many_results() {
+    for is_multishot in [true, false] {
+        let mut lane = lane();
+        let (fd, _peer) = UnixStream::pair().unwrap();
+        assert!(lane.launch(Arc::new(Watching { fd, is_multishot })).is_none());
+        lane.flush();
+        let [token] = lane.ops.tokens()[..] else { panic!("it is not in flight") };
+        let cancel = Token::new(Kind::OpCancel, token.generation(), token.index());
+        receive(&mut lane, cqe(cancel, -libc::ENOENT));
+        assert_eq!(lane.ops.len(), 1);
+        receive(&mut lane, cqe(cancel, -libc::EALREADY));
+        lane.turn(Wait::For(Duration::from_millis(1)), &mut Aftermath::default());
+        assert_eq!(lane.ops.len(), usize::from(!is_multishot));
+        drop(lane.drain(Ending::Shutdown));
+        assert_eq!(lane.ops.len(), 0);
     }
 }
 
