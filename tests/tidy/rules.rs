@@ -82,11 +82,11 @@ pub fn rings(source: &Source) -> Findings {
         let line = source.tokens[at].line;
         let is_method = at > 0 && source.punct(at - 1) == Some('.');
         if is_method && name.starts_with("setup_") && !SETUP.contains(&name) {
-            found.push(finding(source, line, &format!("`{name}`: no such rings")));
+            found.push(finding(source, line, format!("`{name}`: no such rings")));
         }
         let upper = name.to_uppercase();
         if upper.contains("SQPOLL") || upper.contains("PBUF_RING_MMAP") {
-            found.push(finding(source, line, &format!("`{name}`: no thread of the kernel, no memory of it")));
+            found.push(finding(source, line, format!("`{name}`: no thread of the kernel, no memory of it")));
         }
     }
     found
