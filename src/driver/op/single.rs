@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use super::{Boarded, Completion, Flight, Home, Landing, Operation, Phase, note_waker};
 use crate::driver::{Handle, uring};
 use crate::loom::sync::Mutex;
-use crate::sys::uring::{Limit, Sqe, Token};
+use crate::sys::uring::{Limit, Ring, Sqe, Token};
 use crate::util::leaf;
 
 /// The future of an operation; see the [module docs](super).
@@ -282,7 +282,7 @@ impl<T: Operation> Drop for Op<T> {
 }
 
 impl<T: Operation> Flight for Shared<T> {
-    fn board(&self, home: &Arc<uring::Remote>, token: Token) -> Option<Boarded> {
+    fn board(&self, home: &Arc<uring::Remote>, ring: &mut Ring, token: Token) -> Option<Boarded> {
         let mut state = self.state.lock();
         if state.is_abandoned {
             // It never reached the kernel: it goes with the last reference.
@@ -293,7 +293,7 @@ impl<T: Operation> Flight for Shared<T> {
         // SAFETY: it was queued and is this ring's from here on; `entry` is asked before the kernel
         // learns of it.
         let operation = unsafe { &mut *self.operation.get() };
-        let entry = operation.as_mut()?.entry().with_token(token);
+        let entry = operation.as_mut()?.entry_on(home, ring).with_token(token);
         let limit = state.deadline.map(|deadline| {
             let left = deadline.saturating_duration_since(Instant::now());
             // SAFETY: the kernel reads it while it takes the entry. An earlier one has been taken:

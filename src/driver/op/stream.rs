@@ -17,7 +17,7 @@ use std::task::{Context, Poll, Waker, ready};
 use super::{Boarded, Completion, Flight, Home, Landing, Phase, note_waker};
 use crate::driver::{Handle, uring};
 use crate::loom::sync::Mutex;
-use crate::sys::uring::{Sqe, Token};
+use crate::sys::uring::{Ring, Sqe, Token};
 use crate::util::leaf;
 
 /// Something for a ring to do again and again, until it is cancelled or fails.
@@ -212,7 +212,7 @@ fn is_cancelled(completion: &Completion) -> bool {
 }
 
 impl<T: StreamOperation> Flight for Shared<T> {
-    fn board(&self, home: &Arc<uring::Remote>, token: Token) -> Option<Boarded> {
+    fn board(&self, home: &Arc<uring::Remote>, _: &mut Ring, token: Token) -> Option<Boarded> {
         let mut state = self.state.lock();
         if state.is_abandoned {
             state.phase = Phase::Over;

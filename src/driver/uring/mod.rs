@@ -373,6 +373,13 @@ pub(crate) fn cancel(remote: &Remote, token: Token) {
     drop(remote.send(Message::Cancel(token)));
 }
 
+/// Has the ring behind `remote` forget memory that is retired.
+#[cfg(feature = "uring-native")]
+pub(crate) fn forget_fixed(remote: &Remote) {
+    // One without an owner looks when it has one again.
+    drop(remote.send(Message::ForgetFixed));
+}
+
 impl Past {
     fn take_in(&mut self, ring: Arc<Stats>) {
         self.rings.push(ring);
@@ -540,7 +547,7 @@ impl Driver {
                 Message::Launch(flight) => self.recalled.push(flight),
                 Message::LaunchChain(chain) => chain.refuse(Completion::runtime_gone),
                 // A drained ring gets no mail about its polls, and operations were all cancelled.
-                Message::GiveUp(_) | Message::Unwatch(..) | Message::Cancel(_) => {}
+                Message::GiveUp(_) | Message::Unwatch(..) | Message::Cancel(_) | Message::ForgetFixed => {}
             }
         }
         self.recalled.drain(..).for_each(|flight| refuse(&*flight, Completion::runtime_gone()));
@@ -568,6 +575,8 @@ impl Driver {
                 Message::LaunchChain(chain) => chain.recall(),
                 // That thread called everything back when it went to block.
                 Message::Cancel(_) => {}
+                // Its ring goes when that thread is back.
+                Message::ForgetFixed => {}
             }
         }
         let watched: Vec<_> = old.slots.lock().resources().cloned().collect();

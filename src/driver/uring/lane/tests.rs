@@ -100,7 +100,7 @@ struct Watching {
 }
 
 impl Flight for Watching {
-    fn board(&self, _: &Arc<Remote>, token: Token) -> Option<Boarded> {
+    fn board(&self, _: &Arc<Remote>, _: &mut Ring, token: Token) -> Option<Boarded> {
         let entry = Sqe::poll_multishot(self.fd.as_raw_fd(), Interest::READABLE.poll_events(), token);
         Some(Boarded { entry, limit: None, is_cancelled: false })
     }
