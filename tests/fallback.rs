@@ -10,16 +10,18 @@ mod fs;
 mod process_signal;
 
 use std::env;
-use std::io;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Output};
-use std::sync::Barrier;
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::native::{FixedBufPool, entry::opcode};
 use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
 use tokio::runtime::{BackendKind, Builder, Runtime};
 
@@ -264,6 +266,56 @@ fn h28_echo_fs_and_process_without_locked_memory() {
     let lines = lines(&text);
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].starts_with(LINE) && lines[0].contains("ulimit -l"), "{lines:?}");
+}
+
+/// Memory for buffers that cannot be locked is used all the same.
+#[test]
+fn h28_fixed_buffers_with_little_locked_memory() {
+    let text = passed(&without_privileges(1 << 20, &["fixed_buffers_are_not_all_registered"]), 1);
+    let has_rings = current_thread().handle().backend().kind() == BackendKind::IoUring;
+    assert_eq!(text.contains("done on a ring"), has_rings, "{text}");
+}
+
+/// For a child, whose user may lock 1 MiB.
+#[test]
+#[ignore = "for a child process that may lock little memory"]
+fn fixed_buffers_are_not_all_registered() {
+    const MIB: usize = 1 << 20;
+
+    let rt = current_thread();
+    if rt.handle().backend().kind() != BackendKind::IoUring {
+        return;
+    }
+    let (rx, mut tx) = std::os::unix::net::UnixStream::pair().unwrap();
+    let file = Arc::new(tokio::fs::File::from_std(OwnedFd::from(rx).into()));
+    // Reads into a buffer of `pool`, as `READ_FIXED` or not.
+    let mut read = |pool: &FixedBufPool, is_fixed: bool| {
+        let (pool, theirs) = (pool.clone(), file.clone());
+        rt.block_on(async {
+            let read = tokio::spawn(async move { theirs.native().read_at(pool.next().await, 0).await });
+            tokio::task::yield_now().await;
+            let handle = tokio::runtime::Handle::current();
+            let stats = handle.remote(handle.shards().next().unwrap()).unwrap().stats();
+            let in_flight = [opcode::Read::CODE, opcode::ReadFixed::CODE].map(|code| stats.in_flight(code));
+            assert_eq!(in_flight, if is_fixed { [0, 1] } else { [1, 0] });
+            tx.write_all(b"hello").unwrap();
+            let (n, buf) = read.await.unwrap();
+            assert_eq!((n.unwrap(), &buf[..]), (5, &b"hello"[..]));
+        })
+    };
+    let (small, large) = (FixedBufPool::new(1, MIB / 16), FixedBufPool::new(1, 2 * MIB));
+    read(&large, false);
+    read(&small, true);
+    read(&large, false);
+    // There is room for one of these.
+    let (first, second) = (FixedBufPool::new(4, MIB / 8), FixedBufPool::new(4, MIB / 8));
+    read(&first, true);
+    read(&second, false);
+    read(&first, true);
+    drop(first);
+    read(&second, true);
+    read(&small, true);
+    println!("done on a ring");
 }
 
 /// Many runtimes at the same time. In a child they share what memory there is.

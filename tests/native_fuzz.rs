@@ -8,7 +8,8 @@
 //! `SPARGIO_FUZZ_CASES` says how many cases of some forty steps there are.
 
 use std::future::Future;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -17,8 +18,10 @@ use std::time::Duration;
 use futures::poll;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::native::{BufPool, IoBuf, IoBufMut, chain};
+use tokio::native::{BoundedBuf, BufPool, FixedBufPool, IoBuf, IoBufMut, chain};
+use tokio::net::unix::pipe;
 use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
 use tokio::runtime::{Builder, Runtime};
 
@@ -528,6 +531,99 @@ async fn others_case(steps: &[Step]) {
     assert_eq!(accepted, expected);
 }
 
+/// Registered buffers: a pipe is read to its end, a file has at each place what belongs there or
+/// nothing yet, and nobody writes to a buffer that is at hand again.
+async fn fixed_case(steps: &[Step]) {
+    const ROOM: usize = 2000;
+
+    let pool = FixedBufPool::new(3, ROOM);
+    let (tx, mut rx) = pipe::pipe().unwrap();
+    let file = File::from_std(tempfile::tempfile().unwrap());
+    // Its reads wait on a ring, and nobody wants what they get.
+    let (slow, mut feed) = std::os::unix::net::UnixStream::pair().unwrap();
+    let slow = File::from_std(OwnedFd::from(slow).into());
+    let (mut read, mut written) = (0, 0);
+    let check = |read: &mut usize, bytes: &[u8]| {
+        for &b in bytes {
+            assert_eq!(b, byte(*read));
+            *read += 1;
+        }
+    };
+    let belongs = |at: usize, bytes: &[u8]| bytes.iter().zip(at..).all(|(&b, at)| b == 0 || b == byte(at));
+    for step in steps {
+        match *step {
+            Step::PeerWrites(n) => {
+                // So much fits into a pipe.
+                let bytes: Vec<u8> = (written..written + usize::from(n) % 600).map(byte).collect();
+                written += bytes.len();
+                tx.native().write_all(bytes).await.0.unwrap();
+            }
+            Step::Read(Lane::Recv | Lane::RecvExact | Lane::Vectored, n, patience) => {
+                let patience = if let Patience::Endless = patience { Patience::Polls(2) } else { patience };
+                let buf = pool.next().await.slice(..usize::from(n).min(ROOM));
+                if let Some((Ok(n), buf)) = with_patience!(rx.native().read(buf), patience) {
+                    assert_eq!(n, buf.len());
+                    check(&mut read, &buf);
+                }
+            }
+            Step::Read(Lane::AsyncRead, n, _) => {
+                let mut buf = vec![0; n.into()];
+                if let Some(n) = run(rx.read(&mut buf), Patience::Polls(2)).await {
+                    check(&mut read, &buf[..n.unwrap()]);
+                }
+            }
+            Step::Read(Lane::TryRead, n, patience) => {
+                let (at, buf) = (usize::from(n) * 3, pool.next().await);
+                if let Some((Ok(n), buf)) = with_patience!(file.native().read_at(buf, at as u64), patience) {
+                    assert!(belongs(at, &buf[..n]));
+                }
+            }
+            Step::Read(Lane::Message | Lane::Multi, _, patience) => {
+                let read = slow.native().read_at(pool.next().await, 0);
+                match patience {
+                    // On its way to the ring, at most.
+                    Patience::None | Patience::Endless => drop(poll!(&mut Box::pin(read))),
+                    patience => drop(with_patience!(read, patience)),
+                }
+            }
+            Step::Read(Lane::Chain, n, patience) => {
+                let (at, mut from) = (usize::from(n), pool.next().await);
+                from.extend_from_slice(&(at..at + 700).map(byte).collect::<Vec<_>>());
+                let write = file.native().write_all_at(from, at as u64);
+                let read = file.native().read_at(pool.next().await, at as u64);
+                if let Some((_, (Ok(n), buf))) = with_patience!(chain((write, read)), patience) {
+                    assert!(belongs(at, &buf[..n]));
+                }
+            }
+            Step::Read(Lane::Peek, ..) => {
+                let mut buf = pool.next().await;
+                buf.set_len(ROOM);
+                buf.fill(0xEE);
+                // A read that still waits would get it.
+                feed.write_all(&[5; 100]).unwrap();
+                tokio::time::sleep(Duration::from_micros(200)).await;
+                assert!(buf.iter().all(|&b| b == 0xEE), "written to a buffer at hand");
+            }
+            Step::Write(n, patience) => {
+                let (at, mut buf) = (usize::from(n), pool.next().await);
+                buf.extend_from_slice(&(at..at + 1000).map(byte).collect::<Vec<_>>());
+                let _ = with_patience!(file.native().write_all_at(buf, at as u64), patience);
+            }
+            Step::Yield(_) => tokio::task::yield_now().await,
+            Step::Sleep(millis) => tokio::time::sleep(Duration::from_millis(millis.into())).await,
+        }
+    }
+    drop(tx);
+    let mut rest = Vec::new();
+    rx.read_to_end(&mut rest).await.unwrap();
+    check(&mut read, &rest);
+    assert_eq!(read, written, "bytes are missing");
+    // All buffers come back.
+    let all = [pool.next().await, pool.next().await, pool.next().await];
+    assert!(pool.try_next().is_none());
+    drop(all);
+}
+
 fn runtimes() -> Vec<Runtime> {
     let current = Builder::new_current_thread().enable_all().build().unwrap();
     let workers = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -566,7 +662,7 @@ fn nothing_is_lost_leaked_or_written_late() {
         });
     }
     let end = prop_oneof![4 => Just(End::Close), 1 => Just(End::Reset), 1 => Just(End::DropsFirst)];
-    let strategy = (proptest::collection::vec(step(), 1..60), end, 0..2_usize, 0..3_u8);
+    let strategy = (proptest::collection::vec(step(), 1..60), end, 0..2_usize, 0..4_u8);
     let mut runner = TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let result = runner.run(&strategy, |(steps, end, runtime, kind)| {
         let steps: Arc<[Step]> = steps.into();
@@ -574,6 +670,7 @@ fn nothing_is_lost_leaked_or_written_late() {
             match kind {
                 0 => tcp_case(&steps, end).await,
                 1 => unix_case(&steps, end).await,
+                2 => fixed_case(&steps).await,
                 _ => others_case(&steps).await,
             }
         });

@@ -13,6 +13,8 @@ cfg_process! {
 }
 pub(crate) mod choice;
 mod error;
+#[cfg(feature = "uring-native")]
+mod fixed;
 mod interest;
 mod lane;
 mod leftovers;
@@ -29,6 +31,8 @@ pub(crate) mod time;
 mod uring;
 
 pub(crate) use error::{CONTEXT_MISSING_ERROR, RUNTIME_SHUTTING_DOWN_ERROR, THREAD_LOCAL_DESTROYED_ERROR};
+#[cfg(feature = "uring-native")]
+pub(crate) use fixed::FixedMemory;
 pub use interest::Interest;
 #[cfg(not(feature = "uring-native"))]
 #[cfg_attr(not(feature = "net"), allow(unused_imports))]
@@ -44,6 +48,8 @@ pub(crate) use outbox::{Offer, Outbox};
 pub use ready::Ready;
 pub(crate) use registration::{Drained, Registration};
 pub(crate) use scheduled_io::{Direction, ReadyEvent};
+#[cfg(feature = "uring-native")]
+pub(crate) use uring::Remote;
 pub(crate) use uring::{Progress, RingStats};
 
 use std::io;

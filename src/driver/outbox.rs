@@ -50,7 +50,7 @@ use crate::driver::{Handle, Interest};
 use crate::loom::sync::{Mutex, MutexGuard};
 use crate::sys;
 use crate::sys::poll::{self, PollFd};
-use crate::sys::uring::{Sqe, Token};
+use crate::sys::uring::{Ring, Sqe, Token};
 
 /// The longest write that is kept. Copying a longer one costs more than the system call.
 const SMALL: usize = 2048;
@@ -490,7 +490,7 @@ impl State {
 }
 
 impl Flight for Outbox {
-    fn board(&self, _: &Arc<Remote>, token: Token) -> Option<Boarded> {
+    fn board(&self, _: &Arc<Remote>, _: &mut Ring, token: Token) -> Option<Boarded> {
         let mut state = self.state.lock();
         if state.phase != Phase::Queued {
             // Somebody has sent it all.

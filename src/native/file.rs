@@ -33,6 +33,12 @@ impl fs::File {
 /// A file opened with [`OpenHow::direct`](super::fs::OpenHow::direct) wants offsets, lengths and
 /// memory aligned. [`dio_align`](Self::dio_align) says how, and
 /// [`AlignedBuf`](super::AlignedBuf) is such memory.
+///
+/// # Registered buffers
+///
+/// Reads and writes with a buffer of a [`FixedBufPool`](super::FixedBufPool), or a slice of one, are
+/// `IORING_OP_READ_FIXED` and `IORING_OP_WRITE_FIXED` (Linux 5.1) on rings that know the pool. The
+/// result is the same.
 #[derive(Debug, Clone, Copy)]
 pub struct File<'a> {
     file: &'a Arc<std::fs::File>,

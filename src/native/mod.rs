@@ -26,7 +26,8 @@
 //!
 //! The kernel works on a buffer while the future is not polled, or even gone, so it must own it: an
 //! operation takes its buffer by value and gives it back with the result ([`BufResult`]). What can
-//! be a buffer is an [`IoBuf`] or [`IoBufMut`]; for a part of one see [`BoundedBuf::slice`].
+//! be a buffer is an [`IoBuf`] or [`IoBufMut`]; for a part of one see [`BoundedBuf::slice`]. Those of
+//! a [`FixedBufPool`] are known to the kernel beforehand.
 //!
 //! # Dropping a future
 //!
@@ -81,6 +82,9 @@ pub use fd_stream::FdStream;
 
 mod file;
 pub use file::{DioAlign, File};
+
+mod fixed;
+pub use fixed::{FixedBuf, FixedBufPool};
 
 pub mod fs;
 

@@ -6,12 +6,12 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use super::action::Action;
-use crate::driver::Handle;
+use crate::driver::{Handle, Remote};
 use crate::driver::op::{Completion, Operation};
-use crate::sys::uring::Sqe;
+use crate::sys::uring::{Ring, Sqe};
 
 /// Does a ring of that runtime do this operation?
 pub(crate) fn supports(driver: &Handle, opcode: u8) -> bool {
@@ -54,6 +54,14 @@ unsafe impl<A: Action> Operation for Ringed<A> {
             Some(action) => unsafe { Sqe::operation(action.call().entry()) },
             None => unreachable!("it is not over yet"),
         }
+    }
+
+    fn entry_on(&mut self, home: &Arc<Remote>, ring: &mut Ring) -> Sqe {
+        let Some(action) = &mut self.0 else { unreachable!("it is not over yet") };
+        let index = action.fixed().and_then(|memory| memory.index_on(home, ring));
+        let Some(index) = index else { return self.entry() };
+        // SAFETY: as above.
+        unsafe { Sqe::operation(action.call().on_fixed(index).entry()) }
     }
 
     fn complete(mut self, completion: Completion) -> (A, io::Result<u32>) {

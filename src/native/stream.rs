@@ -192,7 +192,8 @@ impl<'a> Stream<'a> {
     /// transmits from the buffer, which comes back when the peer has acknowledged it. Worth it from
     /// some ten KiB on, over a real network.
     ///
-    /// `IORING_OP_SEND_ZC` (Linux 6.0); without it, and on Unix sockets, like
+    /// `IORING_OP_SEND_ZC` (Linux 6.0), which need not look the memory up for a buffer of a
+    /// [`FixedBufPool`](super::FixedBufPool); without it, and on Unix sockets, like
     /// [`send`](Self::send).
     ///
     /// # Errors

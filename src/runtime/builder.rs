@@ -36,10 +36,6 @@ use crate::runtime::scheduler::MultiThread;
 #[cfg(feature = "rt-multi-thread")]
 use crate::sys::affinity;
 
-/// Tasks to run between two turns of the driver. Prime, so that it does not beat in time with
-/// a program's own rhythm.
-const EVENT_INTERVAL: u32 = 61;
-
 /// Limit of threads for blocking work.
 const MAX_BLOCKING_THREADS: usize = 512;
 
@@ -102,7 +98,7 @@ pub struct Builder {
     after_poll: Option<TaskCallback>,
 
     global_queue_interval: Option<u32>,
-    event_interval: u32,
+    event_interval: Option<u32>,
     disable_lifo_slot: bool,
     /// Accepted and shown only: a worker that is busy never holds up the driver of others here.
     enable_eager_driver_handoff: bool,
@@ -165,7 +161,7 @@ impl Builder {
             #[cfg(tokio_unstable)]
             after_poll: None,
             global_queue_interval: None,
-            event_interval: EVENT_INTERVAL,
+            event_interval: None,
             disable_lifo_slot: false,
             enable_eager_driver_handoff: false,
             alt_timer: false,
@@ -427,7 +423,8 @@ impl Builder {
 
     /// Sets after how many tasks a worker turns its driver, even if it still has tasks to run.
     ///
-    /// Smaller notices I/O and timers sooner and costs more system calls. Default: 61.
+    /// Smaller notices I/O and timers sooner and costs more system calls. Default: 61, or as many as
+    /// were ready after the last turn, up to 122.
     ///
     /// # Panics
     ///
@@ -435,7 +432,7 @@ impl Builder {
     #[track_caller]
     pub fn event_interval(&mut self, val: u32) -> &mut Self {
         assert!(val > 0, "event_interval must be greater than 0");
-        self.event_interval = val;
+        self.event_interval = Some(val);
         self
     }
 

@@ -17,8 +17,9 @@ pub(crate) struct Config {
     /// Tasks to run between two looks into the global queue; `None` leaves it to the scheduler.
     pub(crate) global_queue_interval: Option<u32>,
 
-    /// Tasks to run between two turns of the driver.
-    pub(crate) event_interval: u32,
+    /// Tasks to run between two turns of the driver; `None`: see
+    /// [`tasks_until_turn`](Config::tasks_until_turn).
+    pub(crate) event_interval: Option<u32>,
 
     /// Runs on a worker that is about to sleep.
     pub(crate) before_park: Option<Callback>,
@@ -64,12 +65,42 @@ pub(crate) struct Config {
     pub(crate) schedule_latencies: Option<HistogramBuilder>,
 }
 
+/// Tasks to run between two turns of the driver, unless the builder says otherwise. Prime, so that it
+/// does not beat in time with a program's own rhythm.
+const EVENT_INTERVAL: u32 = 61;
+
 impl Config {
+    /// Tasks to run before the next turn of the driver, with so many `ready` after the last.
+    ///
+    /// They all run first, within bounds. A turn of a ring brings the results of what its tasks have
+    /// asked for on top of up to 40 other events (Linux 6.14 and later): turns in between would bring more
+    /// than runs, and what is received would pile up until all buffers are away.
+    pub(crate) fn tasks_until_turn(&self, ready: usize) -> u32 {
+        self.event_interval.unwrap_or_else(|| stretched(ready))
+    }
+
     /// Whether to measure how long tasks wait for a poll.
     pub(crate) fn track_latency(&self) -> bool {
         #[cfg(all(tokio_unstable, feature = "schedule-latency"))]
         return self.track_latency;
         #[cfg(not(all(tokio_unstable, feature = "schedule-latency")))]
         false
+    }
+}
+
+/// The default interval, stretched for so many tasks.
+fn stretched(ready: usize) -> u32 {
+    u32::try_from(ready).unwrap_or(u32::MAX).clamp(EVENT_INTERVAL, 2 * EVENT_INTERVAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_turn_has_woken_runs_before_the_next_within_bounds() {
+        assert_eq!(stretched(0), 61);
+        assert_eq!(stretched(80), 80);
+        assert_eq!(stretched(usize::MAX), 122);
     }
 }

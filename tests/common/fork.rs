@@ -1,5 +1,8 @@
 //! Forking, in tests.
 
+// Each test file uses a part of it.
+#![allow(dead_code)]
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 

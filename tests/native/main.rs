@@ -16,10 +16,12 @@ mod chains;
 mod datagrams;
 mod descriptors;
 mod files;
+mod fixed;
 mod lanes;
 mod multishot;
 mod names;
 mod operations;
+mod slow;
 mod streams;
 
 use std::future::Future;

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use crate::client::Load;
 use crate::kernel;
+use crate::options::Options;
 use crate::process::{self, Server};
 use crate::side::Side;
-use crate::table;
+use crate::table::Table;
 
 /// Requests of a turn.
 const REQUESTS: u64 = 4000;
@@ -44,26 +45,32 @@ fn command(side: Side, cpu: Option<usize>) -> io::Result<Command> {
     Ok(command)
 }
 
-pub fn run(rounds: usize, cpu: Option<usize>) -> io::Result<()> {
-    table::head("echo, CPU per request", &Side::ALL);
+pub fn run(options: &Options, cpu: Option<usize>) -> io::Result<()> {
+    let sides = &options.sides;
+    let mut table = Table::new("echo", "CPU per request", options);
     for size in [128, 4096, 16384] {
         for connections in [64, 512] {
-            let start = |side| Echo::start(side, cpu, connections, size);
-            let mut sides = Side::ALL.into_iter().map(start).collect::<io::Result<Vec<_>>>()?;
-            for echo in &mut sides {
+            let name = format!("{connections} connections x {size} B");
+            if !table.wants(&name) {
+                continue;
+            }
+            let start = |&side| Echo::start(side, cpu, connections, size);
+            let mut servers = sides.iter().map(start).collect::<io::Result<Vec<_>>>()?;
+            for echo in &mut servers {
                 echo.measure(4 * connections as u64)?;
             }
-            let name = format!("{connections} connections x {size} B");
             let requests = REQUESTS.max(8 * connections as u64);
-            table::measure(&name, rounds, sides.len(), |side| sides[side].measure(requests))?.print();
+            table.row(&name, |side| servers[side].measure(requests))?;
         }
     }
     if kernel::has_strace() {
-        table::head("echo, system calls per request", &Side::ALL);
+        let mut table = Table::new("echo", "system calls per request", options);
         for connections in [64, 512] {
-            let figures = Side::ALL.into_iter().map(|side| calls(side, cpu, connections, 128));
-            let figures = figures.collect::<io::Result<Vec<_>>>()?;
-            table::counts(&format!("{connections} connections x 128 B"), figures);
+            let name = format!("{connections} connections x 128 B");
+            if table.wants(&name) {
+                let figures = sides.iter().map(|&side| calls(side, cpu, connections, 128));
+                table.counts(&name, figures.collect::<io::Result<Vec<_>>>()?);
+            }
         }
     }
     Ok(())

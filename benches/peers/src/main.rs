@@ -1,10 +1,11 @@
 //! spargio beside Tokio and the other `io_uring` runtimes, in one run.
 //!
 //! ```text
-//! cargo run --release --manifest-path benches/peers/Cargo.toml -- [echo|files] [--rounds N]
+//! cargo run --release --manifest-path benches/peers/Cargo.toml -- [--rounds N] [--sides tokio,…] [ROW]
 //! ```
 //!
-//! Without arguments it measures everything, which takes some minutes.
+//! Without arguments it measures everything, which takes some minutes; with a part of a row's name, as in
+//! `echo/64`, such rows only.
 //!
 //! - **echo**: a server of each runtime in a process of its own, all on one CPU with the client; the
 //!   figure is the server's CPU time per request. Where `strace` is installed its system calls are
@@ -28,6 +29,7 @@ mod files;
 #[allow(dead_code)]
 #[path = "../../../examples/side_by_side/kernel.rs"]
 mod kernel;
+mod options;
 #[path = "../../../examples/side_by_side/process.rs"]
 mod process;
 mod servers;
@@ -40,19 +42,9 @@ fn main() -> io::Result<()> {
     process::serve_if_asked();
     files::read_if_asked()?;
 
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let rounds = arguments.iter().skip_while(|word| *word != "--rounds").nth(1);
-    let rounds = rounds.map_or(Ok(9), |rounds| rounds.parse()).map_err(io::Error::other)?;
-    let chosen = arguments.first().filter(|word| !word.starts_with('-')).map(String::as_str);
-
-    let all = cpu::allowed()?;
-    let one = all.last().copied();
+    let options = options::read(std::env::args().skip(1))?;
+    let one = cpu::allowed()?.last().copied();
     cpu::pin(one.as_slice())?;
-    if chosen.is_none_or(|chosen| chosen == "echo") {
-        echo::run(rounds, one)?;
-    }
-    if chosen.is_none_or(|chosen| chosen == "files") {
-        files::run(rounds)?;
-    }
-    Ok(())
+    echo::run(&options, one)?;
+    files::run(&options)
 }

@@ -52,7 +52,7 @@ use std::task::Waker;
 
 use crate::driver::error::RUNTIME_SHUTTING_DOWN_ERROR;
 use crate::driver::uring::Remote;
-use crate::sys::uring::{Sqe, Token};
+use crate::sys::uring::{Ring, Sqe, Token};
 use crate::util::unwind;
 
 /// Something for a ring to do, once.
@@ -73,6 +73,12 @@ pub(crate) unsafe trait Operation: Send + 'static {
     /// The entry, without a token. `self` is where it stays until the terminal completion. Called
     /// again if the operation changes rings.
     fn entry(&mut self) -> Sqe;
+
+    /// The entry for `ring`, that of `home`, which may know some of the memory by an index.
+    fn entry_on(&mut self, home: &Arc<Remote>, ring: &mut Ring) -> Sqe {
+        let _ = (home, ring);
+        self.entry()
+    }
 
     /// The terminal completion came.
     fn complete(self, completion: Completion) -> Self::Output;
@@ -126,8 +132,8 @@ impl Completion {
 
 /// An operation as its ring sees it.
 pub(crate) trait Flight: Send + Sync {
-    /// A ring takes it on, as `token`. `None` if nobody is interested any more.
-    fn board(&self, home: &Arc<Remote>, token: Token) -> Option<Boarded>;
+    /// `ring`, that of `home`, takes it on as `token`. `None` if nobody is interested any more.
+    fn board(&self, home: &Arc<Remote>, ring: &mut Ring, token: Token) -> Option<Boarded>;
 
     /// A completion came that is not the last.
     fn progress(&self, completion: Completion) -> Landing;

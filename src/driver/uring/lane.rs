@@ -337,6 +337,8 @@ impl Lane {
     /// Lets others ring this lane.
     pub(super) fn open(&mut self) {
         self.remote.attach();
+        // Nobody was told while there was no owner.
+        self.ring.forget_fixed();
         self.remote.doorbell.install(self.ring.as_raw_fd());
         self.watch_doorbell();
     }
@@ -496,6 +498,7 @@ impl Lane {
                     aftermath.flights.extend(chain.into_flights());
                 }
                 Message::Cancel(token) => self.cancel_op(token),
+                Message::ForgetFixed => self.ring.forget_fixed(),
             }
         }
         self.messages = messages;
@@ -673,6 +676,8 @@ impl Lane {
                 Message::Watch(io) | Message::GiveUp(io) => others.push(io),
                 // All of them were cancelled.
                 Message::Cancel(_) => {}
+                // The next owner looks for itself.
+                Message::ForgetFixed => {}
                 Message::Launch(flight) => self.recalled.push(flight),
                 Message::LaunchChain(chain) => chain.recall(),
             }

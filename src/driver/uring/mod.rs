@@ -281,7 +281,7 @@ impl Shards {
     /// Asks its shard, or some shard, to submit an operation.
     fn send(&self, flight: Arc<dyn Flight>) {
         let shard = flight.shard().unwrap_or_else(|| self.any());
-        if let Err(Message::Launch(flight)) = self.deliver(shard, Message::Launch(flight)) {
+        if let Err(Message::Launch(flight)) = self.deliver(self.remote(shard), Message::Launch(flight)) {
             refuse(&*flight, Completion::runtime_gone());
         }
     }
@@ -296,22 +296,24 @@ impl Shards {
             return;
         }
         let shard = shard.unwrap_or_else(|| self.any());
-        if let Err(Message::LaunchChain(chain)) = self.deliver(shard, Message::LaunchChain(chain)) {
+        if let Err(Message::LaunchChain(chain)) =
+            self.deliver(self.remote(shard), Message::LaunchChain(chain))
+        {
             chain.refuse(Completion::runtime_gone);
         }
     }
 
-    /// Sends `message` to the ring that serves `shard`; gives it back if the runtime is gone.
-    fn deliver(&self, shard: usize, mut message: Message) -> Result<(), Message> {
-        loop {
-            let remote = self.remote(shard);
-            message = match remote.send(message) {
-                Err(message) if Arc::ptr_eq(&remote, &self.remote(shard)) => return Err(message),
-                // Another ring has taken over meanwhile.
-                Err(message) => message,
-                Ok(()) => return Ok(()),
-            };
+    /// Sends `message` to a ring, or to the one that has taken its shard over; gives it back if the
+    /// runtime is gone.
+    fn deliver(&self, mut remote: Arc<Remote>, mut message: Message) -> Result<(), Message> {
+        while let Err(returned) = remote.send(message) {
+            let now = self.remote(remote.shard);
+            if Arc::ptr_eq(&remote, &now) {
+                return Err(returned);
+            }
+            (remote, message) = (now, returned);
         }
+        Ok(())
     }
 
     /// Does this thread drive a shard of the runtime that takes operations?
@@ -371,6 +373,13 @@ pub(crate) fn cancel(remote: &Remote, token: Token) {
     }
     // A ring that is being given up has cancelled it already.
     drop(remote.send(Message::Cancel(token)));
+}
+
+/// Has the ring behind `remote` forget memory that is retired.
+#[cfg(feature = "uring-native")]
+pub(crate) fn forget_fixed(remote: &Remote) {
+    // One without an owner looks when it has one again.
+    drop(remote.send(Message::ForgetFixed));
 }
 
 impl Past {
@@ -540,7 +549,7 @@ impl Driver {
                 Message::Launch(flight) => self.recalled.push(flight),
                 Message::LaunchChain(chain) => chain.refuse(Completion::runtime_gone),
                 // A drained ring gets no mail about its polls, and operations were all cancelled.
-                Message::GiveUp(_) | Message::Unwatch(..) | Message::Cancel(_) => {}
+                Message::GiveUp(_) | Message::Unwatch(..) | Message::Cancel(_) | Message::ForgetFixed => {}
             }
         }
         self.recalled.drain(..).for_each(|flight| refuse(&*flight, Completion::runtime_gone()));
@@ -568,6 +577,8 @@ impl Driver {
                 Message::LaunchChain(chain) => chain.recall(),
                 // That thread called everything back when it went to block.
                 Message::Cancel(_) => {}
+                // Its ring goes when that thread is back.
+                Message::ForgetFixed => {}
             }
         }
         let watched: Vec<_> = old.slots.lock().resources().cloned().collect();

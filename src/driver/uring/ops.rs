@@ -146,11 +146,12 @@ mod tests {
     use super::*;
     use crate::driver::op::{Boarded, Completion, Landing};
     use crate::driver::uring::Remote;
+    use crate::sys::uring::Ring;
 
     struct Nothing;
 
     impl Flight for Nothing {
-        fn board(&self, _: &Arc<Remote>, _: Token) -> Option<Boarded> {
+        fn board(&self, _: &Arc<Remote>, _: &mut Ring, _: Token) -> Option<Boarded> {
             None
         }
         fn progress(&self, completion: Completion) -> Landing {

@@ -42,6 +42,9 @@ pub(crate) enum Message {
     LaunchChain(Arc<Chain>),
     /// Cancel this operation.
     Cancel(Token),
+    /// Some memory that the ring knows is retired.
+    #[cfg_attr(not(feature = "uring-native"), allow(dead_code))]
+    ForgetFixed,
 }
 
 impl Message {

@@ -84,6 +84,7 @@ pub(crate) mod sealed {
     use std::io;
 
     use super::{Early, GivenBack};
+    use crate::driver::FixedMemory;
     use crate::sys::call::Call;
 
     /// See the module docs.
@@ -106,6 +107,11 @@ pub(crate) mod sealed {
 
         /// What is to be done (next).
         fn call(&mut self) -> Call;
+
+        /// The memory in question, if rings may know it and the operation can use that.
+        fn fixed(&self) -> Option<&FixedMemory> {
+            None
+        }
 
         /// Its opcode.
         fn opcode(&mut self) -> u8 {

@@ -10,8 +10,8 @@ use std::io;
 use std::sync::Arc;
 
 use super::{Early, GivenBack, lasting, len32, sealed};
-use crate::driver::{Leftover, Leftovers};
-use crate::native::buf::{BoundedBufMut, BufResult, received};
+use crate::driver::{FixedMemory, Leftover, Leftovers};
+use crate::native::buf::{BoundedBufMut, BufResult, IoBuf, received};
 use crate::sys::call::{CURRENT_POSITION, Call, left_some, opcode};
 
 /// Receives once. See [`Stream::recv`](crate::native::Stream::recv).
@@ -48,6 +48,14 @@ unsafe impl<B: BoundedBufMut> sealed::Action for Recv<B> {
         match self.kind {
             Kind::Stream(flags) => Call::Recv { fd, buf, len, flags, poll_first: self.io.is_drained() },
             Kind::Pipe => Call::Read { fd, buf, len, offset: CURRENT_POSITION },
+        }
+    }
+
+    fn fixed(&self) -> Option<&FixedMemory> {
+        match self.kind {
+            // `RECV` has no use for it.
+            Kind::Stream(_) => None,
+            Kind::Pipe => self.buf.get_buf().fixed(),
         }
     }
 

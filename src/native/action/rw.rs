@@ -11,7 +11,8 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use super::{len32, sealed};
-use crate::native::buf::{BoundedBuf, BoundedBufMut, BufResult, received};
+use crate::driver::FixedMemory;
+use crate::native::buf::{BoundedBuf, BoundedBufMut, BufResult, IoBuf, received};
 use crate::sys::call::Call;
 
 /// How much of the buffer is meant.
@@ -23,27 +24,51 @@ pub(crate) enum Extent {
     All,
 }
 
-/// Reads at an offset. See [`File::read_at`](crate::native::File::read_at).
+/// What a read or a write works on, and how far it has come.
 #[derive(Debug)]
-pub struct ReadAt<B> {
+struct Transfer<B> {
     file: Arc<File>,
     buf: B,
     offset: u64,
     extent: Extent,
     done: usize,
-    /// The buffer's index, if the ring knows it.
-    index: Option<u16>,
 }
+
+impl<B: BoundedBuf> Transfer<B> {
+    fn new(file: &Arc<File>, buf: B, offset: u64, extent: Extent) -> Transfer<B> {
+        Transfer { file: file.clone(), buf, offset, extent, done: 0 }
+    }
+
+    /// Where it goes on in the file.
+    fn place(&self) -> (i32, u64) {
+        (self.file.as_raw_fd(), self.offset.wrapping_add(self.done as u64))
+    }
+
+    /// A part was moved; of `len` bytes, is there more to do?
+    fn again(&mut self, result: &io::Result<u32>, len: usize) -> bool {
+        let Ok(n) = result else { return false };
+        self.done += *n as usize;
+        assert!(self.done <= len, "moved more than there is room for");
+        *n > 0 && self.extent == Extent::All && self.done < len
+    }
+
+    /// What to say in the end; `short` if there were to be more of the `len` bytes.
+    fn outcome(&self, result: io::Result<u32>, len: usize, short: io::ErrorKind) -> io::Result<usize> {
+        match result {
+            Ok(_) if self.extent == Extent::All && self.done < len => Err(short.into()),
+            Ok(_) => Ok(self.done),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+/// Reads at an offset. See [`File::read_at`](crate::native::File::read_at).
+#[derive(Debug)]
+pub struct ReadAt<B>(Transfer<B>);
 
 impl<B: BoundedBufMut> ReadAt<B> {
     pub(crate) fn new(file: &Arc<File>, buf: B, offset: u64, extent: Extent) -> ReadAt<B> {
-        ReadAt { file: file.clone(), buf, offset, extent, done: 0, index: None }
-    }
-
-    /// The same into a buffer that rings know as `index`.
-    #[allow(dead_code)]
-    pub(crate) fn fixed(file: &Arc<File>, buf: B, offset: u64, index: Option<u16>) -> ReadAt<B> {
-        ReadAt { index, ..ReadAt::new(file, buf, offset, Extent::Once) }
+        ReadAt(Transfer::new(file, buf, offset, extent))
     }
 }
 
@@ -55,66 +80,38 @@ unsafe impl<B: BoundedBufMut> sealed::Action for ReadAt<B> {
     const HOLDS_CLOCK: bool = true;
 
     fn call(&mut self) -> Call {
-        let fd = self.file.as_raw_fd();
-        let buf = self.buf.stable_mut_ptr().wrapping_add(self.done);
-        let len = len32(self.buf.bytes_total() - self.done);
-        let offset = self.offset.wrapping_add(self.done as u64);
-        match self.index {
-            Some(index) => Call::ReadFixed { fd, buf, len, offset, index },
-            None => Call::Read { fd, buf, len, offset },
-        }
+        let ((fd, offset), done) = (self.0.place(), self.0.done);
+        let buf = self.0.buf.stable_mut_ptr().wrapping_add(done);
+        Call::Read { fd, buf, len: len32(self.0.buf.bytes_total() - done), offset }
+    }
+
+    fn fixed(&self) -> Option<&FixedMemory> {
+        self.0.buf.get_buf().fixed()
     }
 
     fn again(&mut self, result: &io::Result<u32>) -> bool {
-        match result {
-            Ok(n) => {
-                self.done += *n as usize;
-                assert!(self.done <= self.buf.bytes_total(), "read more than there is room for");
-                *n > 0 && self.extent == Extent::All && self.done < self.buf.bytes_total()
-            }
-            // A ring that does not know the buffer.
-            Err(e) => e.raw_os_error() == Some(libc::EFAULT) && self.index.take().is_some(),
-        }
+        self.0.again(result, self.0.buf.bytes_total())
     }
 
     fn falls_short(&self, _: u32) -> bool {
-        self.done < self.buf.bytes_total()
+        self.0.done < self.0.buf.bytes_total()
     }
 
     fn complete(mut self, result: io::Result<u32>) -> BufResult<usize, B> {
+        let result = self.0.outcome(result, self.0.buf.bytes_total(), io::ErrorKind::UnexpectedEof);
         // SAFETY: the kernel has written that many bytes.
-        unsafe { received(&mut self.buf, self.done) };
-        let result = result.and_then(|_| {
-            if self.extent == Extent::All && self.done < self.buf.bytes_total() {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            Ok(self.done)
-        });
-        (result, self.buf)
+        unsafe { received(&mut self.0.buf, self.0.done) };
+        (result, self.0.buf)
     }
 }
 
 /// Writes at an offset. See [`File::write_at`](crate::native::File::write_at).
 #[derive(Debug)]
-pub struct WriteAt<B> {
-    file: Arc<File>,
-    buf: B,
-    offset: u64,
-    extent: Extent,
-    done: usize,
-    /// The buffer's index, if the ring knows it.
-    index: Option<u16>,
-}
+pub struct WriteAt<B>(Transfer<B>);
 
 impl<B: BoundedBuf> WriteAt<B> {
     pub(crate) fn new(file: &Arc<File>, buf: B, offset: u64, extent: Extent) -> WriteAt<B> {
-        WriteAt { file: file.clone(), buf, offset, extent, done: 0, index: None }
-    }
-
-    /// The same from a buffer that rings know as `index`.
-    #[allow(dead_code)]
-    pub(crate) fn fixed(file: &Arc<File>, buf: B, offset: u64, index: Option<u16>) -> WriteAt<B> {
-        WriteAt { index, ..WriteAt::new(file, buf, offset, Extent::Once) }
+        WriteAt(Transfer::new(file, buf, offset, extent))
     }
 }
 
@@ -126,38 +123,25 @@ unsafe impl<B: BoundedBuf> sealed::Action for WriteAt<B> {
     const HOLDS_CLOCK: bool = true;
 
     fn call(&mut self) -> Call {
-        let fd = self.file.as_raw_fd();
-        let buf = self.buf.stable_ptr().wrapping_add(self.done);
-        let len = len32(self.buf.bytes_init() - self.done);
-        let offset = self.offset.wrapping_add(self.done as u64);
-        match self.index {
-            Some(index) => Call::WriteFixed { fd, buf, len, offset, index },
-            None => Call::Write { fd, buf, len, offset },
-        }
+        let ((fd, offset), done) = (self.0.place(), self.0.done);
+        let buf = self.0.buf.stable_ptr().wrapping_add(done);
+        Call::Write { fd, buf, len: len32(self.0.buf.bytes_init() - done), offset }
+    }
+
+    fn fixed(&self) -> Option<&FixedMemory> {
+        self.0.buf.get_buf().fixed()
     }
 
     fn again(&mut self, result: &io::Result<u32>) -> bool {
-        match result {
-            Ok(n) => {
-                self.done += *n as usize;
-                *n > 0 && self.extent == Extent::All && self.done < self.buf.bytes_init()
-            }
-            // A ring that does not know the buffer.
-            Err(e) => e.raw_os_error() == Some(libc::EFAULT) && self.index.take().is_some(),
-        }
+        self.0.again(result, self.0.buf.bytes_init())
     }
 
     fn falls_short(&self, _: u32) -> bool {
-        self.done < self.buf.bytes_init()
+        self.0.done < self.0.buf.bytes_init()
     }
 
     fn complete(self, result: io::Result<u32>) -> BufResult<usize, B> {
-        let result = result.and_then(|_| {
-            if self.extent == Extent::All && self.done < self.buf.bytes_init() {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-            Ok(self.done)
-        });
-        (result, self.buf)
+        let result = self.0.outcome(result, self.0.buf.bytes_init(), io::ErrorKind::WriteZero);
+        (result, self.0.buf)
     }
 }

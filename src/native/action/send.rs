@@ -10,8 +10,8 @@ use std::io;
 use std::sync::Arc;
 
 use super::{len32, sealed};
-use crate::driver::Leftovers;
-use crate::native::buf::{BoundedBuf, BufResult};
+use crate::driver::{FixedMemory, Leftovers};
+use crate::native::buf::{BoundedBuf, BufResult, IoBuf};
 use crate::sys::call::{CURRENT_POSITION, Call, opcode};
 
 /// How bytes are sent.
@@ -30,8 +30,16 @@ fn call<B: BoundedBuf>(io: &Leftovers, buf: &B, sent: usize, how: How) -> Call {
     let buf = buf.stable_ptr().wrapping_add(sent);
     match how {
         How::Copied(flags) => Call::Send { fd, buf, len, flags: flags | libc::MSG_NOSIGNAL },
-        How::ZeroCopy(flags) => Call::SendZc { fd, buf, len, flags: flags | libc::MSG_NOSIGNAL },
+        How::ZeroCopy(flags) => Call::SendZc { fd, buf, len, flags: flags | libc::MSG_NOSIGNAL, index: None },
         How::Pipe => Call::Write { fd, buf, len, offset: CURRENT_POSITION },
+    }
+}
+
+/// A plain `SEND` has no use for it.
+fn fixed<B: BoundedBuf>(buf: &B, how: How) -> Option<&FixedMemory> {
+    match how {
+        How::Copied(_) => None,
+        How::ZeroCopy(_) | How::Pipe => buf.get_buf().fixed(),
     }
 }
 
@@ -81,6 +89,10 @@ unsafe impl<B: BoundedBuf> sealed::Action for Send<B> {
         call(&self.io, &self.buf, 0, self.how)
     }
 
+    fn fixed(&self) -> Option<&FixedMemory> {
+        fixed(&self.buf, self.how)
+    }
+
     fn opcode(&mut self) -> u8 {
         opcode(self.how)
     }
@@ -125,6 +137,10 @@ unsafe impl<B: BoundedBuf> sealed::Action for SendAll<B> {
             how => how,
         };
         call(&self.io, &self.buf, self.sent, how)
+    }
+
+    fn fixed(&self) -> Option<&FixedMemory> {
+        fixed(&self.buf, self.how)
     }
 
     fn opcode(&mut self) -> u8 {

@@ -26,6 +26,8 @@ pub use slice::{BoundedBuf, BoundedBufMut, Slice};
 
 use std::io;
 
+use crate::driver::FixedMemory;
+
 /// The result of an operation, and the buffer it worked on.
 ///
 /// ```
@@ -62,6 +64,13 @@ pub unsafe trait IoBuf: Unpin + Send + 'static {
 
     /// How many bytes there are, initialised or not.
     fn bytes_total(&self) -> usize;
+
+    /// The memory it is a part of, if rings may know that.
+    #[doc(hidden)]
+    #[allow(private_interfaces)]
+    fn fixed(&self) -> Option<&FixedMemory> {
+        None
+    }
 }
 
 /// A buffer that the kernel can write into.

@@ -80,7 +80,9 @@ impl Call {
                 op::Recv::new(Fd(fd), buf, len).flags(flags).ioprio(how).build()
             }
             Call::Send { fd, buf, len, flags } => op::Send::new(Fd(fd), buf, len).flags(flags).build(),
-            Call::SendZc { fd, buf, len, flags } => op::SendZc::new(Fd(fd), buf, len).flags(flags).build(),
+            Call::SendZc { fd, buf, len, flags, index } => {
+                op::SendZc::new(Fd(fd), buf, len).flags(flags).buf_index(index).build()
+            }
             Call::RecvMsg { fd, msg, flags } => op::RecvMsg::new(Fd(fd), msg).flags(flags as u32).build(),
             Call::SendMsg { fd, msg, flags } => op::SendMsg::new(Fd(fd), msg).flags(flags as u32).build(),
             Call::SendMsgZc { fd, msg, flags } => op::SendMsgZc::new(Fd(fd), msg).flags(flags as u32).build(),

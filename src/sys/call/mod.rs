@@ -44,8 +44,9 @@ pub(crate) enum Call {
     /// `poll_first`: nothing is there, as far as one knows (`IORING_RECVSEND_POLL_FIRST`, 5.19).
     Recv { fd: RawFd, buf: *mut u8, len: u32, flags: i32, poll_first: bool },
     Send { fd: RawFd, buf: *const u8, len: u32, flags: i32 },
-    /// Like `Send`; the kernel reads the buffer until the second completion.
-    SendZc { fd: RawFd, buf: *const u8, len: u32, flags: i32 },
+    /// Like `Send`; the kernel reads the buffer until the second completion. The ring may know it as
+    /// `index`.
+    SendZc { fd: RawFd, buf: *const u8, len: u32, flags: i32, index: Option<u16> },
     RecvMsg { fd: RawFd, msg: *mut libc::msghdr, flags: i32 },
     SendMsg { fd: RawFd, msg: *const libc::msghdr, flags: i32 },
     /// Like `SendMsg`; the kernel reads the buffers until the second completion.
@@ -87,6 +88,20 @@ pub(crate) enum Call {
     WaitId { id_type: libc::idtype_t, id: libc::id_t, info: *mut libc::siginfo_t, options: i32 },
     /// An entry of a user's own, which has no other form.
     Raw(Box<squeue::Entry>),
+}
+
+impl Call {
+    /// The same on a buffer that the ring knows as `index`, if there is such an operation.
+    pub(crate) fn on_fixed(self, index: u16) -> Call {
+        match self {
+            Call::Read { fd, buf, len, offset } => Call::ReadFixed { fd, buf, len, offset, index },
+            Call::Write { fd, buf, len, offset } => Call::WriteFixed { fd, buf, len, offset, index },
+            Call::SendZc { fd, buf, len, flags, .. } => {
+                Call::SendZc { fd, buf, len, flags, index: Some(index) }
+            }
+            other => other,
+        }
+    }
 }
 
 // SAFETY: plain data; who follows the pointers has to know what he does anyway.

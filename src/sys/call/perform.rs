@@ -43,7 +43,7 @@ impl Call {
                 Call::Recv { fd, buf, len, flags, .. } => {
                     outcome(libc::recv(fd, buf.cast(), len as usize, flags | libc::MSG_DONTWAIT))
                 }
-                Call::Send { fd, buf, len, flags } | Call::SendZc { fd, buf, len, flags } => {
+                Call::Send { fd, buf, len, flags } | Call::SendZc { fd, buf, len, flags, .. } => {
                     let flags = flags | libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
                     outcome(libc::send(fd, buf.cast(), len as usize, flags))
                 }

@@ -5,6 +5,8 @@ pub(crate) mod buf_ring;
 mod cache;
 mod doorbell;
 mod entry;
+#[cfg(feature = "uring-native")]
+pub(crate) mod fixed;
 mod probe;
 mod ring;
 mod token;

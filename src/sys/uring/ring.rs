@@ -40,6 +40,8 @@ use io_uring::{EnterFlags, IoUring, types};
 use super::buf_ring::BufRing;
 use super::cache::{self, Home};
 use super::doorbell;
+#[cfg(feature = "uring-native")]
+use super::fixed;
 use super::token::Token;
 use super::{Cqe, Sqe, probe};
 use crate::sys::fault::{self, Call};
@@ -108,6 +110,9 @@ pub(crate) struct Ring {
     /// Groups of buffers that the kernel picks from.
     #[cfg(feature = "uring-native")]
     groups: Vec<Arc<BufRing>>,
+    /// Memory that the kernel knows.
+    #[cfg(feature = "uring-native")]
+    fixed: fixed::Table,
     /// Entries the kernel holds no terminal completion of yet are the caller's to count; a ring
     /// with any is not reused.
     clean: bool,
@@ -168,6 +173,8 @@ impl Ring {
             alarm: None,
             #[cfg(feature = "uring-native")]
             groups: Vec::new(),
+            #[cfg(feature = "uring-native")]
+            fixed: fixed::Table::default(),
             clean: true,
         })
     }
@@ -182,6 +189,8 @@ impl Ring {
                 alarm: None,
                 #[cfg(feature = "uring-native")]
                 groups: Vec::new(),
+                #[cfg(feature = "uring-native")]
+                fixed: fixed::Table::default(),
                 clean: true,
             };
             // Rings may have been forbidden since it was used.
@@ -252,16 +261,43 @@ impl Ring {
         Ok(bufs)
     }
 
-    /// Has the kernel forget all groups; `false` if that cannot be.
+    /// The index under which the ring knows `memory`: `Some(None)` if it was refused, `None` if it has
+    /// not been tried yet.
     #[cfg(feature = "uring-native")]
-    fn forget_groups(&mut self) -> bool {
-        let io = &self.io;
-        self.groups.is_empty()
-            || !self.is_foreign() && self.groups.iter().all(|bufs| bufs.unregister(io).is_ok())
+    pub(crate) fn fixed(&self, memory: &Arc<fixed::Memory>) -> Option<Option<u16>> {
+        self.fixed.get(memory)
+    }
+
+    /// Makes `memory` known to the ring, which has not tried that yet; `None` if that is refused.
+    #[cfg(feature = "uring-native")]
+    pub(crate) fn register_fixed(&mut self, memory: &Arc<fixed::Memory>) -> Option<u16> {
+        self.fixed.insert(&self.io, memory)
+    }
+
+    /// Has the kernel forget memory that is retired.
+    #[cfg(feature = "uring-native")]
+    pub(crate) fn forget_fixed(&mut self) {
+        self.fixed.sweep(&self.io);
     }
 
     #[cfg(not(feature = "uring-native"))]
-    fn forget_groups(&mut self) -> bool {
+    pub(crate) fn forget_fixed(&mut self) {}
+
+    /// Has the kernel forget all groups and all memory; `false` if that cannot be.
+    #[cfg(feature = "uring-native")]
+    fn forget_all(&mut self) -> bool {
+        if self.groups.is_empty() && self.fixed.is_unused() {
+            return true;
+        }
+        let io = &self.io;
+        !self.is_foreign()
+            && !self.is_inherited()
+            && self.groups.iter().all(|bufs| bufs.unregister(io).is_ok())
+            && self.fixed.clear(io)
+    }
+
+    #[cfg(not(feature = "uring-native"))]
+    fn forget_all(&mut self) -> bool {
         true
     }
 
@@ -412,7 +448,7 @@ impl Ring {
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        let is_clean = self.clean && !self.has_unsubmitted() && self.forget_groups();
+        let is_clean = self.clean && !self.has_unsubmitted() && self.forget_all();
         // SAFETY: taken once, here.
         let io = unsafe { ManuallyDrop::take(&mut self.io) };
         match self.home.take() {
@@ -453,7 +489,9 @@ fn setup((sq_entries, cq_entries): (u32, u32), no_sqarray: bool) -> io::Result<I
     if no_sqarray {
         builder.setup_no_sqarray();
     }
-    builder.build(sq_entries)
+    let ring = builder.build(sq_entries)?;
+    fault::restrict(&ring)?;
+    Ok(ring)
 }
 
 /// Why there is no ring, and what to do about it.

@@ -137,10 +137,10 @@ impl Operation {
                 tick().await;
             }
         }
-        let alive = scene.alive.load(SeqCst);
+        let alive = scene.alive();
         drop(running);
         if self.is_ringed() && self.waits_for.is_some() && when == When::InFlight {
-            assert_eq!(scene.alive.load(SeqCst), alive, "{}: the kernel has the buffers", self.name);
+            assert_eq!(scene.alive(), alive, "{}: the kernel has the buffers", self.name);
         }
         self.settled(scene).await;
     }
@@ -163,7 +163,7 @@ impl Operation {
             .await;
         };
         pool_is_done.await;
-        let nothing = || all_in_flight().is_empty() && scene.alive.load(SeqCst) == 0;
+        let nothing = || all_in_flight().is_empty() && scene.alive() == 0;
         eventually(format!("{}: nothing is left", self.name), || {}, nothing).await;
         (self.after)(scene);
     }

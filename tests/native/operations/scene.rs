@@ -11,12 +11,13 @@ use std::os::unix::net::{
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 
 use socket2::SockRef;
 use tokio::fs::File;
 use tokio::io::unix::AsyncFd;
-use tokio::native::BufPool;
+use tokio::native::{BufPool, FixedBuf, FixedBufPool};
 use tokio::net::unix::pipe;
 use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram};
 
@@ -29,6 +30,7 @@ pub struct Scene {
     /// Buffers that are alive.
     pub alive: Arc<AtomicUsize>,
     pub pool: BufPool,
+    fixed: FixedBufPool,
     pub tcp: TcpStream,
     tcp_peer: StdStream,
     pub udp: UdpSocket,
@@ -98,6 +100,7 @@ impl Scene {
         Scene {
             alive: Arc::default(),
             pool: BufPool::new(4, 512),
+            fixed: FixedBufPool::new(2, 64),
             tcp: TcpStream::from_std(tcp).unwrap(),
             tcp_peer,
             udp: UdpSocket::from_std(udp).unwrap(),
@@ -126,6 +129,19 @@ impl Scene {
     /// A buffer of 64 bytes.
     pub fn buf(&self) -> Counted {
         Counted::new(&self.alive)
+    }
+
+    /// A registered buffer, likewise.
+    pub fn fixed(&self) -> FixedBuf {
+        let mut buf = self.fixed.try_next().unwrap();
+        buf.set_len(64);
+        buf
+    }
+
+    /// How many buffers of these kinds there are.
+    pub fn alive(&self) -> usize {
+        let at_hand: Vec<_> = std::iter::from_fn(|| self.fixed.try_next()).collect();
+        self.alive.load(SeqCst) + self.fixed.count() - at_hand.len()
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

@@ -86,6 +86,9 @@ fn streams() -> Vec<Operation> {
         operation!("Stream::send_zc", "SEND_ZC" op::SendZc, full, room, |s| {
             assert!(s.tcp.native().send_zc(s.buf()).await.0.unwrap() > 0);
         }),
+        operation!("Stream::send_zc(FixedBuf)", "SEND_ZC" op::SendZc, full, room, |s| {
+            assert!(s.tcp.native().send_zc(s.fixed()).await.0.unwrap() > 0);
+        }),
         operation!("Stream::send_vectored", "WRITEV" op::Writev, full, room, |s| {
             assert!(s.tcp.native().send_vectored(vec![s.buf(), s.buf()]).await.0.unwrap() > 0);
         }),
@@ -192,6 +195,24 @@ fn descriptors() -> Vec<Operation> {
         operation!("Fd::write_vectored", "WRITEV" op::Writev, Scene::fill_fd, Some(Scene::read_fd), |s| {
             assert!(s.fd.native().unwrap().write_vectored(vec![s.buf(), s.buf()]).await.0.unwrap() > 0);
         }),
+        operation!("PipeReader::read(FixedBuf)", "READ_FIXED" op::ReadFixed, input, |s| {
+            assert!(s.rx.native().read(s.fixed()).await.0.unwrap() > 0);
+        }),
+        operation!("Fd::read(FixedBuf)", "READ_FIXED" op::ReadFixed, Some(Scene::write_fd), |s| {
+            assert!(s.fd.native().unwrap().read(s.fixed()).await.0.unwrap() > 0);
+        }),
+        operation!("PipeWriter::write(FixedBuf)", "WRITE_FIXED" op::WriteFixed, full, room, |s| {
+            assert!(s.tx.native().write(s.fixed()).await.0.unwrap() > 0);
+        }),
+        operation!("PipeWriter::write_all(FixedBuf)", "WRITE_FIXED" op::WriteFixed, full, room, |s| {
+            s.tx.native().write_all(s.fixed()).await.0.unwrap();
+        }),
+        operation!("Fd::write(FixedBuf)", "WRITE_FIXED" op::WriteFixed, Scene::fill_fd, Some(Scene::read_fd), |s| {
+            assert!(s.fd.native().unwrap().write(s.fixed()).await.0.unwrap() > 0);
+        }),
+        operation!("Fd::write_all(FixedBuf)", "WRITE_FIXED" op::WriteFixed, Scene::fill_fd, Some(Scene::read_fd), |s| {
+            s.fd.native().unwrap().write_all(s.fixed()).await.0.unwrap();
+        }),
         operation!("splice", "SPLICE" op::Splice, input, |s| {
             assert!(splice(s.rx.native(), s.tcp.native(), 64).await.unwrap() > 0);
         }),
@@ -231,6 +252,18 @@ fn files() -> Vec<Operation> {
         }),
         operation!("File::write_all_at", "WRITE" op::Write, None, |s| {
             s.file.native().write_all_at(s.buf(), 0).await.0.unwrap();
+        }),
+        operation!("File::read_at(FixedBuf)", "READ_FIXED" op::ReadFixed, None, |s| {
+            assert_eq!(s.file.native().read_at(s.fixed(), 0).await.0.unwrap(), 64);
+        }),
+        operation!("File::read_exact_at(FixedBuf)", "READ_FIXED" op::ReadFixed, None, |s| {
+            s.file.native().read_exact_at(s.fixed(), 0).await.0.unwrap();
+        }),
+        operation!("File::write_at(FixedBuf)", "WRITE_FIXED" op::WriteFixed, None, |s| {
+            assert_eq!(s.file.native().write_at(s.fixed(), 0).await.0.unwrap(), 64);
+        }),
+        operation!("File::write_all_at(FixedBuf)", "WRITE_FIXED" op::WriteFixed, None, |s| {
+            s.file.native().write_all_at(s.fixed(), 0).await.0.unwrap();
         }),
         operation!("File::readv", "READV" op::Readv, None, |s| {
             assert_eq!(s.file.native().readv(vec![s.buf(), s.buf()], 0).await.0.unwrap(), 128);

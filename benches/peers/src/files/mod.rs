@@ -10,8 +10,9 @@ use std::process::Command;
 
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::options::Options;
 use crate::side::Side;
-use crate::table;
+use crate::table::Table;
 
 const READER: &str = "--reader";
 /// What one read asks for.
@@ -68,20 +69,22 @@ fn cpu_time() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-pub fn run(rounds: usize) -> io::Result<()> {
+pub fn run(options: &Options) -> io::Result<()> {
+    let mut table = Table::new("files", "CPU per read of 4 KiB", options);
     // Not in /tmp, which may be a file system in memory that knows no O_DIRECT.
     let mut file = tempfile::NamedTempFile::new_in(".")?;
     for block in 0..BLOCKS {
         file.write_all(&[block as u8; BLOCK])?;
     }
     file.as_file().sync_all()?;
-    table::head("4 KiB reads, CPU per read", &Side::ALL);
     for (direct, depth, reads) in
         [(false, 1, 20_000), (false, 32, 32_000), (true, 1, 2_000), (true, 32, 8_000)]
     {
         let how = if direct { "O_DIRECT" } else { "cached" };
-        let measure = |side: usize| turn(Side::ALL[side], file.path(), direct, depth, reads);
-        table::measure(&format!("{how}, depth {depth}"), rounds, Side::ALL.len(), measure)?.print();
+        let name = format!("{how}, depth {depth}");
+        if table.wants(&name) {
+            table.row(&name, |side| turn(options.sides[side], file.path(), direct, depth, reads))?;
+        }
     }
     Ok(())
 }

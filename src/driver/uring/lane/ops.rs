@@ -15,7 +15,7 @@ impl Lane {
     pub(in crate::driver::uring) fn launch(&mut self, flight: Arc<dyn Flight>) -> Option<Arc<dyn Flight>> {
         let token = self.ops.insert(flight);
         let flying = self.ops.get(token)?;
-        let Some(boarded) = flying.flight.board(&self.remote, token) else {
+        let Some(boarded) = flying.flight.board(&self.remote, &mut self.ring, token) else {
             return self.ops.remove(token).map(|flying| flying.flight);
         };
         flying.opcode = boarded.entry.opcode();
@@ -39,7 +39,8 @@ impl Lane {
             for (i, flight) in parts.iter().enumerate() {
                 let is_last = i + 1 == parts.len();
                 let token = self.ops.insert(flight.clone());
-                let (Some(boarded), Some(flying)) = (flight.board(&self.remote, token), self.ops.get(token))
+                let (Some(boarded), Some(flying)) =
+                    (flight.board(&self.remote, &mut self.ring, token), self.ops.get(token))
                 else {
                     unreachable!("what is abandoned is so as a whole");
                 };

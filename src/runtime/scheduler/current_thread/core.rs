@@ -129,6 +129,11 @@ impl Context {
         })
     }
 
+    /// The length of the local queue.
+    pub(super) fn ready_tasks(&self) -> usize {
+        self.with_core(|core| core.tasks.len())
+    }
+
     /// Polls a task once, with a fresh budget.
     #[inline]
     pub(super) fn run_task(&self, task: Notified) {

@@ -219,7 +219,6 @@ impl Drop for Attached<'_> {
 /// The scheduler's loop. Returns `None` if a task's panic shut the scheduler down.
 fn run<F: Future>(context: &Context, driver: &mut Driver, mut future: Pin<&mut F>) -> Option<F::Output> {
     let handle = context.handle();
-    let event_interval = handle.config().event_interval;
 
     // The first turn polls the future.
     handle.set_woken();
@@ -236,7 +235,7 @@ fn run<F: Future>(context: &Context, driver: &mut Driver, mut future: Pin<&mut F
             }
         }
 
-        for _ in 0..event_interval {
+        for _ in 0..handle.config().tasks_until_turn(context.ready_tasks()) {
             if context.unhandled_panic() {
                 return None;
             }

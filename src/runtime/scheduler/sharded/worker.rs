@@ -37,6 +37,8 @@ enum Next {
 /// The movable run state of a worker; see the [module docs](super).
 pub(crate) struct Core {
     tick: u32,
+    /// The tick at which the driver is turned, however many tasks are ready.
+    turn_at: u32,
     pub(super) lifo_enabled: bool,
     lifo_allowed: bool,
     pub(super) run_queue: Local<Arc<Handle>>,
@@ -68,6 +70,7 @@ impl Core {
     ) -> Core {
         Core {
             tick: 0,
+            turn_at: config.tasks_until_turn(0),
             lifo_enabled: !config.disable_lifo_slot,
             lifo_allowed: !config.disable_lifo_slot,
             run_queue,
@@ -286,7 +289,7 @@ impl Context {
 
         while !core.is_shutdown {
             core.tick = core.tick.wrapping_add(1);
-            if core.tick % self.handle().shared.config.event_interval == 0 {
+            if core.tick == core.turn_at {
                 core.stop_working();
                 core = self.turn(core, Turn::Look);
                 core = self.maintain(core);
@@ -596,6 +599,8 @@ impl Context {
             self.defer.wake();
         });
         core.in_turn = false;
+        let ready = core.run_queue.len() + core.pinned.len();
+        core.turn_at = core.tick.wrapping_add(self.handle().shared.config.tasks_until_turn(ready));
         // This worker runs one of them next; others may have the rest.
         if !core.is_searching && core.run_queue.len() > 1 {
             self.handle().notify_parked();

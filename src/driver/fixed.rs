@@ -1,0 +1,62 @@
+//! Memory that rings know: the side that is not bound to one of them.
+//!
+//! A ring learns of a block when an operation on it is submitted there for the first time, and is
+//! told to forget it when the block's owner is gone. Whoever submits it later on another ring (its
+//! task has moved, `block_in_place` has changed rings) has it registered there as well. So nobody
+//! else has to know where a block is registered.
+
+use std::sync::{Arc, Weak};
+
+use crate::driver::uring::{Remote, forget_fixed};
+use crate::loom::sync::Mutex;
+use crate::sys::fork::Origin;
+use crate::sys::uring::Ring;
+use crate::sys::uring::fixed::Memory;
+
+/// A block of memory, registered with every ring that is asked for its index.
+///
+/// Operations on it own a reference to whoever has this, so none is in flight when it is dropped.
+#[derive(Debug)]
+pub(crate) struct FixedMemory {
+    memory: Arc<Memory>,
+    /// The rings that were told of it.
+    rings: Mutex<Vec<Weak<Remote>>>,
+    origin: Origin,
+}
+
+impl FixedMemory {
+    /// See [`Memory::MAX`].
+    pub(crate) const MAX: usize = Memory::MAX;
+
+    pub(crate) fn new(size: usize) -> FixedMemory {
+        FixedMemory { memory: Arc::new(Memory::new(size)), rings: Mutex::default(), origin: Origin::here() }
+    }
+
+    pub(crate) fn begin(&self) -> std::ptr::NonNull<u8> {
+        self.memory.begin()
+    }
+
+    /// Its index on `ring`, which is that of `home` and of this thread; `None` if the ring cannot
+    /// know it (`RLIMIT_MEMLOCK`, too many of them).
+    pub(crate) fn index_on(&self, home: &Arc<Remote>, ring: &mut Ring) -> Option<u16> {
+        ring.fixed(&self.memory).unwrap_or_else(|| {
+            let here = Arc::downgrade(home);
+            let mut rings = self.rings.lock();
+            rings.retain(|ring| ring.strong_count() > 0 && !ring.ptr_eq(&here));
+            rings.push(here);
+            drop(rings);
+            ring.register_fixed(&self.memory)
+        })
+    }
+}
+
+impl Drop for FixedMemory {
+    fn drop(&mut self) {
+        self.memory.retire();
+        // In the child of a fork: the rings are the parent's, and know the parent's memory.
+        if self.origin.is_here() {
+            let rings = std::mem::take(&mut *self.rings.lock());
+            rings.iter().filter_map(Weak::upgrade).for_each(|ring| forget_fixed(&ring));
+        }
+    }
+}
