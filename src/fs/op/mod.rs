@@ -21,6 +21,7 @@ mod ring;
 
 use crate::driver;
 use crate::runtime::{context, scheduler, spawn_blocking};
+use crate::util::unwind;
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -50,7 +51,7 @@ where
         match (Pin::new(&mut join).poll(cx), mem::take(&mut is_first)) {
             (Poll::Ready(Ok(result)), true) => {
                 early = Some(result);
-                cx.waker().wake_by_ref();
+                unwind::wake(cx.waker().clone());
                 Poll::Pending
             }
             (polled, _) => polled,
