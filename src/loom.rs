@@ -94,6 +94,11 @@ mod imp {
             pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
                 self.0.try_lock().ok()
             }
+
+            #[allow(dead_code)]
+            pub(crate) fn get_mut(&mut self) -> &mut T {
+                self.0.get_mut().unwrap_or_else(|e| e.into_inner())
+            }
         }
     }
 

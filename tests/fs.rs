@@ -62,6 +62,19 @@ fn abandoned_read(file: &mut File) {
     drop(release);
 }
 
+/// What a poll of such a call finds does not depend on how quick the pool is.
+#[test]
+fn a_call_on_the_pool_is_pending_at_first() {
+    run(async {
+        for _ in 0..3_000 {
+            let mut call = std::pin::pin!(tokio::fs::metadata("/"));
+            let polled = call.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(polled.is_pending());
+            call.await.unwrap();
+        }
+    });
+}
+
 #[tokio::test]
 async fn a_failed_write_is_reported_by_the_next_flush_once() {
     let mut file = full().await;

@@ -117,6 +117,10 @@ impl Scene {
             Box::pin(async {
                 tokio::native::fs::open("/dev/null", Default::default()).await.map_or(0, |_| 1)
             }),
+            Box::pin(async {
+                let parts = (stream.native().recv(vec![0; 8]), stream.native().send_all("x"));
+                tokio::native::chain(parts).await.0.0.unwrap()
+            }),
         ]
     }
 }

@@ -1,4 +1,4 @@
-//! What grows, leaks or runs out in the long run: hazards H41, H42, H43 and H52.
+//! What grows, leaks or runs out in the long run: hazards H41, H42, H43, H52 and H53.
 
 #[path = "common/mod.rs"]
 mod common;
@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt;
 use tokio::io::unix::AsyncFd;
 use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream, unix};
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use common::*;
@@ -354,4 +355,70 @@ fn h52_no_descriptor_is_inherited() {
             fs::remove_file(path("fifo")).unwrap();
         }
     });
+}
+
+// ===== H53: descriptors of rings =====
+
+/// Fails to compile if a type has a descriptor to show: then it has both implementations.
+macro_rules! have_no_descriptor {
+    ($($type:ty),* $(,)?) => { $(
+        const _: fn() = || {
+            trait Shows<A> {
+                fn it() {}
+            }
+            struct Raw;
+            struct Borrowed;
+            impl<T: ?Sized> Shows<()> for T {}
+            impl<T: ?Sized + AsRawFd> Shows<Raw> for T {}
+            impl<T: ?Sized + std::os::fd::AsFd> Shows<Borrowed> for T {}
+            <$type as Shows<_>>::it();
+        };
+    )* };
+}
+
+have_no_descriptor! {
+    Builder,
+    Runtime,
+    tokio::runtime::LocalRuntime,
+    tokio::runtime::Handle,
+    tokio::runtime::RuntimeMetrics,
+    tokio::shard::Remote,
+    tokio::shard::Shard,
+    tokio::shard::ShardStats,
+    tokio::native::BufPool,
+    tokio::native::Caps,
+    tokio::task::JoinHandle<()>,
+    tokio::task::LocalSet,
+    tokio::time::Sleep,
+}
+
+/// What can be printed of a runtime does not say which descriptor a ring is either.
+#[test]
+fn h53_nothing_tells_the_descriptor_of_a_ring() {
+    let _alone = alone();
+    for rt in [current_thread(), multi_thread(2)] {
+        let (stream, _peer) = rt.block_on(async {
+            let (mut stream, peer) = connection().await;
+            wait_in_read(&mut stream).await;
+            (stream, peer)
+        });
+        let rings: Vec<String> = fs::read_dir("/proc/self/fd")
+            .unwrap()
+            .flatten()
+            .filter(|fd| fs::read_link(fd.path()).is_ok_and(|to| to.to_string_lossy().contains("[io_uring]")))
+            .map(|fd| fd.file_name().into_string().unwrap())
+            .collect();
+        assert!(!rings.is_empty() || backend() != tokio::runtime::BackendKind::IoUring);
+        let handle = rt.handle();
+        let remotes: Vec<_> = handle.shards().map(|shard| handle.remote(shard).unwrap()).collect();
+        let stats: Vec<_> = remotes.iter().map(|remote| remote.stats()).collect();
+        let text = format!("{rt:?} {handle:?} {remotes:?} {stats:?} {:?} {stream:?}", handle.metrics());
+        for ring in rings {
+            for field in ["fd: ", "ring: ", "Some(", "RawFd("] {
+                let said = text.split(field).skip(1).any(|rest| rest.starts_with(&format!("{ring} ")));
+                let exactly = [',', ')', '}'].iter().any(|end| text.contains(&format!("{field}{ring}{end}")));
+                assert!(!said && !exactly, "{field}{ring}: {text}");
+            }
+        }
+    }
 }

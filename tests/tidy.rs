@@ -122,7 +122,7 @@ const UNSAFE: &[&str] = &[
 ];
 
 /// The hazards that must have a test by now.
-const HAZARDS: [std::ops::RangeInclusive<u32>; 2] = [1..=50, 52..=52];
+const HAZARDS: [std::ops::RangeInclusive<u32>; 1] = [1..=53];
 
 const LONG: usize = 600;
 const TOO_LONG: usize = 900;
@@ -184,6 +184,23 @@ fn upstream_comes_in_through_one_door() {
 #[test]
 fn no_leftovers_and_no_tokio_paths() {
     assert_none(sources("src").iter().flat_map(rules::words).collect());
+}
+
+#[test]
+fn h51_rings_are_plain_ones() {
+    assert_none(sources("src").iter().flat_map(rules::rings).collect());
+    for path in files("src", "rs") {
+        let text = fs::read_to_string(&path).unwrap();
+        for call in text.split("register_buf_ring_with_flags(").skip(1) {
+            let arguments = call.split(')').next().unwrap();
+            assert!(arguments.ends_with(", 0"), "{}: buffers in the kernel's memory?", path.display());
+        }
+    }
+}
+
+#[test]
+fn h53_the_runtime_hands_out_no_descriptor() {
+    assert_none(sources("src").iter().flat_map(rules::descriptors).collect());
 }
 
 #[test]
@@ -281,6 +298,23 @@ mod samples {
 
         let source = Source::new("src/util/trace.rs", "use crate::runtime::task::X;");
         assert_eq!(number(rules::layers(&source, LAYERING)), 0);
+    }
+
+    #[test]
+    fn rings_and_descriptors() {
+        let rings = |text: &str| number(rules::rings(&Source::new("src/sys/x.rs", text)));
+        assert_eq!(rings("b.setup_sqpoll(1)"), 2);
+        assert_eq!(rings("f(IOU_PBUF_RING_MMAP)"), 1);
+        assert_eq!(rings("b.setup_cqsize(1).setup_iopoll(); fn setup_x() {} // sqpoll"), 1);
+
+        let descriptors = |path: &str, text: &str| number(rules::descriptors(&Source::new(path, text)));
+        assert_eq!(descriptors("src/runtime/handle.rs", "impl AsRawFd for Handle {}"), 1);
+        assert_eq!(descriptors("src/shard/mod.rs", "pub fn ring(&self) -> io::Result<OwnedFd> {}"), 1);
+        assert_eq!(
+            descriptors("src/driver/x.rs", "pub(crate) fn fd(&self) -> RawFd {} pub fn f(x: RawFd);"),
+            0
+        );
+        assert_eq!(descriptors("src/net/udp.rs", "impl AsFd for UdpSocket {}"), 0);
     }
 
     const HEAD: &str = "//! # Safety\n#![allow(unsafe_code)]\n";

@@ -83,6 +83,12 @@ fn tasks_and_timers_are_told_of_and_the_host_is_not() {
         tokio::task::spawn_blocking(|| ()).await.unwrap();
         let mut interval = tokio::time::interval(Duration::from_millis(1));
         interval.tick().await;
+        // Tasks of a shard are tasks.
+        let shard = spargio::runtime::Handle::current().shards().next().unwrap();
+        let remote = spargio::runtime::Handle::current().remote(shard).unwrap();
+        remote.spawn_pinned(async {}).await.unwrap();
+        remote.spawn_pinned_with(|| async {}).await.unwrap();
+        remote.spawn_stealable(async {}).await.unwrap();
     });
     drop(runtime);
 
@@ -92,13 +98,14 @@ fn tasks_and_timers_are_told_of_and_the_host_is_not() {
     let block_on = spans("block_on");
     assert_eq!(block_on.len(), 1, "{block_on:?}");
     assert_eq!(recorder.with(&[here[0], ("kind", "block_on")]).len(), 1);
-    assert_eq!(spans("task").len(), 1);
+    assert_eq!(spans("task").len(), 4);
     let blocking = recorder.with(&[here[0], ("target", "tokio::task::blocking"), ("size.bytes", "0")]);
     assert_eq!(blocking.len(), 1, "{:?}", spans("blocking"));
     assert!(blocking[0]["fn"].contains("tracing_spans"), "{blocking:?}");
 
-    let task = spans("task")[0].clone();
-    assert_eq!(task["loc.file"], here[0].1);
+    for task in spans("task") {
+        assert_eq!(task["loc.file"], here[0].1);
+    }
     let wakes = recorder.with(&[("target", "tokio::task::waker"), ("op", "\"waker.wake\"")]);
     assert!(!wakes.is_empty());
 

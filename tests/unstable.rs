@@ -86,7 +86,9 @@ mod dump {
             drop(spargio::task::Builder::new().name("named").spawn(the_place()).unwrap());
             let mut set = spargio::task::JoinSet::new();
             set.spawn(the_place());
-            for trace in traces(4).await {
+            let shard = Handle::current().shards().next().unwrap();
+            drop(Handle::current().remote(shard).unwrap().spawn_stealable(the_place()));
+            for trace in traces(5).await {
                 assert_ends_with_its_task(&trace);
             }
         }

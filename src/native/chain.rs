@@ -183,6 +183,7 @@ impl<P: Parts> Future for Chain<P> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<P::Output> {
         let this = &mut *self;
         assert!(!this.is_over, "`Chain` polled after completion");
+        (0..P::LEN).for_each(|i| this.parts.part(i).assert_own());
         if !this.has_begun {
             this.begin();
         }

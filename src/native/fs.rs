@@ -319,6 +319,21 @@ impl OpenHow {
         self
     }
 
+    fn is(&self, access: i32) -> bool {
+        let mask = (libc::O_ACCMODE | libc::O_NONBLOCK | libc::O_PATH) as u64;
+        self.0.flags & mask == access as u64
+    }
+
+    /// Does it wait for a writer, if it is for a FIFO?
+    pub(super) fn waits_for_writers(&self) -> bool {
+        self.is(libc::O_RDONLY)
+    }
+
+    /// Does it wait for a reader, if it is for a FIFO?
+    pub(super) fn waits_for_readers(&self) -> bool {
+        self.is(libc::O_WRONLY)
+    }
+
     pub(super) fn as_kernel(&self) -> *const libc::open_how {
         &raw const self.0
     }

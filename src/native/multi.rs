@@ -140,8 +140,7 @@ pub struct RecvMulti<'a, K: Incoming = Chunks> {
 
 struct Receiving<K> {
     hold: Hold,
-    pool: BufPool,
-    ring: OnRing,
+    ring: Arc<OnRing>,
     kind: K,
     /// How often it was submitted: a second time is to a ring that knows nothing of the buffers.
     submissions: u32,
@@ -164,13 +163,13 @@ impl<K> Receiving<K> {
         match (completion.result, buf) {
             (Ok(n), Some(index)) => {
                 // SAFETY: the completion names it, and is asked about once.
-                Received::Some(unsafe { self.pool.received(&self.ring, index, n as usize) })
+                Received::Some(unsafe { PoolBuf::received(&self.ring, index, n as usize) })
             }
             (Ok(_), None) => Received::End,
             (Err(e), buf) => {
                 // An error that took a buffer gives it back.
                 // SAFETY: as above.
-                drop(buf.map(|index| unsafe { self.pool.received(&self.ring, index, 0) }));
+                drop(buf.map(|index| unsafe { PoolBuf::received(&self.ring, index, 0) }));
                 match e.raw_os_error() {
                     Some(libc::ECANCELED) => Received::Interrupted,
                     Some(libc::ENOBUFS) if self.submissions > 1 => Received::Interrupted,
@@ -275,7 +274,7 @@ impl<'a, K: Incoming> RecvMulti<'a, K> {
         let Some(ring) = self.pool.on_ring(driver) else { return false };
         self.seen = ring.returns().count();
         let (hold, is_orphan) = Hold::new(io.leftovers());
-        let receiving = Receiving { hold, pool: self.pool.clone(), ring, kind: K::new(), submissions: 0 };
+        let receiving = Receiving { hold, ring, kind: K::new(), submissions: 0 };
         let stream = OpStream::new(driver, receiving);
         self.flow = Some(Flow { stream, is_orphan, io: io.leftovers().clone() });
         true

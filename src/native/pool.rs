@@ -39,7 +39,7 @@ pub struct BufPool(Arc<Inner>);
 
 struct Inner {
     /// `None` if all numbers are taken: then no ring knows the pool.
-    group: Option<u16>,
+    group: Option<Arc<Group>>,
     count: u16,
     size: usize,
     state: Mutex<State>,
@@ -53,14 +53,16 @@ struct State {
     plain: Vec<Box<[u8]>>,
     made: u16,
     /// The rings that the pool is known to.
-    rings: Vec<OnRing>,
+    rings: Vec<Arc<OnRing>>,
 }
 
 /// A pool's buffers on one ring, and who waits for them.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct OnRing {
     pub(super) bufs: Arc<BufRing>,
     returns: Arc<Returns>,
+    /// The number is this pool's as long as a buffer is out, too.
+    _group: Arc<Group>,
 }
 
 impl OnRing {
@@ -123,6 +125,18 @@ impl Returns {
     }
 }
 
+/// The number of a pool, until nobody has anything of it any more.
+#[derive(Debug)]
+struct Group(u16);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Rings that still know the number have no operation with it, and forget it before they
+        // are told of the next pool.
+        lock(&GROUPS).1.push(self.0);
+    }
+}
+
 /// The numbers of pools; rings know theirs by number.
 static GROUPS: Mutex<(u16, Vec<u16>)> = Mutex::new((0, Vec::new()));
 
@@ -130,14 +144,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn take_group() -> Option<u16> {
+fn take_group() -> Option<Arc<Group>> {
     let mut groups = lock(&GROUPS);
-    if let Some(group) = groups.1.pop() {
-        return Some(group);
-    }
-    let group = groups.0;
-    groups.0 = group.checked_add(1)?;
-    Some(group)
+    let group = match groups.1.pop() {
+        Some(group) => group,
+        None => {
+            let group = groups.0;
+            groups.0 = group.checked_add(1)?;
+            group
+        }
+    };
+    drop(groups);
+    Some(Arc::new(Group(group)))
 }
 
 impl BufPool {
@@ -168,16 +186,17 @@ impl BufPool {
     }
 
     /// The pool's buffers on this thread's ring, if it has one that knows such pools.
-    pub(super) fn on_ring(&self, driver: &Handle) -> Option<OnRing> {
+    pub(super) fn on_ring(&self, driver: &Handle) -> Option<Arc<OnRing>> {
+        let group = self.0.group.as_ref()?;
         // One that refuses (an old kernel, no memory to lock) is done without.
-        let bufs = driver.buf_ring(self.0.group?, self.0.count, self.0.size)?.ok()?;
+        let bufs = driver.buf_ring(group.0, self.0.count, self.0.size)?.ok()?;
         let mut state = lock(&self.0.state);
         if let Some(known) = state.rings.iter().find(|ring| Arc::ptr_eq(&ring.bufs, &bufs)) {
             return Some(known.clone());
         }
         // Rings that are gone have nothing out and nobody waiting.
-        state.rings.retain(|ring| Arc::strong_count(&ring.returns) > 1);
-        let ring = OnRing { bufs, returns: Arc::default() };
+        state.rings.retain(|ring| Arc::strong_count(ring) > 1 || Arc::strong_count(&ring.returns) > 1);
+        let ring = Arc::new(OnRing { bufs, returns: Arc::default(), _group: group.clone() });
         state.rings.push(ring.clone());
         Some(ring)
     }
@@ -199,27 +218,7 @@ impl BufPool {
             None => return None,
         };
         drop(state);
-        Some(PoolBuf { place: Place::Plain(bytes), begin: 0, len: 0, pool: self.clone() })
-    }
-
-    /// The buffer that a completion names.
-    ///
-    /// # Safety
-    ///
-    /// The completion is that of an operation with these buffers, was not asked about before, and
-    /// says that `len` bytes were written.
-    pub(super) unsafe fn received(&self, ring: &OnRing, index: u16, len: usize) -> PoolBuf {
-        PoolBuf { place: Place::Ring(ring.clone(), index), begin: 0, len, pool: self.clone() }
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // Rings that still know the number have no operation with it, and forget it before they
-        // are told of the next pool.
-        if let Some(group) = self.group {
-            lock(&GROUPS).1.push(group);
-        }
+        Some(PoolBuf { place: Place::Plain(bytes, self.clone()), begin: 0, len: 0 })
     }
 }
 
@@ -234,26 +233,39 @@ pub struct PoolBuf {
     place: Place,
     begin: usize,
     len: usize,
-    pool: BufPool,
 }
 
 enum Place {
-    Ring(OnRing, u16),
-    Plain(Box<[u8]>),
+    Ring(Arc<OnRing>, u16),
+    Plain(Box<[u8]>, BufPool),
 }
 
 impl PoolBuf {
+    /// The buffer that a completion names.
+    ///
+    /// # Safety
+    ///
+    /// The completion is that of an operation with these buffers, was not asked about before, and
+    /// says that `len` bytes were written.
+    pub(super) unsafe fn received(ring: &Arc<OnRing>, index: u16, len: usize) -> PoolBuf {
+        PoolBuf { place: Place::Ring(ring.clone(), index), begin: 0, len }
+    }
+
     /// All of a plain buffer, to be written to.
     pub(super) fn room(&mut self) -> &mut [u8] {
         match &mut self.place {
-            Place::Plain(bytes) => bytes,
+            Place::Plain(bytes, _) => bytes,
             Place::Ring(..) => unreachable!("the kernel writes to those"),
         }
     }
 
     /// Shows `len` bytes, from `begin` on.
     pub(super) fn show(&mut self, begin: usize, len: usize) {
-        assert!(begin + len <= self.pool.size(), "received more than there is room for");
+        let size = match &self.place {
+            Place::Ring(ring, _) => ring.bufs.size(),
+            Place::Plain(bytes, _) => bytes.len(),
+        };
+        assert!(begin + len <= size, "received more than there is room for");
         (self.begin, self.len) = (begin, len);
     }
 }
@@ -265,7 +277,7 @@ impl Deref for PoolBuf {
         match &self.place {
             // SAFETY: it is this value's, and so much was written to it (or it is zero).
             Place::Ring(ring, index) => unsafe { &ring.bufs.bytes(*index, self.begin + self.len)[self.begin..] },
-            Place::Plain(bytes) => &bytes[self.begin..self.begin + self.len],
+            Place::Plain(bytes, _) => &bytes[self.begin..self.begin + self.len],
         }
     }
 }
@@ -277,7 +289,7 @@ impl DerefMut for PoolBuf {
             Place::Ring(ring, index) => unsafe {
                 &mut ring.bufs.bytes_mut(*index, self.begin + self.len)[self.begin..]
             },
-            Place::Plain(bytes) => &mut bytes[self.begin..self.begin + self.len],
+            Place::Plain(bytes, _) => &mut bytes[self.begin..self.begin + self.len],
         }
     }
 }
@@ -296,14 +308,14 @@ impl fmt::Debug for PoolBuf {
 
 impl Drop for PoolBuf {
     fn drop(&mut self) {
-        match std::mem::replace(&mut self.place, Place::Plain(Box::default())) {
+        match &mut self.place {
             Place::Ring(ring, index) => {
-                ring.bufs.give_back(index);
+                ring.bufs.give_back(*index);
                 ring.returns.returned();
             }
-            Place::Plain(bytes) => {
-                lock(&self.pool.0.state).plain.push(bytes);
-                self.pool.0.plain.returned();
+            Place::Plain(bytes, pool) => {
+                lock(&pool.0.state).plain.push(std::mem::take(bytes));
+                pool.0.plain.returned();
             }
         }
     }

@@ -42,6 +42,7 @@ use crate::driver::{Handle, ReadyEvent};
 use crate::runtime::spawn_blocking;
 use crate::runtime::task::JoinHandle;
 use crate::time::{Instant, Sleep};
+use crate::util::leaf;
 
 /// A native operation: a future that does it.
 ///
@@ -177,8 +178,13 @@ impl<'a, A: Action> Request<'a, A> {
                 if let Some(gone) = self.target.runtime_gone() {
                     Err(gone)
                 } else if ring::supports(driver, action.opcode()) {
-                    self.state = State::Ring(self.operation(action, driver));
-                    return Poll::Ready(None);
+                    if leaf::trace_leaf(cx).is_pending() {
+                        self.state = State::Idle(action);
+                        return Poll::Pending;
+                    }
+                    self.state = State::Ring(self.launch(action, driver, cx));
+                    // Time goes by, and may have been advanced.
+                    return if self.deadline.is_some() { Poll::Ready(None) } else { Poll::Pending };
                 } else if self.target.is_blocking() {
                     self.state = self.send_off(action);
                     return Poll::Ready(None);
@@ -209,6 +215,15 @@ impl<'a, A: Action> Request<'a, A> {
             Err(e) => return Poll::Ready(self.after(action, Err(e))),
         }
         Poll::Ready(None)
+    }
+
+    /// Hands the action to a ring.
+    fn launch(&self, action: A, driver: &Handle, cx: &Context<'_>) -> Op<Ringed<A>> {
+        let shard = self.lane.as_ref().map(|lane| lane.shard.index());
+        // The kernel knows nothing of a clock that is paused.
+        let deadline = self.deadline.filter(|_| !driver.clock().is_paused());
+        let limit = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        Op::launched(driver, shard, Ringed::new(action), limit, cx.waker())
     }
 
     /// The action as an operation of a ring.

@@ -33,8 +33,8 @@ pub struct ShardLane {
 /// # async fn main() -> std::io::Result<()> {
 /// let lane = native::lane(Shard::new(1))?;
 /// let file = native::fs::open("Cargo.toml", OpenHow::new()).on(&lane).await?;
-/// let (read, buf) = file.native().read_at(Vec::with_capacity(9), 0).on(&lane).await;
-/// assert_eq!(&buf[..read?], b"[package]");
+/// let (read, buf) = file.native().read_at(Vec::with_capacity(64), 0).on(&lane).await;
+/// assert_eq!(read?, buf.len());
 /// # Ok(())
 /// # }
 /// ```

@@ -3,7 +3,8 @@ use super::{Inbox, RawMessage, SendError, SendErrorReason, Sender, Shard};
 use crate::runtime::task::Id;
 use crate::runtime::{AutoBox, Handle, ThreadBound};
 use crate::task::JoinHandle;
-use crate::util::trace::SpawnMeta;
+use crate::util::leaf;
+use crate::util::trace::{self, SpawnMeta};
 
 use std::future::Future;
 use std::io;
@@ -149,7 +150,9 @@ impl Remote {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.handle.inner.spawn_pinned(self.shard.index(), future, Id::next(), meta.spawned_at)
+        let id = Id::next();
+        let (future, spawned_at) = trace::task(leaf::root(future), "task", meta, id.as_u64());
+        self.handle.inner.spawn_pinned(self.shard.index(), future, id, spawned_at)
     }
 
     /// Starts `future` as an ordinary task that begins on this shard.
@@ -174,7 +177,9 @@ impl Remote {
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.handle.inner.spawn_near(self.shard.index(), future, Id::next(), meta.spawned_at)
+        let id = Id::next();
+        let (future, spawned_at) = trace::task(leaf::root(future), "task", meta, id.as_u64());
+        self.handle.inner.spawn_near(self.shard.index(), future, id, spawned_at)
     }
 
     // ===== messages =====

@@ -20,6 +20,7 @@ pub(crate) enum Call {
 #[cfg(not(test))]
 mod imp {
     use super::Call;
+    use io_uring::IoUring;
     use std::io;
 
     /// What the threads of a runtime inherit.
@@ -57,6 +58,12 @@ mod imp {
         false
     }
 
+    /// Has the kernel refuse `ring` the operations that a script does not allow.
+    #[inline(always)]
+    pub(crate) fn restrict(_: &IoUring) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Which backend to use, instead of what the environment says.
     #[inline(always)]
     pub(crate) fn backend() -> Option<&'static str> {
@@ -83,6 +90,9 @@ mod imp {
 #[cfg(test)]
 mod imp {
     use super::Call;
+    use io_uring::IoUring;
+    use io_uring::register::Restriction;
+    use io_uring::squeue::Flags;
     use std::cell::RefCell;
     use std::io;
     use std::ops::Range;
@@ -119,6 +129,7 @@ mod imp {
         ring_size: Option<(u32, u32)>,
         before_6_13: bool,
         hidden: Vec<u8>,
+        only: Option<&'static [u8]>,
         backend: Option<&'static str>,
     }
 
@@ -177,6 +188,13 @@ mod imp {
             self
         }
 
+        /// Forbids rings all other operations.
+        #[allow(dead_code)]
+        pub(crate) fn only(self, opcodes: &'static [u8]) -> Script {
+            self.plan().only = Some(opcodes);
+            self
+        }
+
         /// Has runtimes use this backend, as if the environment said so.
         pub(crate) fn backend(self, name: &'static str) -> Script {
             self.plan().backend = Some(name);
@@ -228,6 +246,16 @@ mod imp {
 
     pub(crate) fn is_hidden(opcode: u8) -> bool {
         plan(|plan| plan.hidden.contains(&opcode)) == Some(true)
+    }
+
+    pub(crate) fn restrict(ring: &IoUring) -> io::Result<()> {
+        let Some(opcodes) = plan(|plan| plan.only).flatten() else { return Ok(()) };
+        let flags = Flags::SKIP_SUCCESS | Flags::IO_LINK | Flags::BUFFER_SELECT;
+        let mut rules = vec![Restriction::sqe_flags_allowed(flags.bits())];
+        rules.extend(opcodes.iter().map(|&opcode| Restriction::sqe_op(opcode)));
+        // Registering buffers and eventfds, sending messages.
+        rules.extend((0..32).map(Restriction::register_op));
+        ring.submitter().register_restrictions(&mut rules)
     }
 
     /// A test that breaks rings is about rings, whatever the environment says.

@@ -16,8 +16,9 @@ pub fn fork(body: impl FnOnce() -> i32) -> i32 {
     assert!(pid >= 0, "{}", std::io::Error::last_os_error());
     if pid == 0 {
         let code = catch_unwind(AssertUnwindSafe(body)).unwrap_or(99);
-        // SAFETY: always allowed.
-        unsafe { libc::_exit(code) };
+        // SAFETY: always allowed. Unlike `_exit` it does not go by the leak sanitizer, to which in a child
+        // everything is lost that the parent's other threads hold.
+        unsafe { libc::syscall(libc::SYS_exit_group, code) };
     }
     let start = Instant::now();
     loop {

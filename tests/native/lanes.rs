@@ -3,7 +3,8 @@
 use std::future::Future;
 use std::io::ErrorKind;
 use std::pin::pin;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use futures::poll;
@@ -172,6 +173,36 @@ fn a_shard_that_blocks_in_place_goes_on_elsewhere() {
         assert_eq!((first.await.1, second.await.1), (b"one".to_vec(), b"two".to_vec()));
         go.send(()).unwrap();
         blocked.await.unwrap();
+    });
+}
+
+/// Again and again its ring is replaced as operations are handed to it: none is lost or refused.
+#[test]
+fn a_shard_that_blocks_in_place_all_the_time() {
+    on_the_first_shard(|| async {
+        let lane = native::lane(Shard::new(1)).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let how = OpenHow::new().read_write().create(0o600);
+        let file = native::fs::open(dir.path().join("file"), how).await.unwrap();
+        let is_over = Arc::new(AtomicBool::new(false));
+        let blocks = {
+            let is_over = is_over.clone();
+            shard::spawn_pinned(Shard::new(1), async move {
+                while !is_over.load(Relaxed) {
+                    tokio::task::block_in_place(|| std::thread::sleep(Duration::from_micros(50)));
+                    tokio::task::yield_now().await;
+                }
+            })
+        };
+        for i in 0..1000_u64 {
+            let write = file.native().write_all_at(i.to_ne_bytes().to_vec(), 0);
+            let read = file.native().read_exact_at(vec![0; 8], 0);
+            let ((written, _), (read, buf)) = native::chain((write, read)).on(&lane).await;
+            assert_eq!((written.unwrap(), read.unwrap(), buf), (8, 8, i.to_ne_bytes().to_vec()));
+            file.native().fdatasync().on(&lane).await.unwrap();
+        }
+        is_over.store(true, Relaxed);
+        blocks.await.unwrap();
     });
 }
 

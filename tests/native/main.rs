@@ -21,6 +21,7 @@ mod lanes;
 mod multishot;
 mod names;
 mod operations;
+mod slow;
 mod streams;
 
 use std::future::Future;

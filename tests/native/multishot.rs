@@ -114,40 +114,6 @@ fn h16_who_waits_for_a_buffer_does_not_spin() {
     });
 }
 
-/// The memory of this process, in bytes.
-fn resident() -> usize {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
-}
-
-#[test]
-fn h42_a_slow_consumer() {
-    on_workers(|| async {
-        const LEN: usize = 1 << 30;
-        let pool = BufPool::new(16, 16384);
-        let (mut a, b) = tcp_pair().await;
-        let writer = tokio::spawn(async move {
-            let chunk = vec![0; 1 << 20];
-            let mut sent = 0;
-            while sent < LEN && a.write_all(&chunk).await.is_ok() {
-                sent += chunk.len();
-            }
-            sent
-        });
-        let mut incoming = b.native().recv_multi(&pool);
-        let first = incoming.next().await.unwrap().unwrap();
-        let before = resident();
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        let grown = resident().saturating_sub(before);
-        // Other tests run beside this one.
-        assert!(grown < 100 << 20, "{grown} bytes more");
-        assert!(!writer.is_finished(), "somebody has taken all of it");
-        drop((first, incoming));
-        drop(b);
-        assert!(writer.await.unwrap() < LEN);
-    });
-}
-
 #[test]
 fn a_slow_consumer_with_two_buffers() {
     on_workers(|| async {

@@ -85,3 +85,47 @@ fn ways_to_open() {
         assert_eq!(std::fs::read(&path).unwrap(), b"");
     });
 }
+
+/// How often this file is open.
+fn open_count(path: &std::path::Path) -> usize {
+    let fds = std::fs::read_dir("/proc/self/fd").unwrap();
+    fds.filter(|fd| std::fs::read_link(fd.as_ref().unwrap().path()).is_ok_and(|to| to == path)).count()
+}
+
+/// The end of a pipe with a name is opened when there is another end.
+#[test]
+fn an_open_waits_for_the_other_end() {
+    on_workers(|| async {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        let both = || std::fs::File::options().read(true).write(true).open(&fifo).unwrap();
+        for how in [OpenHow::new(), OpenHow::new().write_only()] {
+            for round in 0..8 {
+                let mut opening = Box::pin(std::future::IntoFuture::into_future(open(&fifo, how)));
+                for _ in 0..10 {
+                    let early = futures::poll!(&mut opening);
+                    assert!(early.is_pending(), "{how:?}: {early:?}");
+                    tokio::time::sleep(Duration::from_micros(200)).await;
+                }
+                let other = (round % 4 > 0).then(both);
+                match round % 4 {
+                    2 => tokio::time::sleep(Duration::from_millis(2)).await,
+                    3 => drop(opening.as_mut().await.unwrap()),
+                    _ => {}
+                }
+                drop(opening);
+                // A thread of the blocking pool waits for it, whoever has gone.
+                let other = other.unwrap_or_else(both);
+                for _ in 0..2000 {
+                    if open_count(&fifo) == 1 {
+                        break;
+                    }
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                assert_eq!(open_count(&fifo), 1, "what came late is not closed");
+                drop(other);
+            }
+        }
+    });
+}

@@ -1,5 +1,6 @@
 //! Connections.
 
+use std::future::Future;
 use std::io::ErrorKind;
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -9,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::native::{ControlMessage, connect_tcp, connect_unix};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
-use super::{on_all_flavours, on_workers};
+use super::{is_emulated, on_all_flavours, on_workers};
 
 pub(crate) async fn tcp_pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -318,4 +319,79 @@ fn outside_of_a_runtime() {
     drop(runtime);
     let (n, _) = futures::executor::block_on(b.native().recv(vec![0; 8]));
     n.unwrap_err();
+}
+
+/// Writes of a busy turn are kept, and a native operation on the same stream comes after them.
+#[test]
+fn sends_come_after_what_is_kept() {
+    let kept = || async {
+        let (ours, mut peer) = std::os::unix::net::UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let mut ours = UnixStream::from_std(ours).unwrap();
+        let pool = tokio::native::BufPool::new(1, 8);
+        let (x, y) = UnixStream::pair().unwrap();
+        x.native().send("g").await.0.unwrap();
+        let mut incoming = y.native().recv_multi(&pool);
+        for way in 0..7 {
+            tokio::task::yield_now().await;
+            for _ in 0..20 {
+                ours.write_all(b".").await.unwrap();
+            }
+            if !is_emulated() {
+                let arrived = socket2::SockRef::from(&peer).peek(&mut [std::mem::MaybeUninit::uninit(); 32]);
+                assert!(arrived.unwrap() < 20, "nothing is kept");
+            }
+            let native = ours.native();
+            match way {
+                0 => drop(native.send("a").await.0.unwrap()),
+                1 => native.send_all("b").await.0.unwrap(),
+                2 => drop(native.send_zc("c").await.0.unwrap()),
+                3 => drop(native.send_vectored(vec!["d"]).await.0.unwrap()),
+                4 => drop(native.send_msg(vec!["e"], Vec::new()).await.0.unwrap()),
+                5 => drop(native.send_msg_zc(vec!["f"], Vec::new()).await.0.unwrap()),
+                _ => native.send_all(incoming.next().await.unwrap().unwrap()).await.0.unwrap(),
+            }
+            ours.write_all(b"!").await.unwrap();
+            tokio::task::yield_now().await;
+            let mut all = [0; 22];
+            std::io::Read::read_exact(&mut peer, &mut all).unwrap();
+            assert_eq!(all[..20], [b'.'; 20], "way {way}");
+            assert_eq!(all[20..], [b'a' + way, b'!']);
+        }
+    };
+    on_the_native_lane(kept);
+}
+
+#[test]
+fn sends_come_after_what_a_full_socket_has_not_taken() {
+    on_the_native_lane(|| async {
+        let (mut ours, peer) = tcp_pair().await;
+        socket2::SockRef::from(&ours).set_send_buffer_size(1 << 14).unwrap();
+        let mut peer = peer.into_std().unwrap();
+        peer.set_nonblocking(false).unwrap();
+        let mut total = 0;
+        while let std::task::Poll::Ready(n) = futures::poll!(Box::pin(ours.write(&[b'.'; 500]))) {
+            total += n.unwrap();
+        }
+        let mut send =
+            Box::pin(std::future::IntoFuture::into_future(ours.native().send_all(vec![b'-'; 50_000])));
+        assert!(futures::poll!(&mut send).is_pending());
+        let reader = tokio::task::spawn_blocking(move || {
+            let mut all = Vec::new();
+            std::io::Read::read_to_end(&mut peer, &mut all).map(|_| all)
+        });
+        send.await.0.unwrap();
+        ours.shutdown().await.unwrap();
+        let all = reader.await.unwrap().unwrap();
+        assert_eq!(all.len(), total + 50_000);
+        assert!(all[..total].iter().all(|&byte| byte == b'.'), "out of order");
+    });
+}
+
+fn on_the_native_lane<F: Future<Output = ()> + Send + 'static>(test: impl Fn() -> F) {
+    use tokio::runtime::Builder;
+    let on = |mut builder: Builder| builder.enable_all().lane(tokio::native::Lane::Native).build().unwrap();
+    for runtime in [on(Builder::new_current_thread()), on(Builder::new_multi_thread())] {
+        runtime.block_on(async { tokio::spawn(test()).await.unwrap() });
+    }
 }

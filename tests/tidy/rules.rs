@@ -65,6 +65,57 @@ pub fn layers(source: &Source, exceptions: Exceptions<'_>) -> Findings {
 
 // ===== unsafe =====
 
+/// Rings set up as SECURITY.md says they are not.
+pub fn rings(source: &Source) -> Findings {
+    const SETUP: &[&str] = &[
+        "setup_single_issuer",
+        "setup_defer_taskrun",
+        "setup_taskrun_flag",
+        "setup_submit_all",
+        "setup_r_disabled",
+        "setup_cqsize",
+        "setup_no_sqarray",
+    ];
+    let mut found = Vec::new();
+    for at in 0..source.tokens.len() {
+        let Some(name) = source.ident(at) else { continue };
+        let line = source.tokens[at].line;
+        let is_method = at > 0 && source.punct(at - 1) == Some('.');
+        if is_method && name.starts_with("setup_") && !SETUP.contains(&name) {
+            found.push(finding(source, line, format!("`{name}`: no such rings")));
+        }
+        let upper = name.to_uppercase();
+        if upper.contains("SQPOLL") || upper.contains("PBUF_RING_MMAP") {
+            found.push(finding(source, line, format!("`{name}`: no thread of the kernel, no memory of it")));
+        }
+    }
+    found
+}
+
+/// A way to a descriptor, of types that have none but the runtime's own.
+pub fn descriptors(source: &Source) -> Findings {
+    const WITHOUT: &[&str] = &["driver", "runtime", "shard", "task", "time", "signal", "sync"];
+    if !source.module().first().is_some_and(|layer| WITHOUT.contains(layer)) {
+        return Vec::new();
+    }
+    let is_fd = |at: usize| source.ident(at).is_some_and(|name| name.ends_with("Fd"));
+    let mut found = Vec::new();
+    for at in 0..source.tokens.len() {
+        let line = source.tokens[at].line;
+        if is_fd(at) && source.ident(at + 1) == Some("for") {
+            found.push(finding(source, line, "hands out a descriptor"));
+        }
+        if source.is_at(at, &["pub", "fn"]) || source.is_at(at, &["pub", "unsafe", "fn"]) {
+            let end = (at..source.tokens.len()).find(|&i| matches!(source.punct(i), Some('{' | ';')));
+            let arrow = (at..end.unwrap_or(at)).find(|&i| source.is_at(i, &["-", ">"]));
+            if arrow.is_some_and(|arrow| (arrow..end.unwrap_or(at)).any(is_fd)) {
+                found.push(finding(source, line, "returns a descriptor"));
+            }
+        }
+    }
+    found
+}
+
 /// Unsafe code in a file that is not on the list, or on the list and not as it should be.
 pub fn unsafe_code(source: &Source, is_listed: bool) -> Findings {
     let mut found = Vec::new();

@@ -35,7 +35,8 @@ use crate::util::leaf;
 #[must_use = "an operation does nothing unless polled"]
 pub(crate) struct Op<T: Operation> {
     shared: Arc<Shared<T>>,
-    driver: Handle,
+    /// What launches it, unless that has been done.
+    driver: Option<Handle>,
     /// It was ready, and nothing is left to do.
     is_over: bool,
 }
@@ -79,23 +80,24 @@ impl<T: Operation> Op<T> {
 
     /// The same on the ring of one shard, if one is given.
     pub(crate) fn on(driver: &Handle, shard: Option<usize>, operation: T) -> Op<T> {
-        let state = State {
-            phase: Phase::Fresh,
-            waker: None,
-            is_abandoned: false,
-            is_cancelled: false,
-            is_linked: false,
-            is_recalled: false,
-            completion: None,
-            deadline: None,
-        };
-        let shared = Shared {
-            state: Mutex::new(state),
-            operation: UnsafeCell::new(Some(operation)),
-            limit: UnsafeCell::new(Limit::default()),
-            shard,
-        };
-        Op { shared: Arc::new(shared), driver: driver.clone(), is_over: false }
+        let shared = Shared::new(shard, operation, State::new(Phase::Fresh, None, None));
+        Op { shared, driver: Some(driver.clone()), is_over: false }
+    }
+
+    /// The same, launched: a poll that finds it fresh would do just that, but has to look. With a
+    /// limit as in [`with_limit`](Op::with_limit).
+    pub(crate) fn launched(
+        driver: &Handle,
+        shard: Option<usize>,
+        operation: T,
+        limit: Option<Duration>,
+        waker: &Waker,
+    ) -> Op<T> {
+        let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
+        let state = State::new(Phase::Queued, Some(waker.clone()), deadline);
+        let op = Op { shared: Shared::new(shard, operation, state), driver: None, is_over: false };
+        driver.launch(op.shared.clone());
+        op
     }
 
     /// Has the kernel cancel it (`LINK_TIMEOUT`) after `limit`, counted from now. It then completes
@@ -151,7 +153,31 @@ impl<T: Operation> Op<T> {
     }
 }
 
+impl State {
+    fn new(phase: Phase, waker: Option<Waker>, deadline: Option<Instant>) -> State {
+        State {
+            phase,
+            waker,
+            is_abandoned: false,
+            is_cancelled: false,
+            is_linked: false,
+            is_recalled: false,
+            completion: None,
+            deadline,
+        }
+    }
+}
+
 impl<T> Shared<T> {
+    fn new(shard: Option<usize>, operation: T, state: State) -> Arc<Shared<T>> {
+        Arc::new(Shared {
+            state: Mutex::new(state),
+            operation: UnsafeCell::new(Some(operation)),
+            limit: UnsafeCell::new(Limit::default()),
+            shard,
+        })
+    }
+
     /// # Safety
     ///
     /// The phase says that the operation is the caller's.
@@ -161,18 +187,39 @@ impl<T> Shared<T> {
     }
 }
 
+impl<T: Operation> Op<T> {
+    /// The output, if it has landed and its ring has let go of it, as is usual by the time the task that
+    /// was woken runs: then there is nobody to lock out.
+    fn landed_alone(&mut self) -> Option<T::Output> {
+        let shared = Arc::get_mut(&mut self.shared)?;
+        let state = shared.state.get_mut();
+        if !matches!(state.phase, Phase::Landed) {
+            return None;
+        }
+        state.phase = Phase::Over;
+        self.is_over = true;
+        match (shared.operation.get_mut().take(), state.completion.take()) {
+            (Some(operation), Some(completion)) => Some(operation.complete(completion)),
+            _ => unreachable!("an operation lands with both, once"),
+        }
+    }
+}
+
 impl<T: Operation> Future for Op<T> {
     type Output = T::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
         ready!(leaf::trace_leaf(cx));
         let this = self.get_mut();
+        if let Some(landed) = this.landed_alone() {
+            return Poll::Ready(landed);
+        }
         let mut state = this.shared.state.lock();
-        if matches!(state.phase, Phase::Fresh) {
+        if let (Phase::Fresh, Some(driver)) = (&state.phase, &this.driver) {
             state.phase = Phase::Queued;
             state.waker = Some(cx.waker().clone());
             drop(state);
-            this.driver.launch(this.shared.clone());
+            driver.launch(this.shared.clone());
             // If it has landed by now, elsewhere or nowhere, the waker was there.
             return Poll::Pending;
         }

@@ -68,7 +68,37 @@ struct State {
     waker: Option<Waker>,
     is_abandoned: bool,
     is_cancelled: bool,
-    queue: VecDeque<Completion>,
+    queue: Queue,
+}
+
+/// Results nobody has taken yet. There is one as a rule, which needs no other memory than this.
+#[derive(Default)]
+struct Queue {
+    first: Option<Completion>,
+    /// Empty if there is no first.
+    rest: VecDeque<Completion>,
+}
+
+impl Queue {
+    fn push(&mut self, completion: Completion) {
+        if self.first.is_none() {
+            self.first = Some(completion);
+        } else {
+            self.rest.push_back(completion);
+        }
+    }
+
+    fn pop(&mut self) -> Option<Completion> {
+        let completion = self.first.take()?;
+        if !self.rest.is_empty() {
+            self.first = self.rest.pop_front();
+        }
+        Some(completion)
+    }
+
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.rest.len()
+    }
 }
 
 // SAFETY: the operation is only looked at or changed under the lock.
@@ -84,7 +114,7 @@ impl<T: StreamOperation> OpStream<T> {
             waker: None,
             is_abandoned: false,
             is_cancelled: false,
-            queue: VecDeque::new(),
+            queue: Queue::default(),
         };
         let shared = Shared { state: Mutex::new(state), operation: UnsafeCell::new(operation) };
         OpStream { shared: Arc::new(shared), driver: driver.clone() }
@@ -101,7 +131,7 @@ impl<T: StreamOperation> OpStream<T> {
             self.driver.launch(self.shared.clone());
             state = self.shared.state.lock();
         }
-        if let Some(completion) = state.queue.pop_front() {
+        if let Some(completion) = state.queue.pop() {
             // SAFETY: under the lock.
             let operation = unsafe { &*self.shared.operation.get() };
             return Poll::Ready(Some(operation.item(completion)));
@@ -143,14 +173,14 @@ impl<T: StreamOperation> Drop for OpStream<T> {
     fn drop(&mut self) {
         let mut state = self.shared.state.lock();
         let waker = state.waker.take();
-        let queue = mem::take(&mut state.queue);
+        let mut queue = mem::take(&mut state.queue);
         state.is_abandoned = true;
         state.is_cancelled = true;
         let home = match &state.phase {
             Phase::Flying(home) => Some(home.clone()),
             Phase::Fresh | Phase::Queued | Phase::Landed | Phase::Over => None,
         };
-        for completion in queue {
+        while let Some(completion) = queue.pop() {
             // SAFETY: under the lock.
             unsafe { &*self.shared.operation.get() }.orphan(completion);
         }
@@ -171,7 +201,7 @@ impl<T: StreamOperation> Shared<T> {
         // A cancel that was asked for is no news.
         let is_news = !(state.is_cancelled && is_cancelled(&completion));
         if is_news {
-            state.queue.push_back(completion);
+            state.queue.push(completion);
         }
         Ok(())
     }

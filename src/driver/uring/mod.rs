@@ -281,7 +281,7 @@ impl Shards {
     /// Asks its shard, or some shard, to submit an operation.
     fn send(&self, flight: Arc<dyn Flight>) {
         let shard = flight.shard().unwrap_or_else(|| self.any());
-        if let Err(Message::Launch(flight)) = self.deliver(shard, Message::Launch(flight)) {
+        if let Err(Message::Launch(flight)) = self.deliver(self.remote(shard), Message::Launch(flight)) {
             refuse(&*flight, Completion::runtime_gone());
         }
     }
@@ -296,22 +296,24 @@ impl Shards {
             return;
         }
         let shard = shard.unwrap_or_else(|| self.any());
-        if let Err(Message::LaunchChain(chain)) = self.deliver(shard, Message::LaunchChain(chain)) {
+        if let Err(Message::LaunchChain(chain)) =
+            self.deliver(self.remote(shard), Message::LaunchChain(chain))
+        {
             chain.refuse(Completion::runtime_gone);
         }
     }
 
-    /// Sends `message` to the ring that serves `shard`; gives it back if the runtime is gone.
-    fn deliver(&self, shard: usize, mut message: Message) -> Result<(), Message> {
-        loop {
-            let remote = self.remote(shard);
-            message = match remote.send(message) {
-                Err(message) if Arc::ptr_eq(&remote, &self.remote(shard)) => return Err(message),
-                // Another ring has taken over meanwhile.
-                Err(message) => message,
-                Ok(()) => return Ok(()),
-            };
+    /// Sends `message` to a ring, or to the one that has taken its shard over; gives it back if the
+    /// runtime is gone.
+    fn deliver(&self, mut remote: Arc<Remote>, mut message: Message) -> Result<(), Message> {
+        while let Err(returned) = remote.send(message) {
+            let now = self.remote(remote.shard);
+            if Arc::ptr_eq(&remote, &now) {
+                return Err(returned);
+            }
+            (remote, message) = (now, returned);
         }
+        Ok(())
     }
 
     /// Does this thread drive a shard of the runtime that takes operations?

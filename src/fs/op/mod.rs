@@ -21,8 +21,12 @@ mod ring;
 
 use crate::driver;
 use crate::runtime::{context, scheduler, spawn_blocking};
+use crate::util::unwind;
 
+use std::future::{Future, poll_fn};
 use std::io;
+use std::mem;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -30,14 +34,30 @@ use std::time::Duration;
 const BACKGROUND_TASK_FAILED: &str = "background task failed";
 
 /// Runs `call` on the blocking pool.
+///
+/// As on a ring, it happens between two polls: the first one is pending, however quick the pool is.
 async fn asyncify<T, F>(call: F) -> io::Result<T>
 where
     F: FnOnce() -> io::Result<T> + Send + 'static,
     T: Send + 'static,
 {
-    spawn_blocking(call)
-        .await
-        .unwrap_or_else(|_| Err(background_task_failed()))
+    let mut join = spawn_blocking(call);
+    let mut is_first = true;
+    let mut early = None;
+    let joined = poll_fn(|cx| {
+        if let Some(result) = early.take() {
+            return Poll::Ready(Ok(result));
+        }
+        match (Pin::new(&mut join).poll(cx), mem::take(&mut is_first)) {
+            (Poll::Ready(Ok(result)), true) => {
+                early = Some(result);
+                unwind::wake(cx.waker().clone());
+                Poll::Pending
+            }
+            (polled, _) => polled,
+        }
+    });
+    joined.await.unwrap_or_else(|_| Err(background_task_failed()))
 }
 
 fn background_task_failed() -> io::Error {

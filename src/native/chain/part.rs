@@ -15,6 +15,12 @@ use crate::time::Instant;
 
 /// See the module docs.
 pub(super) trait Part {
+    /// # Panics
+    ///
+    /// In the child of a fork.
+    #[track_caller]
+    fn assert_own(&self);
+
     fn lane(&self) -> Option<ShardLane>;
 
     /// The chain has begun `now`.
@@ -79,6 +85,10 @@ fn cancelled() -> io::Error {
 }
 
 impl<A: Action> Part for Request<'_, A> {
+    fn assert_own(&self) {
+        self.target.assert_own();
+    }
+
     fn lane(&self) -> Option<ShardLane> {
         self.lane.clone()
     }

@@ -5,6 +5,8 @@ mod enter;
 #[cfg(feature = "uring-native")]
 mod lanes;
 mod queues;
+#[cfg(feature = "uring-native")]
+mod restricted;
 mod setup;
 
 use std::io;

@@ -88,6 +88,11 @@ impl BufRing {
         self.group
     }
 
+    /// How many bytes a buffer has.
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
     fn at(&self, index: u16) -> *mut u8 {
         assert!(index < self.count, "buffer {index} of {}", self.count);
         self.memory.as_ptr().wrapping_add(usize::from(index) * self.size)

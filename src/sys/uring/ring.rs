@@ -489,7 +489,9 @@ fn setup((sq_entries, cq_entries): (u32, u32), no_sqarray: bool) -> io::Result<I
     if no_sqarray {
         builder.setup_no_sqarray();
     }
-    builder.build(sq_entries)
+    let ring = builder.build(sq_entries)?;
+    fault::restrict(&ring)?;
+    Ok(ring)
 }
 
 /// Why there is no ring, and what to do about it.

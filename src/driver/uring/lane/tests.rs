@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 
 use super::*;
 use crate::driver::Interest;
+use crate::driver::op::Chain;
 use crate::driver::op::{Boarded, Completion, Landing};
 use crate::driver::uring::remote::Message;
 use crate::driver::uring::{Driver, Shards};
@@ -289,4 +290,18 @@ fn h22_a_visitor_leaves_when_the_owner_closes_a_stream() {
         assert!(start.elapsed() < LONG / 2, "the end came after {:?}", start.elapsed());
     });
     drop(lane.drain(Ending::Shutdown));
+}
+
+/// A worker goes to block in place between the look for its ring and the message.
+#[test]
+fn h56_an_operation_for_a_ring_that_was_just_replaced_goes_to_the_new_one() {
+    let (shards, mut drivers) = Shards::new(1, 1, true).unwrap();
+    let old = shards.remote(0);
+    let mut driver = shards.replace(0).unwrap();
+    let chain = || Message::LaunchChain(Arc::new(Chain::new(Vec::new(), false)));
+    assert!(shards.deliver(old.clone(), chain()).is_ok());
+    assert!(shards.remote(0).has_mail() && !old.has_mail());
+    driver.shutdown();
+    assert!(shards.deliver(old, chain()).is_err(), "there is no ring any more");
+    drivers.iter_mut().for_each(Driver::shutdown);
 }
