@@ -9,7 +9,7 @@ use std::pin::Pin;
 use super::action::End;
 use crate::driver::{Handle, Interest, ReadyEvent, Registration};
 use crate::io::PollEvented;
-use crate::runtime::scheduler;
+use crate::runtime::context;
 use crate::sys::{pidfd, poll};
 
 /// A wait for readiness.
@@ -178,5 +178,8 @@ async fn wait_between(
 /// The driver of the current runtime.
 #[track_caller]
 pub(crate) fn current_driver() -> Handle {
-    scheduler::Handle::current().driver().clone()
+    match context::with_current(|handle| handle.driver().clone()) {
+        Ok(driver) => driver,
+        Err(e) => panic!("{e}"),
+    }
 }
