@@ -198,6 +198,11 @@ pub fn rebind(addr: SocketAddr) -> io::Result<StdListener> {
 
 /// Runs this very test in a process of its own, where `body` may spoil what all threads share.
 pub fn in_a_child(test: &str, body: impl FnOnce()) {
+    in_a_child_with(test, &[], body);
+}
+
+/// The same with variables for it.
+pub fn in_a_child_with(test: &str, variables: &[(&str, String)], body: impl FnOnce()) {
     const CHILD: &str = "HAZARD_CHILD";
     if env::var_os(CHILD).is_some() {
         return body();
@@ -205,6 +210,7 @@ pub fn in_a_child(test: &str, body: impl FnOnce()) {
     let child = Command::new(env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(CHILD, "1")
+        .envs(variables.iter().map(|(name, value)| (name, value)))
         .output()
         .unwrap();
     let output = String::from_utf8_lossy(&child.stdout) + String::from_utf8_lossy(&child.stderr);

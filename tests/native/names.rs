@@ -1,6 +1,7 @@
 //! Names in the file system.
 
 use std::io::ErrorKind;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::native::fs::{Dir, OpenHow, link, mkdir, open, rename, rmdir, statx, symlink, unlink};
@@ -87,7 +88,7 @@ fn ways_to_open() {
 }
 
 /// How often this file is open.
-fn open_count(path: &std::path::Path) -> usize {
+fn open_count(path: &Path) -> usize {
     let fds = std::fs::read_dir("/proc/self/fd").unwrap();
     fds.filter(|fd| std::fs::read_link(fd.as_ref().unwrap().path()).is_ok_and(|to| to == path)).count()
 }
@@ -96,19 +97,20 @@ fn open_count(path: &std::path::Path) -> usize {
 #[test]
 fn an_open_waits_for_the_other_end() {
     on_workers(|| async {
-        let dir = tempfile::tempdir().unwrap();
-        let fifo = dir.path().join("fifo");
-        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-        let both = || std::fs::File::options().read(true).write(true).open(&fifo).unwrap();
+        let both = |fifo: &Path| std::fs::File::options().read(true).write(true).open(fifo).unwrap();
         for how in [OpenHow::new(), OpenHow::new().write_only()] {
             for round in 0..8 {
+                // One for each round: a thread that opened the last one may not have closed it yet.
+                let dir = tempfile::tempdir().unwrap();
+                let fifo = dir.path().join("fifo");
+                assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
                 let mut opening = Box::pin(std::future::IntoFuture::into_future(open(&fifo, how)));
                 for _ in 0..10 {
                     let early = futures::poll!(&mut opening);
                     assert!(early.is_pending(), "{how:?}: {early:?}");
                     tokio::time::sleep(Duration::from_micros(200)).await;
                 }
-                let other = (round % 4 > 0).then(both);
+                let other = (round % 4 > 0).then(|| both(&fifo));
                 match round % 4 {
                     2 => tokio::time::sleep(Duration::from_millis(2)).await,
                     3 => drop(opening.as_mut().await.unwrap()),
@@ -116,7 +118,7 @@ fn an_open_waits_for_the_other_end() {
                 }
                 drop(opening);
                 // A thread of the blocking pool waits for it, whoever has gone.
-                let other = other.unwrap_or_else(both);
+                let other = other.unwrap_or_else(|| both(&fifo));
                 for _ in 0..2000 {
                     if open_count(&fifo) == 1 {
                         break;

@@ -17,7 +17,7 @@ use tokio::native::{BufPool, Lane};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 
-use super::common::{alone, in_a_child};
+use super::common::{alone, in_a_child_with};
 
 const GIGABYTE: usize = 1 << 30;
 const REST: Duration = Duration::from_millis(60);
@@ -43,6 +43,13 @@ where
         let remote = runtime.handle().remote(shard).unwrap();
         runtime.block_on(remote.spawn_pinned_with(scene)).unwrap();
     }
+}
+
+/// A sanitizer keeps freed memory for a while, which would look like growth.
+fn in_a_child_of_its_own(test: &str, body: impl FnOnce()) {
+    let options = std::env::var("ASAN_OPTIONS").unwrap_or_default();
+    let options = format!("{options}:quarantine_size_mb=1:thread_local_quarantine_size_kb=64");
+    in_a_child_with(test, &[("ASAN_OPTIONS", options)], body);
 }
 
 async fn connection() -> (TcpStream, StdStream) {
@@ -157,25 +164,25 @@ fn by_async_read(lane: Lane) {
 #[test]
 fn h42_nobody_reads_the_readiness_lane() {
     let _alone = alone();
-    in_a_child("slow::h42_nobody_reads_the_readiness_lane", || by_async_read(Lane::Readiness));
+    in_a_child_of_its_own("slow::h42_nobody_reads_the_readiness_lane", || by_async_read(Lane::Readiness));
 }
 
 #[test]
 fn h42_nobody_reads_the_native_lane() {
     let _alone = alone();
-    in_a_child("slow::h42_nobody_reads_the_native_lane", || by_async_read(Lane::Native));
+    in_a_child_of_its_own("slow::h42_nobody_reads_the_native_lane", || by_async_read(Lane::Native));
 }
 
 #[test]
 fn h42_nobody_reads_the_lane_that_chooses() {
     let _alone = alone();
-    in_a_child("slow::h42_nobody_reads_the_lane_that_chooses", || by_async_read(Lane::Auto));
+    in_a_child_of_its_own("slow::h42_nobody_reads_the_lane_that_chooses", || by_async_read(Lane::Auto));
 }
 
 #[test]
 fn h42_nobody_asks_for_the_next_receive() {
     let _alone = alone();
-    in_a_child("slow::h42_nobody_asks_for_the_next_receive", || {
+    in_a_child_of_its_own("slow::h42_nobody_asks_for_the_next_receive", || {
         on_each_flavour(Lane::Readiness, || async {
             let (ours, peer) = connection().await;
             let mut buf = Some(vec![0; 1 << 16]);
@@ -192,7 +199,7 @@ fn h42_nobody_asks_for_the_next_receive() {
 #[test]
 fn h42_nobody_takes_what_is_received_again_and_again() {
     let _alone = alone();
-    in_a_child("slow::h42_nobody_takes_what_is_received_again_and_again", || {
+    in_a_child_of_its_own("slow::h42_nobody_takes_what_is_received_again_and_again", || {
         on_each_flavour(Lane::Readiness, || async {
             let (ours, peer) = connection().await;
             let pool = BufPool::new(32, 1 << 15);
@@ -258,7 +265,7 @@ fn by_async_write(lane: Lane) {
 #[test]
 fn h42_a_peer_that_rests_holds_up_who_writes() {
     let _alone = alone();
-    in_a_child("slow::h42_a_peer_that_rests_holds_up_who_writes", || {
+    in_a_child_of_its_own("slow::h42_a_peer_that_rests_holds_up_who_writes", || {
         by_async_write(Lane::Native);
         by_async_write(Lane::Auto);
     });
@@ -267,7 +274,7 @@ fn h42_a_peer_that_rests_holds_up_who_writes() {
 #[test]
 fn h42_a_peer_that_rests_holds_up_who_sends() {
     let _alone = alone();
-    in_a_child("slow::h42_a_peer_that_rests_holds_up_who_sends", || {
+    in_a_child_of_its_own("slow::h42_a_peer_that_rests_holds_up_who_sends", || {
         on_each_flavour(Lane::Native, || async {
             let (ours, peer) = connection().await;
             let mut buf = Some(vec![7; 1 << 18]);
