@@ -165,9 +165,14 @@ impl Scene {
         while self.udp_peer.recv(&mut [0; 64]).is_ok() || self.datagrams_peer.recv(&mut [0; 64]).is_ok() {}
     }
 
+    /// Not without an end: where the listener's queue is full, `connect` waits.
     pub fn connect(&self) {
-        let client = StdStream::connect(self.listener.local_addr().unwrap()).unwrap();
-        self.clients.lock().unwrap().push(client);
+        const ENOUGH: usize = 100;
+
+        let mut clients = self.clients.lock().unwrap();
+        if clients.len() < ENOUGH {
+            clients.push(StdStream::connect(self.listener.local_addr().unwrap()).unwrap());
+        }
     }
 
     pub fn write_pipe(&self) {
