@@ -79,6 +79,10 @@ mod driver {
     pub(crate) mod op {
         /// Stands in for an operation.
         pub(crate) trait Flight: Send + Sync + std::fmt::Debug {}
+
+        /// Stands in for several.
+        #[derive(Debug)]
+        pub(crate) struct Chain;
     }
 
     pub(crate) mod uring {
