@@ -26,11 +26,6 @@ pub(crate) enum ParkPlan {
     PollThenAdvance(Duration),
 }
 
-/// Timers this close behind one that fired share a wake-up with those in between, in
-/// nanoseconds. A lone timer is not delayed; with 100,000 of them spread over 300 ms this is the
-/// difference between a wake-up for nearly each and one for fifteen.
-const GATHER: u64 = 48_000;
-
 impl Handle {
     /// How long may the thread of `shard` sleep, if the caller allows `limit`?
     ///
@@ -50,8 +45,7 @@ impl Handle {
         if paused {
             when = ceil_to_ms(when);
         } else {
-            // After a timer has just fired, the next one waits for its neighbours.
-            when = when.max(self.shards[shard].fired_at().saturating_add(GATHER));
+            when = when.max(self.shards[shard].gathers_until());
         }
         let mut duration = Duration::from_nanos(when.saturating_sub(now));
         if duration.is_zero() {
