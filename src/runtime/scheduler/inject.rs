@@ -42,6 +42,11 @@ impl<S: 'static> Inject<S> {
         !std::mem::replace(&mut self.queue.lock().is_closed, true)
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.queue.lock().is_closed
+    }
+
     /// Appends a task. On a closed queue it is dropped, outside of the lock.
     pub(crate) fn push(&self, task: task::Notified<S>) {
         let mut queue = self.queue.lock();

@@ -216,12 +216,17 @@ impl Handle {
 
     /// Step 1 of the [shutdown](super).
     pub(crate) fn shutdown(&self) {
+        let is_first = self.shared.inject.close();
+        for worker in self.shared.workers.iter() {
+            worker.mail.close();
+        }
+        // Only now: a worker that knows empties the queues once, and what came later would stay there,
+        // and keep the scheduler with it.
         self.shared.is_shutdown.store(true, Release);
         #[cfg(all(tokio_unstable, feature = "taskdump"))]
         self.shared.meeting.cancel();
-        if self.shared.inject.close() {
-            for (index, worker) in self.shared.workers.iter().enumerate() {
-                worker.mail.close();
+        if is_first {
+            for index in 0..self.shared.workers.len() {
                 self.driver.unpark_shard(index);
             }
             self.mailroom.close();
@@ -324,5 +329,34 @@ impl Context {
 impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("multi_thread::Handle { ... }").finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::runtime::Builder;
+    use crate::runtime::scheduler;
+
+    use std::hint::spin_loop;
+    use std::thread;
+
+    /// A worker that knows of the shutdown empties the queues; nothing may come after that.
+    #[test]
+    fn h37_who_knows_of_a_shutdown_finds_the_queues_closed() {
+        for _ in 0..300 {
+            let rt = Builder::new_multi_thread().worker_threads(3).build().unwrap();
+            let scheduler::Handle::MultiThread(handle) = rt.handle().inner.clone() else { unreachable!() };
+            let open = thread::spawn(move || {
+                while !handle.is_shutdown() {
+                    spin_loop();
+                }
+                // The last one first.
+                let mail =
+                    handle.shared.workers.iter().rev().filter(|worker| !worker.mail.is_closed()).count();
+                mail + usize::from(!handle.shared.inject.is_closed())
+            });
+            drop(rt);
+            assert_eq!(open.join().unwrap(), 0, "so many queues are still open");
+        }
     }
 }

@@ -66,6 +66,11 @@ impl Mail {
         self.placed.close();
     }
 
+    #[cfg(test)]
+    pub(super) fn is_closed(&self) -> bool {
+        self.pinned.is_closed() && self.placed.is_closed()
+    }
+
     /// Drops what is left in it after `close`.
     pub(super) fn drain(&self) {
         while let Some(task) = self.pinned.pop() {
