@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::native::fs::{Dir, OpenHow, link, mkdir, open, rename, rmdir, statx, symlink, unlink};
@@ -96,38 +97,49 @@ fn open_count(path: &Path) -> usize {
 /// The end of a pipe with a name is opened when there is another end.
 #[test]
 fn an_open_waits_for_the_other_end() {
-    on_workers(|| async {
-        let both = |fifo: &Path| std::fs::File::options().read(true).write(true).open(fifo).unwrap();
-        for how in [OpenHow::new(), OpenHow::new().write_only()] {
-            for round in 0..8 {
-                // One for each round: a thread that opened the last one may not have closed it yet.
-                let dir = tempfile::tempdir().unwrap();
-                let fifo = dir.path().join("fifo");
-                assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
-                let mut opening = Box::pin(std::future::IntoFuture::into_future(open(&fifo, how)));
-                for _ in 0..10 {
-                    let early = futures::poll!(&mut opening);
-                    assert!(early.is_pending(), "{how:?}: {early:?}");
-                    tokio::time::sleep(Duration::from_micros(200)).await;
-                }
-                let other = (round % 4 > 0).then(|| both(&fifo));
-                match round % 4 {
-                    2 => tokio::time::sleep(Duration::from_millis(2)).await,
-                    3 => drop(opening.as_mut().await.unwrap()),
-                    _ => {}
-                }
-                drop(opening);
-                // A thread of the blocking pool waits for it, whoever has gone.
-                let other = other.unwrap_or_else(|| both(&fifo));
-                for _ in 0..2000 {
-                    if open_count(&fifo) == 1 {
-                        break;
+    let others = Arc::new(Mutex::new(Vec::new()));
+    let kept = others.clone();
+    on_workers(move || {
+        let kept = kept.clone();
+        async move {
+            let both = |fifo: &Path| std::fs::File::options().read(true).write(true).open(fifo).unwrap();
+            for how in [OpenHow::new(), OpenHow::new().write_only()] {
+                for round in 0..8 {
+                    // One for each round: a thread that opened the last one may not have closed it yet.
+                    let dir = tempfile::tempdir().unwrap();
+                    let fifo = dir.path().join("fifo");
+                    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+                    let mut opening = Box::pin(std::future::IntoFuture::into_future(open(&fifo, how)));
+                    for _ in 0..10 {
+                        let early = futures::poll!(&mut opening);
+                        assert!(early.is_pending(), "{how:?}: {early:?}");
+                        tokio::time::sleep(Duration::from_micros(200)).await;
                     }
-                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    let other = (round % 4 > 0).then(|| both(&fifo));
+                    match round % 4 {
+                        2 => tokio::time::sleep(Duration::from_millis(2)).await,
+                        3 => drop(opening.as_mut().await.unwrap()),
+                        _ => {}
+                    }
+                    drop(opening);
+                    // A thread of the blocking pool waits for it, whoever has gone. It may come to the
+                    // open only now, so the other end stays.
+                    let other = other.unwrap_or_else(|| both(&fifo));
+                    kept.lock().unwrap().push((fifo, other, dir));
                 }
-                assert_eq!(open_count(&fifo), 1, "what came late is not closed");
-                drop(other);
             }
+            // What comes late is closed while the runtime goes on.
+            for _ in 0..2000 {
+                if kept.lock().unwrap().iter().all(|(fifo, ..)| open_count(fifo) == 1) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            panic!("what came late is not closed");
         }
     });
+    // Nothing came after that, and the threads of the pool have ended.
+    for (fifo, ..) in others.lock().unwrap().iter() {
+        assert_eq!(open_count(fifo), 1, "what came last is not closed");
+    }
 }
