@@ -517,6 +517,24 @@ impl Driver {
         }
     }
 
+    /// How many resources this shard watches that could as well be watched elsewhere. Those of an
+    /// epoll instance stay.
+    pub(crate) fn movable(&self) -> usize {
+        match &self.backend {
+            DriverBackend::Uring(driver) => driver.watched(),
+            DriverBackend::Mio(_) => 0,
+        }
+    }
+
+    /// Stops watching what reported something in the last turn: whoever waits for it tries for
+    /// himself, and has it watched where he is.
+    pub(crate) fn give_up_recent(&mut self) {
+        match &mut self.backend {
+            DriverBackend::Uring(driver) => driver.give_up_recent(),
+            DriverBackend::Mio(_) => {}
+        }
+    }
+
     /// Waits for the next event or timer, and serves both.
     pub(crate) fn park(&mut self, handle: &Handle) {
         self.park_internal(handle, None);

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use loom::sync::Notify;
-use loom::sync::atomic::AtomicUsize;
-use loom::sync::atomic::Ordering::{AcqRel, Acquire};
+use loom::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+use loom::sync::atomic::{AtomicBool, AtomicUsize};
 use loom::thread;
 
 use crate::idle::Idle;
@@ -14,12 +14,18 @@ struct Workers {
     idle: Idle,
     tasks: AtomicUsize,
     doorbells: Vec<Notify>,
+    done: AtomicBool,
 }
 
 impl Workers {
     fn new(n: usize) -> Arc<Workers> {
         let doorbells = (0..n).map(|_| Notify::new()).collect();
-        Arc::new(Workers { idle: Idle::new(n), tasks: AtomicUsize::new(0), doorbells })
+        Arc::new(Workers {
+            idle: Idle::new(n),
+            tasks: AtomicUsize::new(0),
+            doorbells,
+            done: AtomicBool::new(false),
+        })
     }
 
     fn notify_parked(&self) {
@@ -102,5 +108,42 @@ fn h36_two_pushers_and_a_worker() {
         for pusher in pushers {
             pusher.join().unwrap();
         }
+    });
+}
+
+/// A sleeping worker hands a task over while the other one, which may not search, goes to sleep.
+#[test]
+fn h36_a_task_that_is_handed_over_is_found() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let workers = Workers::new(2);
+        workers.idle.start_sleeping(1, false);
+        let giver = thread::spawn({
+            let workers = workers.clone();
+            move || {
+                if workers.idle.any_running() {
+                    workers.tasks.fetch_add(1, AcqRel);
+                    if !workers.idle.any_running_after_push() {
+                        workers.notify_parked();
+                    }
+                } else {
+                    // It keeps the task, and runs it.
+                    workers.idle.wake_up(1);
+                    workers.done.store(true, Release);
+                }
+            }
+        });
+        let is_mine = workers.pop();
+        if !is_mine {
+            workers.idle.start_sleeping(0, false);
+            if workers.tasks.load(Acquire) > 0 {
+                workers.notify_parked();
+            }
+        }
+        giver.join().unwrap();
+        let is_done = is_mine || workers.done.load(Acquire);
+        // Else somebody was woken for it.
+        assert!(is_done || !(workers.idle.is_sleeping(0) && workers.idle.is_sleeping(1)));
     });
 }

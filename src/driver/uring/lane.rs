@@ -37,6 +37,9 @@ const FORBIDDEN: &str = "Was io_uring forbidden (seccomp, kernel.io_uring_disabl
 /// How often the kernel is asked to take what was pushed.
 const FLUSH_ATTEMPTS: usize = 16;
 
+/// So many of the polls that reported something are remembered.
+const RECENT: usize = 8;
+
 /// The poll of the doorbell's eventfd.
 const DOORBELL_WATCH: Token = Token::new(Kind::DoorbellWatch, 0, 0);
 
@@ -66,6 +69,8 @@ pub(crate) struct Lane {
     settling: Vec<Token>,
     /// Resources that are given up: watched until their polls have settled.
     given_up: Vec<(Arc<ScheduledIo>, Token)>,
+    /// The first polls that reported something in the last turn.
+    recent: Vec<Token>,
     /// Completions nobody knows, counted and ignored.
     stale: u64,
     /// Times the completion queue was full or the kernel short of memory.
@@ -257,6 +262,13 @@ pub(super) fn turn(wait: Wait) {
     SPARE.with(|spare| spare.replace(aftermath));
 }
 
+/// Stops watching what reported something in the last turn: its tasks go elsewhere.
+pub(super) fn give_up_recent() {
+    let mut aftermath = Aftermath::default();
+    with(|lane| lane.give_up_recent(&mut aftermath));
+    aftermath.finish();
+}
+
 /// Takes the mail of this thread's lane, if it has one, between two turns.
 pub(super) fn serve_mail() {
     let mut aftermath = Aftermath::default();
@@ -312,6 +324,7 @@ impl Lane {
             outgoing: Vec::new(),
             settling: Vec::new(),
             given_up: Vec::new(),
+            recent: Vec::new(),
             stale: 0,
             backpressure: 0,
             watches_doorbell: false,
@@ -502,14 +515,7 @@ impl Lane {
             }
         }
         self.messages = messages;
-        // Before any descriptor is closed.
-        self.settle();
-        for (io, token) in std::mem::take(&mut self.given_up) {
-            if self.release(&io, token) {
-                poll_ended(&io, &mut aftermath.wakers);
-            }
-            aftermath.released.push(io);
-        }
+        self.finish_giving_up(aftermath);
     }
 
     /// Arms a poll for `io`, whose watch the caller holds and sets.
@@ -545,6 +551,28 @@ impl Lane {
         }
     }
 
+    /// Stops watching what reported something in the last turn.
+    fn give_up_recent(&mut self, aftermath: &mut Aftermath) {
+        while let Some(token) = self.recent.pop() {
+            let io = self.remote.slots.lock().get(token).ok().flatten().cloned();
+            if let Some(io) = io {
+                self.give_up(io);
+            }
+        }
+        self.finish_giving_up(aftermath);
+    }
+
+    /// Before any descriptor is closed.
+    fn finish_giving_up(&mut self, aftermath: &mut Aftermath) {
+        self.settle();
+        for (io, token) in std::mem::take(&mut self.given_up) {
+            if self.release(&io, token) {
+                poll_ended(&io, &mut aftermath.wakers);
+            }
+            aftermath.released.push(io);
+        }
+    }
+
     /// Sends a cancel for the poll `token`, unless it is over or being cancelled already.
     fn cancel(&mut self, token: Token) -> Option<Arc<ScheduledIo>> {
         let io = self.remote.slots.lock().close(token)?;
@@ -567,6 +595,7 @@ impl Lane {
             let remote = self.remote.clone();
             remote.stats.count_completions(completions.len());
             let mut slots = remote.slots.lock();
+            self.recent.clear();
             let mut ended = Vec::new();
             let mut doorbell_watch_ended = false;
             for cqe in completions.drain(..) {
@@ -575,6 +604,9 @@ impl Lane {
                         Ok(io) => {
                             if let Some(io) = io {
                                 poll_event(io, &cqe, &mut aftermath.wakers);
+                                if self.recent.len() < RECENT {
+                                    self.recent.push(cqe.token);
+                                }
                             }
                             if !cqe.more {
                                 ended.extend(slots.remove(cqe.token).map(|io| (io, cqe.token)));

@@ -537,6 +537,18 @@ impl Driver {
         lane::turn_for(other, limit);
     }
 
+    /// How many resources are watched.
+    pub(crate) fn watched(&self) -> usize {
+        self.remote.slots.lock().in_flight()
+    }
+
+    /// Stops watching what reported something in the last turn: whoever waits for it tries for
+    /// himself, and has it watched where he is.
+    pub(crate) fn give_up_recent(&mut self) {
+        debug_assert!(self.attached);
+        lane::give_up_recent();
+    }
+
     /// See the module docs; step 1 is the caller's.
     pub(crate) fn shutdown(&mut self) {
         if let Some(lane) = self.take_lane() {

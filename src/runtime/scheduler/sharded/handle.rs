@@ -60,6 +60,8 @@ pub(super) struct WorkerShared {
     /// The core, while no thread runs it.
     pub(super) core: Mutex<Option<Box<Core>>>,
     pub(super) mail: Mail,
+    /// How many sockets this worker has that could be watched by others: see [`gather`](super::gather).
+    pub(super) sockets: AtomicUsize,
     /// The thread that has lent the core and must have it back, see `block_in_place`.
     pub(super) absent: Mutex<Option<Absent>>,
     /// That thread waits for the core.
@@ -81,6 +83,7 @@ impl WorkerShared {
             metrics,
             core: Mutex::new(None),
             mail: Mail::new(),
+            sockets: AtomicUsize::new(0),
             absent: Mutex::new(None),
             is_recalled: AtomicBool::new(false),
             is_finished: AtomicBool::new(false),

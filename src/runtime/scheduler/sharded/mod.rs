@@ -25,6 +25,7 @@
 mod block_in_place;
 #[cfg(all(tokio_unstable, feature = "taskdump"))]
 mod dump;
+mod gather;
 mod handle;
 mod idle;
 mod pinned;

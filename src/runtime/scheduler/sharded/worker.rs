@@ -44,8 +44,8 @@ pub(crate) struct Core {
     pub(super) run_queue: Local<Arc<Handle>>,
     /// Tasks that stay here; see [`pinned`](super::pinned).
     pub(super) pinned: VecDeque<PinnedTask>,
-    is_searching: bool,
-    is_shutdown: bool,
+    pub(super) is_searching: bool,
+    pub(super) is_shutdown: bool,
     /// The thread that lent this core wants it back.
     is_recalled: bool,
     /// Wakers run as part of a turn of the driver.
@@ -53,7 +53,7 @@ pub(crate) struct Core {
     /// How many tasks run between two looks into the injection queue.
     global_queue_interval: u32,
     /// What sets it, unless the builder did.
-    tuning: Option<Tuning>,
+    pub(super) tuning: Option<Tuning>,
     /// The driver made for this worker's first thread, until that thread takes it.
     driver: Option<Driver>,
     pub(super) stats: MetricsBatch,
@@ -139,7 +139,7 @@ pub(crate) struct Context {
     /// `None` while the core is in the hands of the loop below, or of another thread.
     pub(super) core: RefCell<Option<Box<Core>>>,
     pub(super) defer: Defer,
-    driver: RefCell<Driver>,
+    pub(super) driver: RefCell<Driver>,
     /// The core went to another thread for good: this thread is to leave.
     pub(super) lost_core: Cell<bool>,
 }
@@ -292,6 +292,7 @@ impl Context {
             if core.tick == core.turn_at {
                 core.stop_working();
                 core = self.turn(core, Turn::Look);
+                self.share(&core);
                 core = self.maintain(core);
                 core.start_working();
                 core = self.look_after_sibling(core);
@@ -319,7 +320,12 @@ impl Context {
                 }
             } else {
                 // Tasks that yielded come back after one look at the driver.
-                core = if self.defer.is_empty() { self.park(core) } else { self.turn(core, Turn::Look) };
+                if self.defer.is_empty() {
+                    core = self.park(core);
+                } else {
+                    core = self.turn(core, Turn::Look);
+                    self.share(&core);
+                }
                 core = self.maintain(core);
                 core.start_working();
             }
@@ -374,6 +380,7 @@ impl Context {
     /// Publishes counters, and notices a shutdown or a recall.
     fn maintain(&self, mut core: Box<Core>) -> Box<Core> {
         core.submit_stats(self.worker.metrics());
+        self.publish_sockets();
         core.is_shutdown = core.is_shutdown || self.handle().is_shutdown();
         core.is_recalled = self.worker.shared().is_recalled.load(Acquire);
         #[cfg(all(tokio_unstable, feature = "taskdump"))]
@@ -559,10 +566,13 @@ impl Context {
             let bedtime = core.watchdog.bedtime();
             while !core.is_shutdown {
                 core.submit_stats(self.worker.metrics());
+                self.publish_sockets();
                 let turn = self.how_to_sleep(&mut core);
                 core = self.turn(core, turn);
                 core.is_shutdown = self.handle().is_shutdown();
+                core = self.hand_over(core);
                 if self.stop_sleeping(&mut core) {
+                    self.share(&core);
                     break;
                 }
             }
@@ -601,10 +611,6 @@ impl Context {
         core.in_turn = false;
         let ready = core.run_queue.len() + core.pinned.len();
         core.turn_at = core.tick.wrapping_add(self.handle().shared.config.tasks_until_turn(ready));
-        // This worker runs one of them next; others may have the rest.
-        if !core.is_searching && core.run_queue.len() > 1 {
-            self.handle().notify_parked();
-        }
         core
     }
 
@@ -627,8 +633,8 @@ impl Context {
         let now = Instant::now();
         let stalled = (0..shared.workers.len()).find(|&w| self.is_stalled(core, w, now));
         let Some(stalled) = stalled else { return Turn::Watch };
-        if shared.workers[stalled].has_work_for_others() {
-            // Tasks it woke right before it got stuck: nobody was told of them.
+        if shared.workers[stalled].has_work_for_others() || !shared.inject.is_empty() {
+            // Tasks it woke, or was to run, right before it got stuck: nobody was told of them.
             self.handle().notify_parked();
         }
         Turn::Rescue { stalled, limit: STALL }
@@ -638,7 +644,8 @@ impl Context {
     fn look_after_sibling(&self, mut core: Box<Core>) -> Box<Core> {
         let worker = core.watchdog.next();
         if self.is_stalled(&mut core, worker, Instant::now()) {
-            return self.turn(core, Turn::Rescue { stalled: worker, limit: Duration::ZERO });
+            core = self.turn(core, Turn::Rescue { stalled: worker, limit: Duration::ZERO });
+            self.share(&core);
         }
         core
     }
@@ -649,7 +656,7 @@ impl Context {
     }
 
     /// Has this worker anything to run? Or is it to leave?
-    fn has_work(&self, core: &Core) -> bool {
+    pub(super) fn has_work(&self, core: &Core) -> bool {
         let worker = self.worker.shared();
         !core.run_queue.is_empty()
             || !core.pinned.is_empty()
@@ -666,6 +673,9 @@ impl Context {
         core.is_searching = false;
         if was_last {
             self.handle().notify_if_work_pending();
+        } else if !self.handle().shared.inject.is_empty() {
+            // Handed over to those that run, and this worker may have been the only one.
+            self.handle().notify_parked();
         }
         true
     }

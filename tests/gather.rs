@@ -1,0 +1,123 @@
+//! A few short tasks go to the worker that runs already, and their sockets with them.
+
+use std::future::poll_fn;
+use std::net::{SocketAddr, UdpSocket as StdSocket};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, mpsc};
+use std::task::Poll;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::net::UdpSocket;
+use tokio::runtime::{BackendKind, Builder, Runtime};
+use tokio::shard::{self, Placement, Shard};
+use tokio::time::timeout;
+
+const LONG: Duration = Duration::from_secs(20);
+
+fn watched(rt: &Runtime, shard: usize) -> usize {
+    rt.handle().remote(Shard::new(shard)).unwrap().stats().watched
+}
+
+/// Waits until both shards watch so many sockets.
+#[track_caller]
+fn until_watched(rt: &Runtime, on_first: usize, on_second: usize) {
+    let start = Instant::now();
+    while (watched(rt, 0), watched(rt, 1)) != (on_first, on_second) {
+        assert!(start.elapsed() < LONG, "{} and {}", watched(rt, 0), watched(rt, 1));
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A task that always runs on, in short steps, until told to stop.
+async fn keep_running(stop: Arc<AtomicBool>) {
+    poll_fn(|cx| {
+        if stop.load(Relaxed) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Says where it is, and sends back what comes.
+async fn echo(addr: mpsc::Sender<SocketAddr>) {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    addr.send(socket.local_addr().unwrap()).unwrap();
+    let mut buf = [0; 64];
+    loop {
+        let (n, from) = socket.recv_from(&mut buf).await.unwrap();
+        socket.send_to(&buf[..n], from).await.unwrap();
+    }
+}
+
+/// One round trip.
+fn ask(client: &StdSocket) {
+    client.send(b"ping").unwrap();
+    assert_eq!(client.recv(&mut [0; 64]).unwrap(), 4);
+}
+
+/// A runtime of two workers, of which the second one has an echo with one socket, and the first one
+/// two sockets, of which nothing comes; and a client of the echo.
+fn two_workers() -> (Runtime, StdSocket) {
+    let rt = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let client = StdSocket::bind("127.0.0.1:0").unwrap();
+    client.set_read_timeout(Some(LONG)).unwrap();
+    rt.block_on(async {
+        for _ in 0..2 {
+            shard::spawn_pinned(Shard::new(0), async {
+                let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+                silent.recv_from(&mut [0]).await
+            });
+        }
+    });
+    until_watched(&rt, 2, 0);
+    // The first one has no time to steal.
+    let (busy, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let running = rt.block_on(async {
+        let (busy, stop) = (busy.clone(), stop.clone());
+        shard::spawn(Placement::Pinned(Shard::new(0)), async move {
+            busy.store(true, Relaxed);
+            while !stop.load(Relaxed) {
+                thread::yield_now();
+            }
+        })
+    });
+    while !busy.load(Relaxed) {
+        thread::yield_now();
+    }
+    let (tx, addr) = mpsc::channel();
+    rt.block_on(async { shard::spawn(Placement::Near(Shard::new(1)), echo(tx)) });
+    client.connect(addr.recv_timeout(LONG).unwrap()).unwrap();
+    until_watched(&rt, 2, 1);
+    stop.store(true, Relaxed);
+    rt.block_on(running).unwrap();
+    (rt, client)
+}
+
+#[test]
+fn a_socket_moves_to_the_worker_that_runs() {
+    let (rt, client) = two_workers();
+    if rt.handle().backend().kind() != BackendKind::IoUring {
+        return;
+    }
+    // Nobody else runs: it stays.
+    for _ in 0..5 {
+        ask(&client);
+        thread::sleep(Duration::from_millis(2));
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let running = rt.block_on(async { shard::spawn_pinned(Shard::new(0), keep_running(stop.clone())) });
+    let start = Instant::now();
+    while watched(&rt, 1) > 0 {
+        assert!(start.elapsed() < LONG, "the socket has not moved");
+        ask(&client);
+    }
+    until_watched(&rt, 3, 0);
+    ask(&client);
+    stop.store(true, Relaxed);
+    rt.block_on(async { timeout(LONG, running).await.expect("the other task starves").unwrap() });
+    ask(&client);
+}
