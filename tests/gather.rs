@@ -121,3 +121,30 @@ fn a_socket_moves_to_the_worker_that_runs() {
     rt.block_on(async { timeout(LONG, running).await.expect("the other task starves").unwrap() });
     ask(&client);
 }
+
+#[test]
+fn h22_what_a_stuck_worker_was_handed_is_done_by_another() {
+    let (rt, client) = two_workers();
+    for _ in 0..5 {
+        let (stuck, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let running = rt.block_on(async {
+            let (stuck, stop) = (stuck.clone(), stop.clone());
+            shard::spawn_pinned(Shard::new(0), async move {
+                stuck.store(true, Relaxed);
+                let start = Instant::now();
+                while !stop.load(Relaxed) && start.elapsed() < 2 * LONG {
+                    thread::sleep(Duration::from_millis(1));
+                }
+            })
+        });
+        while !stuck.load(Relaxed) {
+            thread::yield_now();
+        }
+        // It counts as one that runs.
+        ask(&client);
+        stop.store(true, Relaxed);
+        rt.block_on(running).unwrap();
+        thread::sleep(Duration::from_millis(5));
+        ask(&client);
+    }
+}

@@ -570,7 +570,10 @@ impl Context {
                 let turn = self.how_to_sleep(&mut core);
                 core = self.turn(core, turn);
                 core.is_shutdown = self.handle().is_shutdown();
-                core = self.hand_over(core);
+                // Whoever is looked after is stuck, and would not take it.
+                if !matches!(turn, Turn::Rescue { .. }) {
+                    core = self.hand_over(core);
+                }
                 if self.stop_sleeping(&mut core) {
                     self.share(&core);
                     break;
