@@ -64,6 +64,7 @@ const UNSAFE: &[&str] = &[
     "src/native/buf/aligned.rs",
     "src/native/buf/impls.rs",
     "src/native/buf/mod.rs",
+    "src/native/buf/room.rs",
     "src/native/buf/slice.rs",
     "src/native/buf/tests.rs",
     "src/native/fixed.rs",
