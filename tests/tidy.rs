@@ -40,7 +40,7 @@ const UNSAFE: &[&str] = &[
     "src/driver/op/mod.rs",
     "src/driver/op/single.rs",
     "src/driver/op/stream.rs",
-    "src/driver/op/tests.rs",
+    "src/driver/op/tests/rig.rs",
     "src/fs/contents/owned.rs",
     "src/driver/outbox.rs",
     "src/fs/file/fd.rs",
