@@ -55,7 +55,7 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
         Ok(PollEvented { io: Some(io), registration, write_lane: WriteLane::new(Lane::Readiness) })
     }
 
-    /// The same, but watched from now on, and never tried before the kernel reported it ready.
+    /// The same, but watched from now on, and never tried before the kernel said that it is ready.
     ///
     /// For objects an early try would misjudge: a FIFO that no writer has opened yet reads as
     /// ended, though `poll` knows better. And for those that live long, where it costs nothing

@@ -645,10 +645,12 @@ fn poll_event(io: &ScheduledIo, cqe: &Cqe, wakers: &mut Vec<Waker>) {
 }
 
 /// A poll ended unasked (overflow, a cancel that was not ours, a bad descriptor): everyone who
-/// waits tries for himself, and arms again if that blocks.
+/// waits looks again, and arms again if he has to go on waiting.
+///
+/// Only what the kernel says counts as ready: a connection that is not there yet must not look like
+/// one, nor a FIFO that nobody writes to like one that has ended.
 pub(super) fn poll_ended(io: &ScheduledIo, wakers: &mut Vec<Waker>) {
-    let ready = Ready::READABLE | Ready::WRITABLE;
-    io.set_readiness(ready);
+    io.look();
     io.take_wakers(Ready::ALL, wakers);
 }
 
