@@ -159,7 +159,9 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
             }
         }
         let mut io: &'a E = self;
-        self.poll_drain(cx, bufs.iter().map(|b| b.len()).sum(), || io::Write::write_vectored(&mut io, bufs))
+        // It is not full because there were more slices than one call takes.
+        let len = bufs.iter().take(sys::io::MAX_SLICES).map(|buf| buf.len()).sum();
+        self.poll_drain(cx, len, || io::Write::write_vectored(&mut io, bufs))
     }
 
     fn poll_drain(
