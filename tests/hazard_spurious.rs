@@ -14,9 +14,11 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::Command;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
+
+use tokio::net::TcpStream;
 
 use common::*;
 
@@ -137,14 +139,23 @@ fn h05_a_foreign_descriptor_is_not_tried_between_two_block_ons() {
 }
 
 /// A socket that is being connected: the queue of the listener is full, so nobody answers.
-fn connecting() -> (impl Future<Output = std::io::Result<tokio::net::TcpStream>> + Send, impl Drop) {
+fn connecting() -> (impl Future<Output = std::io::Result<TcpStream>> + Send, impl Sized) {
     let listener = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     listener.bind(&own_address().into()).unwrap();
     listener.listen(0).unwrap();
     let listener = StdListener::from(listener);
     let addr = listener.local_addr().unwrap();
     let fill = std::net::TcpStream::connect(addr).unwrap();
-    (tokio::net::TcpStream::connect(addr), Box::new((listener, fill)))
+    (TcpStream::connect(addr), (listener, fill))
+}
+
+type Connect = Pin<Box<dyn Future<Output = std::io::Result<TcpStream>> + Send>>;
+
+async fn poll_in_vain(connect: &mut Connect) {
+    let polled = poll_fn(|cx| Poll::Ready(connect.as_mut().poll(cx))).await;
+    if let Poll::Ready(done) = polled {
+        panic!("connected to nobody: {:?}", done.map(|stream| stream.peer_addr()));
+    }
 }
 
 /// A task that polls from another worker, time and again, takes the watch of its socket along. It is
@@ -155,28 +166,18 @@ fn h05_a_connection_is_not_there_since_its_watch_moved() {
     let rt = multi_thread(2);
     let [first, second] = rt.handle().shards().collect::<Vec<_>>()[..] else { panic!("two shards") };
     let (connect, _listener) = connecting();
-    let mut connect: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(connect);
+    let mut connect: Connect = Box::pin(connect);
 
     let begin = rt.handle().remote(first).unwrap().spawn_pinned(async move {
-        poll_fn(|cx| Poll::Ready(assert!(connect.as_mut().poll(cx).is_pending()))).await;
-        connect
+        poll_in_vain(&mut connect).await;
+        (connect,)
     });
-    let mut connect = rt.block_on(begin).unwrap();
+    let (mut connect,) = rt.block_on(begin).unwrap();
     let go_on = rt.handle().remote(second).unwrap().spawn_pinned(async move {
         for _ in 0..40 {
-            poll_fn(|cx| Poll::Ready(is_pending(connect.as_mut(), cx))).await;
+            poll_in_vain(&mut connect).await;
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     });
     rt.block_on(go_on).unwrap();
-}
-
-#[track_caller]
-fn is_pending(
-    connect: Pin<&mut (dyn Future<Output = std::io::Result<tokio::net::TcpStream>> + Send)>,
-    cx: &mut Context<'_>,
-) {
-    if let Poll::Ready(done) = connect.poll(cx) {
-        panic!("connected to nobody: {:?}", done.map(|stream| stream.peer_addr()));
-    }
 }
