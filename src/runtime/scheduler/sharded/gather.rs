@@ -5,7 +5,7 @@
 //! has a ring of its own, and each would wake up for the few events of its own sockets. So,
 //! measured in [`WORTH_A_WORKER`]:
 //!
-//! - A worker that a turn of its driver left with **little to do** does not wake a sibling to help.
+//! - A worker that its driver wakes up to **little to do** does not wake a sibling to help.
 //! - A worker that wakes up in its sleep to little, while a sibling runs and has little, too, hands
 //!   it **over**, and sleeps on. The tasks go by the injection queue, and the sockets that woke it are
 //!   given up: their tasks have them watched where they run from now on. It only goes from the
@@ -40,10 +40,12 @@ impl Core {
 }
 
 impl Context {
-    /// After a turn: this worker runs one of its tasks next; others may have the rest.
-    pub(super) fn share(&self, core: &Core) {
+    /// After a turn: this worker runs one of its tasks next; others may have the rest. Where it slept
+    /// there was no other work, and if it is little that there is now, it stays here.
+    pub(super) fn share(&self, core: &Core, has_slept: bool) {
         let n = core.run_queue.len();
-        if n > 1 && !core.is_searching && !core.is_little(n) {
+        let is_little = has_slept && core.is_little(n);
+        if n > 1 && !core.is_searching && !is_little {
             self.handle().notify_parked();
         }
     }

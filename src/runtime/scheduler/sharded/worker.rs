@@ -292,7 +292,7 @@ impl Context {
             if core.tick == core.turn_at {
                 core.stop_working();
                 core = self.turn(core, Turn::Look);
-                self.share(&core);
+                self.share(&core, false);
                 core = self.maintain(core);
                 core.start_working();
                 core = self.look_after_sibling(core);
@@ -324,7 +324,7 @@ impl Context {
                     core = self.park(core);
                 } else {
                     core = self.turn(core, Turn::Look);
-                    self.share(&core);
+                    self.share(&core, false);
                 }
                 core = self.maintain(core);
                 core.start_working();
@@ -575,7 +575,7 @@ impl Context {
                     core = self.hand_over(core);
                 }
                 if self.stop_sleeping(&mut core) {
-                    self.share(&core);
+                    self.share(&core, true);
                     break;
                 }
             }
@@ -648,7 +648,7 @@ impl Context {
         let worker = core.watchdog.next();
         if self.is_stalled(&mut core, worker, Instant::now()) {
             core = self.turn(core, Turn::Rescue { stalled: worker, limit: Duration::ZERO });
-            self.share(&core);
+            self.share(&core, false);
         }
         core
     }
