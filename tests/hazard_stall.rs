@@ -118,6 +118,34 @@ fn h22_block_in_place_holds_nobody_up() {
     assert!(tick < NOTICED, "a tick took {tick:?}");
 }
 
+/// The thread in `block_on` has no ring: its sockets are watched by some worker, which may be the busy one.
+#[test]
+fn h22_a_busy_worker_does_not_hold_up_the_thread_in_block_on() {
+    let rt = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (told, begun) = std::sync::mpsc::channel();
+    let busy = rt.spawn(async move {
+        told.send(()).unwrap();
+        thread::sleep(2 * BUSY);
+    });
+    begun.recv().unwrap();
+    rt.block_on(async {
+        for _ in 0..2 * 4 {
+            let (mut ours, theirs) = tokio::net::UnixStream::pair().unwrap();
+            let mut theirs = theirs.into_std().unwrap();
+            let writer = thread::spawn(move || {
+                thread::sleep(Duration::from_millis(10));
+                theirs.write_all(b"x").unwrap();
+                theirs
+            });
+            let start = Instant::now();
+            ours.read_u8().await.unwrap();
+            assert!(start.elapsed() < NOTICED, "the event came after {:?}", start.elapsed());
+            drop(writer.join().unwrap());
+        }
+    });
+    assert!(!busy.is_finished(), "it was over before");
+}
+
 /// A sibling waits for a stalled worker's sockets with `poll(2)`, which holds their files.
 #[test]
 fn h22_an_address_is_free_although_a_sibling_looks_after_it() {
