@@ -14,6 +14,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 
+use super::super::common::spawn;
 use socket2::SockRef;
 use tokio::fs::File;
 use tokio::io::unix::AsyncFd;
@@ -227,7 +228,7 @@ impl Scene {
 
     pub fn start_child(&self) {
         self.end_child();
-        let child = Command::new("sleep").arg("100").spawn().unwrap();
+        let child = spawn(Command::new("sleep").arg("100"));
         if let Some(mut old) = self.child.lock().unwrap().replace(child) {
             let _ = old.wait();
         }
