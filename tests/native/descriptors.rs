@@ -141,6 +141,7 @@ fn children() {
         assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
         drop(child.stdin.take());
         assert!(waitid(child.id()).await.unwrap().unwrap().success());
+        assert!(child.wait().is_err(), "it was waited for already");
     });
 }
 

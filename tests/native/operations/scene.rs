@@ -210,11 +210,24 @@ impl Scene {
 
     pub fn fill_tcp(&self) {
         let tcp = SockRef::from(&self.tcp);
-        // It takes a moment until what was sent is with the peer.
-        for _ in 0..3 {
+        // What was sent makes room again once the peer has it.
+        let mut rounds = 0;
+        while rounds < 3 || self.has_packets_on_their_way() {
             while tcp.send(&[1; 4096]).is_ok() {}
             std::thread::sleep(std::time::Duration::from_micros(300));
+            rounds += 1;
         }
+    }
+
+    fn has_packets_on_their_way(&self) -> bool {
+        // SAFETY: all zero is a valid one.
+        let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+        let mut len = size_of::<libc::tcp_info>() as libc::socklen_t;
+        let (fd, info_at) = (self.tcp.as_raw_fd(), (&raw mut info).cast());
+        // SAFETY: `info` has `len` bytes, and outlives the call.
+        let done = unsafe { libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, info_at, &mut len) };
+        assert_eq!(done, 0);
+        info.tcpi_unacked > 0
     }
 
     pub fn fill_pipe(&self) {
