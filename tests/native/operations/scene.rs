@@ -210,12 +210,17 @@ impl Scene {
 
     pub fn fill_tcp(&self) {
         let tcp = SockRef::from(&self.tcp);
-        // What was sent makes room again once the peer has it.
-        let mut rounds = 0;
-        while rounds < 3 || self.has_packets_on_their_way() {
-            while tcp.send(&[1; 4096]).is_ok() {}
+        // What was sent makes room again once the peer has it. Nothing more fits when all that has gone
+        // out has arrived, and none is taken after that.
+        let mut quiet = 0;
+        while quiet < 3 {
+            let has_arrived = !self.has_packets_on_their_way();
+            let mut sent = 0;
+            while let Ok(n) = tcp.send(&[1; 4096]) {
+                sent += n;
+            }
+            quiet = if has_arrived && sent == 0 { quiet + 1 } else { 0 };
             std::thread::sleep(std::time::Duration::from_micros(300));
-            rounds += 1;
         }
     }
 
