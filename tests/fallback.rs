@@ -462,8 +462,8 @@ fn are_asleep(rt: &Runtime) -> bool {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
     let threads: Vec<_> =
         tasks.filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok()).collect();
-    let workers = threads.into_iter().filter(|stat| stat.contains("(tokio-rt-worker)"));
-    before.iter().all(|count| count % 2 == 1) && workers.map(waits).all(|waits| waits) && sleeps() == before
+    let mut workers = threads.into_iter().filter(|stat| stat.contains("(tokio-rt-worker)"));
+    before.iter().all(|count| count % 2 == 1) && workers.all(waits) && sleeps() == before
 }
 
 #[test]
