@@ -26,6 +26,11 @@ pub struct Options {
     #[arg(long, conflicts_with_all = ["suite", "docs", "filter", "files", "known_failures", "record_baseline"])]
     pub api: bool,
 
+    /// Run the tests of published crates that stand on Tokio, with spargio as the `tokio` of
+    /// their whole graph; --filter chooses among the crates
+    #[arg(long, conflicts_with_all = ["suite", "docs", "api", "files", "known_failures", "cfg_unstable", "json"])]
+    pub ecosystem: bool,
+
     /// Run the tests whose `file::test` name matches
     #[arg(long, value_name = "REGEX")]
     pub filter: Option<Regex>,

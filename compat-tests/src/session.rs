@@ -15,6 +15,7 @@ use crate::build::{Build, CompileError, build};
 use crate::cli::Options;
 use crate::deviation::{self, Verdict};
 use crate::docs;
+use crate::ecosystem;
 use crate::graph;
 use crate::known::KnownFailures;
 use crate::lock::RunLock;
@@ -106,6 +107,9 @@ pub fn run_suites(options: &Options) -> Result<Outcome> {
         let result = api::compare(&workspace, options.cfg_unstable)?;
         print!("{}", result.report());
         return Ok(Outcome { good: result.is_good(), ..Outcome::default() });
+    }
+    if options.ecosystem {
+        return ecosystem::run(&workspace, options);
     }
     let subject = if options.record_baseline { Subject::Tokio } else { Subject::Spargio };
     let generated = materialize(&workspace, subject, options.cfg_unstable)?;
