@@ -64,6 +64,14 @@ const CRATES: &[Crate] = &[
     },
     Crate { name: "quinn", version: "0.11.12", features: "", targets: &["--lib"], passes: 22, fails: &[] },
     Crate {
+        name: "tokio-seqpacket",
+        version: "0.9.1",
+        features: "",
+        targets: &["--lib", "--tests"],
+        passes: 34,
+        fails: &[],
+    },
+    Crate {
         name: "command-group",
         version: "5.0.1",
         features: "with-tokio",
