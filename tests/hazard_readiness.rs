@@ -5,7 +5,7 @@
 mod common;
 
 use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::{TcpListener as StdListener, TcpStream as StdStream, UdpSocket as StdUdp};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, Interest};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, UnixStream};
 
 use common::*;
@@ -68,6 +68,28 @@ fn h06_a_short_read_that_races_the_next_byte() {
             got += n;
         }
         drop(writer.join().unwrap());
+    });
+}
+
+/// One call takes 1,024 slices. That it left some does not mean that the socket is full.
+#[test]
+fn h06_more_slices_than_one_call_takes_do_not_fill_a_socket() {
+    const SLICES: usize = 3_000;
+    let _alone = alone();
+    on_each_flavour(|| async {
+        let (mut stream, mut peer) = connection().await;
+        wait_in_read(&mut stream).await;
+        armed(1).await;
+        stream.writable().await.unwrap();
+        let byte = [IoSlice::new(b"x"); SLICES];
+        let mut sent = 0;
+        while sent < SLICES {
+            let written = tokio::time::timeout(LONG, stream.write_vectored(&byte[sent..])).await;
+            sent += written.expect("it waits for a socket that has room").unwrap();
+        }
+        let mut received = vec![0; SLICES];
+        peer.set_nonblocking(false).unwrap();
+        peer.read_exact(&mut received).unwrap();
     });
 }
 

@@ -446,13 +446,10 @@ impl State {
 
     /// Sends what is kept and then `bufs`; returns how much of the latter went.
     fn send(&mut self, fd: RawFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-        /// What one call takes at the most (`IOV_MAX` of Linux).
-        const MAX_SLICES: usize = 1024;
-
         let kept = self.bytes.len() - self.sent;
         let slices: Vec<_> = std::iter::once(IoSlice::new(&self.bytes[self.sent..]))
             .chain(bufs.iter().copied())
-            .take(MAX_SLICES)
+            .take(sys::io::MAX_SLICES)
             .collect();
         let result = loop {
             match sys::io::send(fd, &slices) {

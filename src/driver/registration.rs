@@ -35,10 +35,13 @@ pub(crate) struct Registration {
 impl Registration {
     /// Registers `fd`, to be watched when somebody has to wait.
     pub(crate) fn lazy(fd: RawFd, interest: Interest, handle: Handle) -> io::Result<Registration> {
+        Registration::of(ScheduledIo::new(fd, interest), handle)
+    }
+
+    fn of(io: ScheduledIo, handle: Handle) -> io::Result<Registration> {
         if handle.is_shutdown() {
             return Err(gone());
         }
-        let io = ScheduledIo::new(fd, interest);
         #[cfg(tokio_unstable)]
         let io = io.counted(handle.io_metrics().clone());
         #[cfg(tokio_unstable)]
@@ -46,13 +49,14 @@ impl Registration {
         Ok(Registration { handle, shared: Arc::new(io), leftovers: OnceLock::new(), outbox: OnceLock::new() })
     }
 
-    /// Registers `fd` and has it watched from now on.
+    /// Registers `fd` and has it watched from now on: what is done with it waits until the kernel says
+    /// that it is ready.
     pub(crate) fn new_with_interest_and_handle(
         fd: RawFd,
         interest: Interest,
         handle: Handle,
     ) -> io::Result<Registration> {
-        let registration = Registration::lazy(fd, interest, handle)?;
+        let registration = Registration::of(ScheduledIo::new(fd, interest).waiting_first(), handle)?;
         registration.handle.watch(&registration.shared)?;
         Ok(registration)
     }
@@ -176,7 +180,10 @@ impl Registration {
         mut f: impl FnMut() -> io::Result<(R, Drained)>,
     ) -> Poll<io::Result<R>> {
         ready!(leaf::trace_leaf(cx));
-        if !self.shared.is_watched() && self.shared.ready_now(direction).is_none() {
+        if !self.shared.is_watched()
+            && self.shared.ready_now(direction).is_none()
+            && self.shared.may_be_tried()
+        {
             // Nothing would tell us: try.
             let coop = ready!(coop::poll_proceed(cx));
             if self.handle.is_shutdown() {
@@ -206,10 +213,13 @@ impl Registration {
 
     /// Runs `f` once if the resource may be ready.
     pub(crate) fn try_io<R>(&self, interest: Interest, f: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
-        let event = self.shared.ready_event(interest);
+        let mut event = self.shared.ready_event(interest);
         // Unwatched, the word would stay empty for ever: only a try can tell.
-        if event.ready.is_empty() && self.shared.is_watched() {
-            return Err(io::ErrorKind::WouldBlock.into());
+        if event.ready.is_empty() && (self.shared.is_watched() || !self.shared.may_be_tried()) {
+            event = self.shared.ready_event(interest);
+            if event.ready.is_empty() {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
         }
         match f() {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
@@ -245,7 +255,10 @@ impl Registration {
     ) -> io::Result<R> {
         #[cfg(all(tokio_unstable, feature = "taskdump"))]
         std::future::poll_fn(leaf::trace_leaf).await;
-        if !self.shared.is_watched() && self.shared.ready_event(interest).ready.is_empty() {
+        if !self.shared.is_watched()
+            && self.shared.ready_event(interest).ready.is_empty()
+            && self.shared.may_be_tried()
+        {
             let coop = std::future::poll_fn(coop::poll_proceed).await;
             if self.handle.is_shutdown() {
                 return Err(gone());

@@ -28,6 +28,7 @@ use crate::loom::sync::Mutex;
 use crate::loom::sync::atomic::AtomicBool;
 use crate::loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::loom::sync::atomic::{AtomicU32, AtomicUsize};
+use crate::sys::poll;
 use crate::sys::uring::Token;
 
 // | shutdown | tick    | readiness |
@@ -52,6 +53,8 @@ pub(crate) struct ScheduledIo {
     strays: AtomicU32,
     fd: RawFd,
     interest: Interest,
+    /// It is never tried before it is known to be ready.
+    waits_first: bool,
     /// Where events are counted.
     #[cfg(tokio_unstable)]
     metrics: Option<Arc<crate::driver::IoMetrics>>,
@@ -152,8 +155,36 @@ impl ScheduledIo {
             strays: AtomicU32::new(0),
             fd,
             interest,
+            waits_first: false,
             #[cfg(tokio_unstable)]
             metrics: None,
+        }
+    }
+
+    /// The same for a resource that an early try would misjudge.
+    pub(crate) fn waiting_first(self) -> ScheduledIo {
+        ScheduledIo { waits_first: true, ..self }
+    }
+
+    /// Nothing watches the resource, and nothing is known of it: is the only way to tell to try?
+    ///
+    /// If not, the kernel was asked; the word has the answer.
+    pub(crate) fn may_be_tried(&self) -> bool {
+        if self.waits_first {
+            self.look();
+        }
+        !self.waits_first
+    }
+
+    /// Asks the kernel what the resource is ready for, since no poll tells.
+    pub(crate) fn look(&self) {
+        let ready = match poll::now(self.fd, self.interest.poll_events()) {
+            Ok(events) => Ready::from_poll(events),
+            // Who tries will see.
+            Err(_) => Ready::READABLE | Ready::WRITABLE,
+        };
+        if !ready.is_empty() {
+            self.set_readiness(ready);
         }
     }
 
@@ -359,22 +390,7 @@ impl<W: FnMut() -> io::Result<()>> Future for Readiness<'_, W> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let Some(key) = this.key else {
-            let event = this.io.ready_event(this.interest);
-            if event.is_shutdown || !event.ready.is_empty() {
-                return Poll::Ready(Ok(event));
-            }
-            let waiter = Waiter { waker: Some(cx.waker().clone()), interest: this.interest };
-            this.key = Some(this.io.waiters.lock().list.insert(waiter));
-            // The word may have changed before the waiter was there.
-            let event = this.io.ready_event(this.interest);
-            if event.is_shutdown || !event.ready.is_empty() {
-                this.leave();
-                return Poll::Ready(Ok(event));
-            }
-            (this.watch)()?;
-            return Poll::Pending;
-        };
+        let Some(key) = this.key else { return this.begin(cx) };
 
         let replaced = {
             let mut waiters = this.io.waiters.lock();
@@ -388,12 +404,35 @@ impl<W: FnMut() -> io::Result<()>> Future for Readiness<'_, W> {
             return Poll::Pending;
         }
         this.leave();
+        let event = this.io.ready_event(this.interest);
+        if event.ready.is_empty() && !event.is_shutdown && !this.io.is_watched() {
+            // It was not the resource that woke the task, but the end of its poll.
+            return this.begin(cx);
+        }
         // Somebody may have cleared the readiness since; an empty set is allowed.
-        Poll::Ready(Ok(this.io.ready_event(this.interest)))
+        Poll::Ready(Ok(event))
     }
 }
 
 impl<W: FnMut() -> io::Result<()>> Readiness<'_, W> {
+    /// Ready as it is, or in line.
+    fn begin(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<ReadyEvent>> {
+        let event = self.io.ready_event(self.interest);
+        if event.is_shutdown || !event.ready.is_empty() {
+            return Poll::Ready(Ok(event));
+        }
+        let waiter = Waiter { waker: Some(cx.waker().clone()), interest: self.interest };
+        self.key = Some(self.io.waiters.lock().list.insert(waiter));
+        // The word may have changed before the waiter was there.
+        let event = self.io.ready_event(self.interest);
+        if event.is_shutdown || !event.ready.is_empty() {
+            self.leave();
+            return Poll::Ready(Ok(event));
+        }
+        (self.watch)()?;
+        Poll::Pending
+    }
+
     fn leave(&mut self) {
         if let Some(key) = self.key.take() {
             let waiter = self.io.waiters.lock().list.remove(key);

@@ -55,7 +55,7 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
         Ok(PollEvented { io: Some(io), registration, write_lane: WriteLane::new(Lane::Readiness) })
     }
 
-    /// The same, but watched from now on, and never tried before the kernel reported it ready.
+    /// The same, but watched from now on, and never tried before the kernel said that it is ready.
     ///
     /// For objects an early try would misjudge: a FIFO that no writer has opened yet reads as
     /// ended, though `poll` knows better. And for those that live long, where it costs nothing
@@ -159,7 +159,9 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
             }
         }
         let mut io: &'a E = self;
-        self.poll_drain(cx, bufs.iter().map(|b| b.len()).sum(), || io::Write::write_vectored(&mut io, bufs))
+        // It is not full because there were more slices than one call takes.
+        let len = bufs.iter().take(sys::io::MAX_SLICES).map(|buf| buf.len()).sum();
+        self.poll_drain(cx, len, || io::Write::write_vectored(&mut io, bufs))
     }
 
     fn poll_drain(

@@ -17,6 +17,7 @@ use upstream::task::coop;
 
 use crate::driver::{Direction, Drained, Handle, Interest, Lane, Offer, Outbox, Registration};
 use crate::io::PollEvented;
+use crate::sys;
 use crate::util::leaf;
 
 /// So many small writes in busy turns, less those in others, and a stream on [`Lane::Auto`] is hot.
@@ -130,7 +131,7 @@ impl WriteLane {
             Offer::Behind => {
                 // It takes a unit of its own.
                 drop(budget);
-                Some(poll_send(cx, registration, outbox, bufs, len))
+                Some(poll_send(cx, registration, outbox, bufs))
             }
             Offer::Busy => Some(come_back(cx)),
             Offer::Failed(error) => Some(Poll::Ready(Err(error))),
@@ -144,8 +145,9 @@ fn poll_send(
     registration: &Registration,
     outbox: &Arc<Outbox>,
     bufs: &[IoSlice<'_>],
-    len: usize,
 ) -> Poll<io::Result<usize>> {
+    // One is for what is kept. The socket is not full because there were more than one call takes.
+    let len = bufs.iter().take(sys::io::MAX_SLICES - 1).map(|buf| buf.len()).sum();
     let sent = registration.poll_io(cx, Direction::Write, || {
         let n = outbox.send(bufs)?;
         Ok((n, if n.is_some_and(|n| n < len) { Drained::Yes } else { Drained::No }))

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use upstream::sync::{Semaphore, SemaphorePermit};
 
-use super::buf::{IoBuf, IoBufMut};
+use super::buf::{IoBuf, IoBufMut, Room};
 use crate::driver::FixedMemory;
 
 /// A pool of *registered* (fixed) buffers: the kernel looks up and pins their memory once, and not
@@ -134,7 +134,13 @@ impl FixedBufPool {
     fn take(&self, permit: SemaphorePermit<'_>) -> FixedBuf {
         permit.forget();
         match self.0.free().pop() {
-            Some(index) => FixedBuf { pool: self.clone(), index, len: 0 },
+            Some(index) => {
+                let Inner { memory, stride, size, .. } = &*self.0;
+                // SAFETY: the part is within the block, which the buffer keeps by way of the pool; it is
+                // initialised, and this buffer's until it gives the index back.
+                let room = unsafe { Room::new(memory.begin().add(index * stride), *size) };
+                FixedBuf { pool: self.clone(), index, room }
+            }
             None => unreachable!("there was a permit for it"),
         }
     }
@@ -159,18 +165,13 @@ impl fmt::Debug for FixedBufPool {
 pub struct FixedBuf {
     pool: FixedBufPool,
     index: usize,
-    len: usize,
+    room: Room,
 }
 
 impl FixedBuf {
-    fn begin(&self) -> *mut u8 {
-        let Inner { memory, stride, .. } = &*self.pool.0;
-        memory.begin().as_ptr().wrapping_add(self.index * stride)
-    }
-
     /// How many bytes there is room for.
     pub fn capacity(&self) -> usize {
-        self.pool.size()
+        self.room.capacity()
     }
 
     /// Changes how many bytes the buffer has. New ones are whatever was there before.
@@ -180,8 +181,7 @@ impl FixedBuf {
     /// If that is more than the capacity.
     #[track_caller]
     pub fn set_len(&mut self, len: usize) {
-        assert!(len <= self.capacity(), "{len} bytes in a buffer of {}", self.capacity());
-        self.len = len;
+        self.room.set_len(len);
     }
 
     /// Appends `bytes`.
@@ -191,9 +191,7 @@ impl FixedBuf {
     /// If there is no room for them.
     #[track_caller]
     pub fn extend_from_slice(&mut self, bytes: &[u8]) {
-        let begin = self.len;
-        self.set_len(begin + bytes.len());
-        self[begin..].copy_from_slice(bytes);
+        self.room.extend_from_slice(bytes);
     }
 }
 
@@ -201,15 +199,13 @@ impl Deref for FixedBuf {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: this part of the block is this value's, and initialised.
-        unsafe { std::slice::from_raw_parts(self.begin(), self.len) }
+        &self.room
     }
 }
 
 impl DerefMut for FixedBuf {
     fn deref_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as above, and `self` is borrowed mutably.
-        unsafe { std::slice::from_raw_parts_mut(self.begin(), self.len) }
+        &mut self.room
     }
 }
 
@@ -222,18 +218,18 @@ impl Drop for FixedBuf {
 
 impl fmt::Debug for FixedBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FixedBuf").field("len", &self.len).field("capacity", &self.capacity()).finish()
+        f.debug_struct("FixedBuf").field("len", &self.len()).field("capacity", &self.capacity()).finish()
     }
 }
 
 // SAFETY: the block stays where it is as long as the pool lives, and this part of it is the value's.
 unsafe impl IoBuf for FixedBuf {
     fn stable_ptr(&self) -> *const u8 {
-        self.begin()
+        self.room.begin()
     }
 
     fn bytes_init(&self) -> usize {
-        self.len
+        self.room.len()
     }
 
     fn bytes_total(&self) -> usize {
@@ -249,10 +245,10 @@ unsafe impl IoBuf for FixedBuf {
 // SAFETY: as above, the value's alone.
 unsafe impl IoBufMut for FixedBuf {
     fn stable_mut_ptr(&mut self) -> *mut u8 {
-        self.begin()
+        self.room.begin()
     }
 
     unsafe fn set_init(&mut self, pos: usize) {
-        self.len = self.len.max(pos);
+        self.room.grow_to(pos);
     }
 }

@@ -1,5 +1,6 @@
 use super::channel::Channel;
 use super::{Inbox, RawMessage, SendError, SendErrorReason, Sender, Shard};
+use crate::runtime::scheduler::Hold;
 use crate::runtime::task::Id;
 use crate::runtime::{AutoBox, Handle, ThreadBound};
 use crate::task::JoinHandle;
@@ -89,9 +90,9 @@ impl Remote {
     {
         let meta = SpawnMeta::new_unnamed(size_of::<F>());
         if AutoBox::<F>::SHOULD_BOX {
-            self.pin(Box::pin(future), meta)
+            self.start(Box::pin(future), Hold::Pinned, meta)
         } else {
-            self.pin(future, meta)
+            self.start(future, Hold::Pinned, meta)
         }
     }
 
@@ -139,20 +140,10 @@ impl Remote {
     {
         let meta = SpawnMeta::new_unnamed(size_of::<F>());
         if AutoBox::<B>::SHOULD_BOX {
-            self.pin(ThreadBound::new(Box::new(build)), meta)
+            self.start(ThreadBound::new(Box::new(build)), Hold::Pinned, meta)
         } else {
-            self.pin(ThreadBound::new(build), meta)
+            self.start(ThreadBound::new(build), Hold::Pinned, meta)
         }
-    }
-
-    fn pin<F>(&self, future: F, meta: SpawnMeta<'_>) -> JoinHandle<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        let id = Id::next();
-        let (future, spawned_at) = trace::task(leaf::root(future), "task", meta, id.as_u64());
-        self.handle.inner.spawn_pinned(self.shard.index(), future, id, spawned_at)
     }
 
     /// Starts `future` as an ordinary task that begins on this shard.
@@ -166,20 +157,20 @@ impl Remote {
     {
         let meta = SpawnMeta::new_unnamed(size_of::<F>());
         if AutoBox::<F>::SHOULD_BOX {
-            self.near(Box::pin(future), meta)
+            self.start(Box::pin(future), Hold::Placed, meta)
         } else {
-            self.near(future, meta)
+            self.start(future, Hold::Placed, meta)
         }
     }
 
-    fn near<F>(&self, future: F, meta: SpawnMeta<'_>) -> JoinHandle<F::Output>
+    fn start<F>(&self, future: F, hold: Hold, meta: SpawnMeta<'_>) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
         let id = Id::next();
         let (future, spawned_at) = trace::task(leaf::root(future), "task", meta, id.as_u64());
-        self.handle.inner.spawn_near(self.shard.index(), future, id, spawned_at)
+        self.handle.inner.spawn_on((self.shard.index(), hold), future, id, spawned_at)
     }
 
     // ===== messages =====

@@ -17,6 +17,9 @@ use upstream::io::ReadBuf;
 /// What one call takes at the most (`MAX_RW_COUNT` of Linux).
 const MAX_LEN: usize = 0x7fff_f000;
 
+/// The most slices that one call takes (`IOV_MAX` of Linux): it leaves the rest alone, or refuses.
+pub(crate) const MAX_SLICES: usize = 1024;
+
 /// Reads into the unfilled part of `buf`; returns how much.
 pub(crate) fn read(fd: RawFd, buf: &mut ReadBuf<'_>) -> io::Result<usize> {
     // SAFETY: the kernel writes no further than the length it is given.

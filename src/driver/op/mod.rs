@@ -31,18 +31,13 @@
 //! [`Operation`] is an unsafe trait: what an implementation must promise is said there. Nothing else
 //! here is unsafe.
 #![allow(unsafe_code)]
-#![allow(dead_code)]
 
 mod chain;
 mod single;
 mod stream;
 
-#[allow(unused_imports)]
 pub(crate) use chain::Chain;
-
-#[allow(unused_imports)]
 pub(crate) use single::Op;
-#[allow(unused_imports)]
 pub(crate) use stream::{OpStream, StreamOperation};
 
 use std::fmt;
@@ -211,6 +206,16 @@ enum Phase {
     Flying(Home),
     Landed,
     Over,
+}
+
+impl Phase {
+    /// Where a cancel has to go.
+    fn home(&self) -> Option<Home> {
+        match self {
+            Phase::Flying(home) => Some(home.clone()),
+            Phase::Fresh | Phase::Queued | Phase::Landed | Phase::Over => None,
+        }
+    }
 }
 
 /// Keeps the newest waker.

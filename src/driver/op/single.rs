@@ -102,25 +102,36 @@ impl<T: Operation> Op<T> {
 
     /// Has the kernel cancel it (`LINK_TIMEOUT`) after `limit`, counted from now. It then completes
     /// with `ECANCELED`, or with what it had done by then.
-    #[allow(dead_code)]
     pub(crate) fn with_limit(self, limit: Duration) -> Op<T> {
         self.shared.state.lock().deadline = Instant::now().checked_add(limit);
         self
     }
 
     /// Asks for the end. The future still says how it ended, which may be with success.
-    #[allow(dead_code)]
     pub(crate) fn cancel(&self) {
         let home = {
             let mut state = self.shared.state.lock();
             state.is_cancelled = true;
-            match &state.phase {
-                Phase::Flying(home) => Some(home.clone()),
-                Phase::Fresh | Phase::Queued | Phase::Landed | Phase::Over => None,
-            }
+            state.phase.home()
         };
         if let Some(Home { remote, token }) = home {
             uring::cancel(&remote, token);
+        }
+    }
+
+    /// The output, if it has landed and its ring has let go of it, as is usual by the time the task that
+    /// was woken runs: then there is nobody to lock out.
+    fn landed_alone(&mut self) -> Option<T::Output> {
+        let shared = Arc::get_mut(&mut self.shared)?;
+        let state = shared.state.get_mut();
+        if !matches!(state.phase, Phase::Landed) {
+            return None;
+        }
+        state.phase = Phase::Over;
+        self.is_over = true;
+        match (shared.operation.get_mut().take(), state.completion.take()) {
+            (Some(operation), Some(completion)) => Some(operation.complete(completion)),
+            _ => unreachable!("an operation lands with both, once"),
         }
     }
 }
@@ -184,24 +195,6 @@ impl<T> Shared<T> {
     unsafe fn take(&self) -> Option<T> {
         // SAFETY: the caller's.
         unsafe { (*self.operation.get()).take() }
-    }
-}
-
-impl<T: Operation> Op<T> {
-    /// The output, if it has landed and its ring has let go of it, as is usual by the time the task that
-    /// was woken runs: then there is nobody to lock out.
-    fn landed_alone(&mut self) -> Option<T::Output> {
-        let shared = Arc::get_mut(&mut self.shared)?;
-        let state = shared.state.get_mut();
-        if !matches!(state.phase, Phase::Landed) {
-            return None;
-        }
-        state.phase = Phase::Over;
-        self.is_over = true;
-        match (shared.operation.get_mut().take(), state.completion.take()) {
-            (Some(operation), Some(completion)) => Some(operation.complete(completion)),
-            _ => unreachable!("an operation lands with both, once"),
-        }
     }
 }
 

@@ -52,7 +52,6 @@ pub(crate) unsafe trait StreamOperation: Send + 'static {
 ///
 /// It ends with the operation; whoever wants more starts a new one. Dropping it cancels.
 #[must_use = "an operation does nothing unless polled"]
-#[allow(dead_code)]
 pub(crate) struct OpStream<T: StreamOperation> {
     shared: Arc<Shared<T>>,
     driver: Handle,
@@ -106,7 +105,6 @@ unsafe impl<T: Send> Sync for Shared<T> {}
 // SAFETY: as above.
 unsafe impl<T: Send> Send for Shared<T> {}
 
-#[allow(dead_code)]
 impl<T: StreamOperation> OpStream<T> {
     pub(crate) fn new(driver: &Handle, operation: T) -> OpStream<T> {
         let state = State {
@@ -149,19 +147,18 @@ impl<T: StreamOperation> OpStream<T> {
     }
 
     /// How many results wait.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.shared.state.lock().queue.len()
     }
 
     /// Asks for the end. What has come, and what comes before the end, is still yielded.
+    #[cfg(test)]
     pub(crate) fn cancel(&self) {
         let home = {
             let mut state = self.shared.state.lock();
             state.is_cancelled = true;
-            match &state.phase {
-                Phase::Flying(home) => Some(home.clone()),
-                Phase::Fresh | Phase::Queued | Phase::Landed | Phase::Over => None,
-            }
+            state.phase.home()
         };
         if let Some(Home { remote, token }) = home {
             uring::cancel(&remote, token);
@@ -176,10 +173,7 @@ impl<T: StreamOperation> Drop for OpStream<T> {
         let mut queue = mem::take(&mut state.queue);
         state.is_abandoned = true;
         state.is_cancelled = true;
-        let home = match &state.phase {
-            Phase::Flying(home) => Some(home.clone()),
-            Phase::Fresh | Phase::Queued | Phase::Landed | Phase::Over => None,
-        };
+        let home = state.phase.home();
         while let Some(completion) = queue.pop() {
             // SAFETY: under the lock.
             unsafe { &*self.shared.operation.get() }.orphan(completion);

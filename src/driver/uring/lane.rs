@@ -13,7 +13,7 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::driver::Ready;
 use crate::driver::op::{Completion, Flight};
@@ -27,6 +27,9 @@ use crate::util::unwind;
 use super::ops::Ops;
 use super::outgoing;
 use super::remote::{Due, Message, Remote};
+
+mod drain;
+pub(super) use drain::Ending;
 
 mod ops;
 
@@ -74,15 +77,6 @@ pub(crate) struct Lane {
     watches_doorbell: bool,
     /// The kernel refuses the ring for good.
     is_broken: bool,
-}
-
-/// Why a lane is drained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
-    /// Another owner goes on.
-    HandOver,
-    /// The runtime ends.
-    Shutdown,
 }
 
 /// What a turn leaves to do once the lane is free again.
@@ -617,78 +611,6 @@ impl Lane {
         self.completions = completions;
     }
 
-    /// Cancels everything and waits for the terminal completions; returns the resources, and keeps
-    /// the operations that are to be submitted again.
-    ///
-    /// Closing a ring is no barrier: only the completions say that the kernel is done. An operation
-    /// that somebody waits for is waited for here, too, if the next owner of the ring needs it.
-    pub(super) fn drain(&mut self, ending: Ending) -> Vec<Arc<ScheduledIo>> {
-        const LIMIT: Duration = Duration::from_secs(5);
-
-        let mut aftermath = Aftermath::default();
-        // Nobody rings any more; this was the last mail that needed the ring.
-        self.remote.doorbell.remove();
-        self.take_mail(&mut aftermath);
-        self.send_outgoing(&mut aftermath);
-        if self.watches_doorbell {
-            self.ring.push(Sqe::cancel(DOORBELL_WATCH));
-        }
-        self.recall_all();
-        let armed = self.remote.slots.lock().armed();
-        let cancelled: Vec<_> =
-            armed.into_iter().filter_map(|token| Some((self.cancel(token)?, token))).collect();
-        if self.ring.has_work() {
-            self.flush();
-            self.reap(&mut aftermath);
-        }
-        let deadline = Instant::now() + LIMIT;
-        while self.in_flight() > 0 {
-            let is_awaited = ending == Ending::HandOver && self.ops.any_awaited();
-            if self.is_broken || !is_awaited && Instant::now() >= deadline {
-                // The ring is closed instead of being used again, and what the kernel may still write
-                // to stays. At the deadline: never seen.
-                self.ring.mark_unclean();
-                self.is_unclean = true;
-                let leaked = self.ops.leak();
-                self.remote.stats.count_leaked(leaked);
-                break;
-            }
-            self.enter(Wait::For(Duration::from_millis(1)));
-            self.reap(&mut aftermath);
-        }
-        if self.is_broken {
-            self.ring.mark_unclean();
-        }
-        // Resources that another ring has taken over meanwhile.
-        let mut others = Vec::new();
-        // Only now: until its poll is gone, a resource is closed by this thread alone.
-        for (io, token) in cancelled {
-            if self.release(&io, token) {
-                aftermath.released.push(io);
-            } else {
-                others.push(io);
-            }
-        }
-        for message in self.remote.detach() {
-            match message {
-                Message::Unwatch(_, due) => aftermath.due.push((self.remote.clone(), due)),
-                // Whoever waits for it arms a new poll anyway.
-                Message::Watch(io) | Message::GiveUp(io) => others.push(io),
-                // All of them were cancelled.
-                Message::Cancel(_) => {}
-                // The next owner looks for itself.
-                Message::ForgetFixed => {}
-                Message::Launch(flight) => self.recalled.push(flight),
-                Message::LaunchChain(chain) => chain.recall(),
-            }
-        }
-        let released = std::mem::take(&mut aftermath.released);
-        aftermath.released = others;
-        // The caller is at the end of a lane: no borrow is held, user code may run.
-        aftermath.finish();
-        released
-    }
-
     /// The poll `token` of this ring is being cancelled; `true` if it was what watched `io`.
     fn release(&self, io: &ScheduledIo, token: Token) -> bool {
         io.with_watch(|watch| match &watch.current {
@@ -709,16 +631,6 @@ impl Lane {
     fn in_flight(&self) -> usize {
         self.remote.slots.lock().in_flight() + usize::from(self.watches_doorbell) + self.ops.len()
     }
-
-    /// Can the drained ring be used again?
-    pub(super) fn is_clean(&self) -> bool {
-        !self.is_unclean && !self.is_broken && self.in_flight() == 0
-    }
-
-    /// The operations that [`drain`](Lane::drain) kept.
-    pub(super) fn take_recalled(&mut self) -> Vec<Arc<dyn Flight>> {
-        std::mem::take(&mut self.recalled)
-    }
 }
 
 /// A poll reported an event.
@@ -733,10 +645,12 @@ fn poll_event(io: &ScheduledIo, cqe: &Cqe, wakers: &mut Vec<Waker>) {
 }
 
 /// A poll ended unasked (overflow, a cancel that was not ours, a bad descriptor): everyone who
-/// waits tries for himself, and arms again if that blocks.
+/// waits looks again, and arms again if he has to go on waiting.
+///
+/// Only what the kernel says counts as ready: a connection that is not there yet must not look like
+/// one, nor a FIFO that nobody writes to like one that has ended.
 pub(super) fn poll_ended(io: &ScheduledIo, wakers: &mut Vec<Waker>) {
-    let ready = Ready::READABLE | Ready::WRITABLE;
-    io.set_readiness(ready);
+    io.look();
     io.take_wakers(Ready::ALL, wakers);
 }
 

@@ -266,46 +266,48 @@ impl Shards {
     /// Has an operation submitted: here if this thread drives a shard of the runtime, the right one if
     /// it matters, else by message.
     pub(crate) fn launch(&self, flight: Arc<dyn Flight>) {
-        let shard = flight.shard();
         let mut flight = Some(flight);
-        if lane::takes_ops(self.runtime) && shard.is_none_or(|shard| self.current() == Some(shard)) {
-            let unwanted = lane::with(|lane| flight.take().and_then(|flight| lane.launch(flight)));
-            // With the lane free: it may be the last reference.
-            drop(unwanted);
-        }
+        let shard = flight.as_ref().and_then(|flight| flight.shard());
+        let unwanted = self.on_lane(shard, |lane| flight.take().and_then(|flight| lane.launch(flight)));
+        // With the lane free: it may be the last reference.
+        drop(unwanted);
         if let Some(flight) = flight {
             self.send(flight);
-        }
-    }
-
-    /// Asks its shard, or some shard, to submit an operation.
-    fn send(&self, flight: Arc<dyn Flight>) {
-        let shard = flight.shard().unwrap_or_else(|| self.any());
-        if let Err(Message::Launch(flight)) = self.deliver(self.remote(shard), Message::Launch(flight)) {
-            refuse(&*flight, Completion::runtime_gone());
         }
     }
 
     /// Has the parts of a chain submitted together: see [`launch`](Shards::launch).
     pub(crate) fn launch_chain(&self, chain: Arc<Chain>) {
         let shard = chain.shard();
-        if lane::takes_ops(self.runtime)
-            && shard.is_none_or(|shard| self.current() == Some(shard))
-            && lane::with(|lane| lane.launch_chain(&chain)).is_some()
-        {
-            return;
+        if self.on_lane(shard, |lane| lane.launch_chain(&chain)).is_none() {
+            self.deliver(shard, Message::LaunchChain(chain));
         }
+    }
+
+    /// Calls `f` with this thread's lane if it takes operations for `shard`, or for any shard of the
+    /// runtime.
+    fn on_lane<R>(&self, shard: Option<usize>, f: impl FnOnce(&mut Lane) -> R) -> Option<R> {
+        let is_right =
+            lane::takes_ops(self.runtime) && shard.is_none_or(|shard| self.current() == Some(shard));
+        is_right.then(|| lane::with(f)).flatten()
+    }
+
+    /// Asks its shard, or some shard, to submit an operation.
+    fn send(&self, flight: Arc<dyn Flight>) {
+        self.deliver(flight.shard(), Message::Launch(flight));
+    }
+
+    /// Sends `message` to `shard`, or to some shard; what cannot be sent any more is refused.
+    fn deliver(&self, shard: Option<usize>, message: Message) {
         let shard = shard.unwrap_or_else(|| self.any());
-        if let Err(Message::LaunchChain(chain)) =
-            self.deliver(self.remote(shard), Message::LaunchChain(chain))
-        {
-            chain.refuse(Completion::runtime_gone);
+        if let Err(message) = self.try_deliver(self.remote(shard), message) {
+            turn_down(message);
         }
     }
 
     /// Sends `message` to a ring, or to the one that has taken its shard over; gives it back if the
     /// runtime is gone.
-    fn deliver(&self, mut remote: Arc<Remote>, mut message: Message) -> Result<(), Message> {
+    fn try_deliver(&self, mut remote: Arc<Remote>, mut message: Message) -> Result<(), Message> {
         while let Err(returned) = remote.send(message) {
             let now = self.remote(remote.shard);
             if Arc::ptr_eq(&remote, &now) {
@@ -441,6 +443,17 @@ fn hang_up(fd: Option<&OwnedFd>) {
     }
 }
 
+/// Nobody does what was asked any more: the runtime is gone.
+fn turn_down(message: Message) {
+    match message {
+        Message::Watch(io) => end_wait(&io),
+        Message::Launch(flight) => refuse(&*flight, Completion::runtime_gone()),
+        Message::LaunchChain(chain) => chain.refuse(Completion::runtime_gone),
+        // A drained ring gets no mail about its polls, and operations were all cancelled.
+        Message::GiveUp(_) | Message::Unwatch(..) | Message::Cancel(_) | Message::ForgetFixed => {}
+    }
+}
+
 /// Tells a resource that its runtime is gone.
 pub(super) fn end_wait(io: &ScheduledIo) {
     io.with_watch(|watch| watch.current = Watch::Closed);
@@ -543,15 +556,7 @@ impl Driver {
             drop(self.drain(lane, Ending::Shutdown));
         }
         self.lane = None;
-        for message in self.remote.close_mailbox() {
-            match message {
-                Message::Watch(io) => end_wait(&io),
-                Message::Launch(flight) => self.recalled.push(flight),
-                Message::LaunchChain(chain) => chain.refuse(Completion::runtime_gone),
-                // A drained ring gets no mail about its polls, and operations were all cancelled.
-                Message::GiveUp(_) | Message::Unwatch(..) | Message::Cancel(_) | Message::ForgetFixed => {}
-            }
-        }
+        self.remote.close_mailbox().into_iter().for_each(turn_down);
         self.recalled.drain(..).for_each(|flight| refuse(&*flight, Completion::runtime_gone()));
         for io in self.unwatched.drain(..) {
             end_wait(&io);

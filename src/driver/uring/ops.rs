@@ -142,23 +142,35 @@ impl Ops {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
     use super::*;
+    use crate::driver::Interest;
     use crate::driver::op::{Boarded, Completion, Landing};
     use crate::driver::uring::Remote;
-    use crate::sys::uring::Ring;
+    use crate::sys::uring::{Ring, Sqe};
 
-    struct Nothing;
+    /// An operation: a poll of `fd`, which it keeps open, or nothing that anybody wants.
+    #[derive(Default)]
+    pub(in crate::driver::uring) struct Watching {
+        pub(in crate::driver::uring) fd: Option<UnixStream>,
+        pub(in crate::driver::uring) is_multishot: bool,
+        pub(in crate::driver::uring) holds_clock: bool,
+    }
 
-    impl Flight for Nothing {
-        fn board(&self, _: &Arc<Remote>, _: &mut Ring, _: Token) -> Option<Boarded> {
-            None
+    impl Flight for Watching {
+        fn board(&self, _: &Arc<Remote>, _: &mut Ring, token: Token) -> Option<Boarded> {
+            let fd = self.fd.as_ref()?.as_raw_fd();
+            let entry = Sqe::poll_multishot(fd, Interest::READABLE.poll_events(), token);
+            Some(Boarded { entry, limit: None, is_cancelled: false })
         }
-        fn progress(&self, completion: Completion) -> Landing {
-            Landing::Orphaned(completion)
+        fn progress(&self, _: Completion) -> Landing {
+            Landing::Awaited(None)
         }
-        fn land(&self, completion: Completion) -> Landing {
-            Landing::Orphaned(completion)
+        fn land(&self, _: Completion) -> Landing {
+            Landing::Awaited(None)
         }
         fn recall(&self) -> bool {
             false
@@ -168,21 +180,25 @@ mod tests {
             true
         }
         fn holds_clock(&self) -> bool {
-            true
+            self.holds_clock
         }
         fn is_multishot(&self) -> bool {
-            false
+            self.is_multishot
         }
+    }
+
+    fn holding_clock() -> Arc<dyn Flight> {
+        Arc::new(Watching { holds_clock: true, ..Watching::default() })
     }
 
     #[test]
     fn a_freed_slot_does_not_answer_to_an_old_operations_token() {
         let mut ops = Ops::default();
-        let old = ops.insert(Arc::new(Nothing));
+        let old = ops.insert(holding_clock());
         assert!(ops.hold_clock());
         assert!(ops.remove(old).is_some());
         assert!(!ops.hold_clock());
-        let new = ops.insert(Arc::new(Nothing));
+        let new = ops.insert(holding_clock());
         assert_eq!(old.index(), new.index());
         assert!(ops.get(old).is_none());
         assert!(ops.remove(old).is_none());
@@ -193,7 +209,7 @@ mod tests {
 
     #[test]
     fn what_is_leaked_is_not_freed() {
-        let flight: Arc<dyn Flight> = Arc::new(Nothing);
+        let flight = holding_clock();
         let mut ops = Ops::default();
         ops.insert(flight.clone());
         assert_eq!(ops.leak(), 1);

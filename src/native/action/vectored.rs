@@ -16,9 +16,7 @@ use super::{Early, GivenBack, lasting, sealed};
 use crate::driver::{Leftover, Leftovers};
 use crate::native::buf::{BoundedBuf, BoundedBufMut, BufResult, fill, received};
 use crate::sys::call::{CURRENT_POSITION, Call};
-
-/// The most buffers that one operation takes (`IOV_MAX` of Linux); the rest is left alone.
-const MAX_BUFS: usize = 1024;
+use crate::sys::io::MAX_SLICES;
 
 /// The list that the kernel reads.
 #[derive(Debug, Default)]
@@ -40,7 +38,7 @@ impl IoVecs {
 
     fn set(&mut self, list: impl Iterator<Item = libc::iovec>) -> (*mut libc::iovec, usize) {
         self.0.clear();
-        self.0.extend(list.take(MAX_BUFS));
+        self.0.extend(list.take(MAX_SLICES));
         (self.0.as_mut_ptr(), self.0.len())
     }
 }
@@ -52,7 +50,7 @@ impl IoVecs {
 /// They were.
 pub(super) unsafe fn received_all<B: BoundedBufMut>(bufs: &mut [B], n: usize) {
     let mut left = n;
-    for buf in bufs.iter_mut().take(MAX_BUFS) {
+    for buf in bufs.iter_mut().take(MAX_SLICES) {
         let here = left.min(buf.bytes_total());
         // SAFETY: the caller's promise; the kernel fills one buffer after the other.
         unsafe { received(buf, here) };

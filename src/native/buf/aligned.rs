@@ -11,7 +11,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
-use super::{IoBuf, IoBufMut};
+use super::{IoBuf, IoBufMut, Room};
 
 /// A buffer of fixed capacity that begins at a multiple of an alignment: what a file opened with
 /// `O_DIRECT` wants.
@@ -27,15 +27,9 @@ use super::{IoBuf, IoBufMut};
 /// assert_eq!(buf.as_ptr() as usize % 512, 0);
 /// ```
 pub struct AlignedBuf {
-    ptr: NonNull<u8>,
+    room: Room,
     layout: Layout,
-    len: usize,
 }
-
-// SAFETY: it owns its memory alone.
-unsafe impl Send for AlignedBuf {}
-// SAFETY: a shared reference only reads.
-unsafe impl Sync for AlignedBuf {}
 
 impl AlignedBuf {
     /// An empty buffer of `capacity` bytes, aligned to `align`.
@@ -53,12 +47,13 @@ impl AlignedBuf {
         // SAFETY: the size is not zero.
         let ptr = unsafe { alloc_zeroed(layout) };
         let Some(ptr) = NonNull::new(ptr) else { handle_alloc_error(layout) };
-        AlignedBuf { ptr, layout, len: 0 }
+        // SAFETY: it is zeroed, and this value's until it is dropped.
+        AlignedBuf { room: unsafe { Room::new(ptr, capacity) }, layout }
     }
 
     /// How many bytes there is room for.
     pub fn capacity(&self) -> usize {
-        self.layout.size()
+        self.room.capacity()
     }
 
     /// What the beginning is aligned to.
@@ -73,8 +68,7 @@ impl AlignedBuf {
     /// If that is more than the capacity.
     #[track_caller]
     pub fn set_len(&mut self, len: usize) {
-        assert!(len <= self.capacity(), "{len} bytes in a buffer of {}", self.capacity());
-        self.len = len;
+        self.room.set_len(len);
     }
 
     /// Appends `bytes`.
@@ -84,9 +78,7 @@ impl AlignedBuf {
     /// If there is no room for them.
     #[track_caller]
     pub fn extend_from_slice(&mut self, bytes: &[u8]) {
-        let begin = self.len;
-        self.set_len(begin + bytes.len());
-        self[begin..].copy_from_slice(bytes);
+        self.room.extend_from_slice(bytes);
     }
 }
 
@@ -94,29 +86,27 @@ impl Deref for AlignedBuf {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: all of the allocation is initialised, and `len` does not exceed it.
-        unsafe { std::slice::from_raw_parts(self.ptr.as_ptr(), self.len) }
+        &self.room
     }
 }
 
 impl DerefMut for AlignedBuf {
     fn deref_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as above, and `self` is borrowed mutably.
-        unsafe { std::slice::from_raw_parts_mut(self.ptr.as_ptr(), self.len) }
+        &mut self.room
     }
 }
 
 impl Drop for AlignedBuf {
     fn drop(&mut self) {
         // SAFETY: allocated with this layout, and freed once.
-        unsafe { dealloc(self.ptr.as_ptr(), self.layout) };
+        unsafe { dealloc(self.room.begin(), self.layout) };
     }
 }
 
 impl fmt::Debug for AlignedBuf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AlignedBuf")
-            .field("len", &self.len)
+            .field("len", &self.len())
             .field("capacity", &self.capacity())
             .field("align", &self.align())
             .finish()
@@ -126,11 +116,11 @@ impl fmt::Debug for AlignedBuf {
 // SAFETY: the allocation stays where it is until the value is dropped.
 unsafe impl IoBuf for AlignedBuf {
     fn stable_ptr(&self) -> *const u8 {
-        self.ptr.as_ptr()
+        self.room.begin()
     }
 
     fn bytes_init(&self) -> usize {
-        self.len
+        self.room.len()
     }
 
     fn bytes_total(&self) -> usize {
@@ -141,10 +131,10 @@ unsafe impl IoBuf for AlignedBuf {
 // SAFETY: as above; it is the value's alone.
 unsafe impl IoBufMut for AlignedBuf {
     fn stable_mut_ptr(&mut self) -> *mut u8 {
-        self.ptr.as_ptr()
+        self.room.begin()
     }
 
     unsafe fn set_init(&mut self, pos: usize) {
-        self.len = self.len.max(pos);
+        self.room.grow_to(pos);
     }
 }

@@ -21,6 +21,9 @@ pub use aligned::AlignedBuf;
 
 mod impls;
 
+mod room;
+pub(super) use room::Room;
+
 mod slice;
 pub use slice::{BoundedBuf, BoundedBufMut, Slice};
 

@@ -36,6 +36,15 @@ pub(crate) enum Context {
     MultiThread(sharded::Context),
 }
 
+/// How a task spawned on a shard is held there.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Hold {
+    /// It stays.
+    Pinned,
+    /// It begins there, unless another shard finds it first.
+    Placed,
+}
+
 macro_rules! match_flavor {
     ($self:expr, $ty:ident($h:ident) => $e:expr) => {
         match $self {
@@ -103,10 +112,10 @@ impl Handle {
         }
     }
 
-    /// Spawns a task that stays on a shard.
-    pub(crate) fn spawn_pinned<F>(
+    /// Spawns a task on a shard.
+    pub(crate) fn spawn_on<F>(
         &self,
-        shard: usize,
+        (shard, hold): (usize, Hold),
         future: F,
         id: Id,
         spawned_at: SpawnLocation,
@@ -116,28 +125,14 @@ impl Handle {
         F::Output: Send + 'static,
     {
         self.driver().assert_own();
-        match self {
-            Handle::CurrentThread(h) => current_thread::Handle::spawn(h, future, id, spawned_at),
-            Handle::MultiThread(h) => sharded::Handle::spawn_pinned(h, shard, future, id, spawned_at),
-        }
-    }
-
-    /// Spawns a task that begins on a shard, unless another one finds it first.
-    pub(crate) fn spawn_near<F>(
-        &self,
-        shard: usize,
-        future: F,
-        id: Id,
-        spawned_at: SpawnLocation,
-    ) -> JoinHandle<F::Output>
-    where
-        F: Future + Send + 'static,
-        F::Output: Send + 'static,
-    {
-        self.driver().assert_own();
-        match self {
-            Handle::CurrentThread(h) => current_thread::Handle::spawn(h, future, id, spawned_at),
-            Handle::MultiThread(h) => sharded::Handle::spawn_near(h, shard, future, id, spawned_at),
+        match (self, hold) {
+            (Handle::CurrentThread(h), _) => current_thread::Handle::spawn(h, future, id, spawned_at),
+            (Handle::MultiThread(h), Hold::Pinned) => {
+                sharded::Handle::spawn_pinned(h, shard, future, id, spawned_at)
+            }
+            (Handle::MultiThread(h), Hold::Placed) => {
+                sharded::Handle::spawn_near(h, shard, future, id, spawned_at)
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::ops::Place;
 use super::{Aftermath, Lane};
-use crate::driver::op::{Chain, Completion, Flight, Landing};
+use crate::driver::op::{Boarded, Chain, Completion, Flight, Landing};
 use crate::driver::outbox::Outbox;
 use crate::sys::uring::{Cqe, Sqe, Token, Wait};
 
@@ -13,13 +13,10 @@ impl Lane {
     /// Takes an operation on: it goes in with the next `enter`. Returns one that nobody wants any
     /// more, to be dropped once the lane is free.
     pub(in crate::driver::uring) fn launch(&mut self, flight: Arc<dyn Flight>) -> Option<Arc<dyn Flight>> {
-        let token = self.ops.insert(flight);
-        let flying = self.ops.get(token)?;
-        let Some(boarded) = flying.flight.board(&self.remote, &mut self.ring, token) else {
-            return self.ops.remove(token).map(|flying| flying.flight);
+        let (token, boarded) = match self.board(flight) {
+            Ok(boarded) => boarded,
+            Err(unwanted) => return unwanted,
         };
-        flying.opcode = boarded.entry.opcode();
-        self.remote.stats.took_off(flying.opcode);
         match boarded.limit {
             None => self.ring.push(boarded.entry),
             Some(limit) => self.ring.push_linked(boarded.entry, limit),
@@ -30,6 +27,19 @@ impl Lane {
         None
     }
 
+    /// Takes a slot for an operation whose entry is pushed next; gives back one that nobody wants.
+    #[inline]
+    fn board(&mut self, flight: Arc<dyn Flight>) -> Result<(Token, Boarded), Option<Arc<dyn Flight>>> {
+        let token = self.ops.insert(flight);
+        let flying = self.ops.get(token).ok_or(None)?;
+        let Some(boarded) = flying.flight.board(&self.remote, &mut self.ring, token) else {
+            return Err(self.ops.remove(token).map(|flying| flying.flight));
+        };
+        flying.opcode = boarded.entry.opcode();
+        self.remote.stats.took_off(flying.opcode);
+        Ok((token, boarded))
+    }
+
     /// Takes the parts of a chain on: they go in together.
     pub(in crate::driver::uring) fn launch_chain(&mut self, chain: &Chain) {
         chain.board(|parts| {
@@ -38,21 +48,16 @@ impl Lane {
             let mut before: Option<Token> = None;
             for (i, flight) in parts.iter().enumerate() {
                 let is_last = i + 1 == parts.len();
-                let token = self.ops.insert(flight.clone());
-                let (Some(boarded), Some(flying)) =
-                    (flight.board(&self.remote, &mut self.ring, token), self.ops.get(token))
-                else {
+                let Ok((token, boarded)) = self.board(flight.clone()) else {
                     unreachable!("what is abandoned is so as a whole");
                 };
-                flying.opcode = boarded.entry.opcode();
-                self.remote.stats.took_off(flying.opcode);
                 if let Some(before) = before.replace(token) {
                     self.ops.put_behind(before, token);
                 }
                 entries.push(match boarded.limit {
                     None if is_last => boarded.entry,
-                    Some(_) | None if chain.is_hard && !is_last => boarded.entry.hard_linked(),
-                    Some(_) | None => boarded.entry.linked(),
+                    _ if chain.is_hard && !is_last => boarded.entry.hard_linked(),
+                    _ => boarded.entry.linked(),
                 });
                 entries.extend(boarded.limit.map(|limit| if is_last { limit } else { limit.linked() }));
                 if boarded.is_cancelled {

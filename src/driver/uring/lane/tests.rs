@@ -4,11 +4,12 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::time::Instant;
 
 use super::*;
 use crate::driver::Interest;
 use crate::driver::op::Chain;
-use crate::driver::op::{Boarded, Completion, Landing};
+use crate::driver::uring::ops::tests::Watching;
 use crate::driver::uring::remote::Message;
 use crate::driver::uring::{Driver, Shards};
 use crate::sys::fault::{self, Call};
@@ -94,38 +95,6 @@ fn h02_a_cancel_that_came_too_early_is_sent_again() {
     }
 }
 
-/// An operation with many results, or with one: a poll of `fd`, which it keeps open.
-struct Watching {
-    fd: UnixStream,
-    is_multishot: bool,
-}
-
-impl Flight for Watching {
-    fn board(&self, _: &Arc<Remote>, _: &mut Ring, token: Token) -> Option<Boarded> {
-        let entry = Sqe::poll_multishot(self.fd.as_raw_fd(), Interest::READABLE.poll_events(), token);
-        Some(Boarded { entry, limit: None, is_cancelled: false })
-    }
-    fn progress(&self, _: Completion) -> Landing {
-        Landing::Awaited(None)
-    }
-    fn land(&self, _: Completion) -> Landing {
-        Landing::Awaited(None)
-    }
-    fn recall(&self) -> bool {
-        false
-    }
-    fn orphan(&self, _: Completion) {}
-    fn is_awaited(&self) -> bool {
-        true
-    }
-    fn holds_clock(&self) -> bool {
-        false
-    }
-    fn is_multishot(&self) -> bool {
-        self.is_multishot
-    }
-}
-
 /// The cancel found a result just being delivered. What has one result only ends with that; what has
 /// many would stay.
 #[test]
@@ -133,7 +102,7 @@ fn h14_a_cancel_that_came_too_early_is_sent_again_to_what_has_many_results() {
     for is_multishot in [true, false] {
         let mut lane = lane();
         let (fd, _peer) = UnixStream::pair().unwrap();
-        assert!(lane.launch(Arc::new(Watching { fd, is_multishot })).is_none());
+        assert!(lane.launch(Arc::new(Watching { fd: Some(fd), is_multishot, holds_clock: false })).is_none());
         lane.flush();
         let [token] = lane.ops.tokens()[..] else { panic!("it is not in flight") };
         let cancel = Token::new(Kind::OpCancel, token.generation(), token.index());
@@ -299,9 +268,9 @@ fn h56_an_operation_for_a_ring_that_was_just_replaced_goes_to_the_new_one() {
     let old = shards.remote(0);
     let mut driver = shards.replace(0).unwrap();
     let chain = || Message::LaunchChain(Arc::new(Chain::new(Vec::new(), false)));
-    assert!(shards.deliver(old.clone(), chain()).is_ok());
+    assert!(shards.try_deliver(old.clone(), chain()).is_ok());
     assert!(shards.remote(0).has_mail() && !old.has_mail());
     driver.shutdown();
-    assert!(shards.deliver(old, chain()).is_err(), "there is no ring any more");
+    assert!(shards.try_deliver(old, chain()).is_err(), "there is no ring any more");
     drivers.iter_mut().for_each(Driver::shutdown);
 }
