@@ -6,8 +6,8 @@
 //! and no debug information. What cargo does not pin it resolves anew for the first run; the lock
 //! file stays in the target folder.
 //!
-//! With `--record-baseline` the same runs over the published Tokio: that is where the numbers of
-//! [`CRATES`] are from.
+//! With `--record-baseline` the same runs over the published Tokio: that is where the numbers in
+//! this file are from.
 
 use std::collections::BTreeSet;
 use std::fs;
