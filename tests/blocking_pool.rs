@@ -31,8 +31,14 @@ fn join<T>(rt: &Runtime, tasks: Vec<JoinHandle<T>>) -> Vec<T> {
 #[test]
 fn the_limit_is_kept() {
     let rt = builder().max_blocking_threads(3).build().unwrap();
-    let tasks = (0..30).map(|_| {
-        rt.spawn_blocking(|| {
+    // The first three, which no thread could have done one after the other.
+    let meet = Arc::new(Barrier::new(3));
+    let tasks = (0..30).map(|n| {
+        let meet = meet.clone();
+        rt.spawn_blocking(move || {
+            if n < 3 {
+                meet.wait();
+            }
             thread::sleep(Duration::from_millis(2));
             thread::current().id()
         })

@@ -271,10 +271,14 @@ fn a_yield_storm_is_no_obstacle() {
 #[test]
 fn park_hooks_come_in_pairs() {
     let hooks = Arc::new(AtomicUsize::new(0));
+    let (parks, parked) = std::sync::mpsc::channel();
     let rt = Builder::new_current_thread()
         .on_thread_park({
             let hooks = hooks.clone();
-            move || assert_eq!(hooks.fetch_add(1, SeqCst) % 2, 0)
+            move || {
+                assert_eq!(hooks.fetch_add(1, SeqCst) % 2, 0);
+                let _ = parks.send(());
+            }
         })
         .on_thread_unpark({
             let hooks = hooks.clone();
@@ -283,8 +287,9 @@ fn park_hooks_come_in_pairs() {
         .build()
         .unwrap();
     rt.block_on(async {
-        let slow = || thread::sleep(Duration::from_millis(5));
-        tokio::task::spawn_blocking(slow).await.unwrap();
+        // There is nothing to do here before that.
+        let slow = move || parked.recv_timeout(Duration::from_secs(20));
+        tokio::task::spawn_blocking(slow).await.unwrap().expect("nobody parks");
     });
     let hooks = hooks.load(SeqCst);
     assert!(hooks >= 2 && hooks % 2 == 0, "{hooks}");

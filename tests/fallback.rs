@@ -15,7 +15,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ use tokio::native::{FixedBufPool, entry::opcode};
 use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
 use tokio::runtime::{BackendKind, Builder, Runtime};
 
-use common::{LONG, current_thread, in_a_child, multi_thread};
+use common::{LONG, current_thread, eventually, in_a_child, multi_thread, spawn, without_forks};
 
 /// What the line says that a process prints when it falls back.
 const LINE: &str = "spargio: this runtime stands on epoll, since rings are refused: ";
@@ -47,7 +47,14 @@ fn under(filter: BpfProgram, asked: &str, tests: &[&str]) -> Output {
     let apply = move || seccompiler::apply_filter(&filter).map_err(io::Error::other);
     // SAFETY: two system calls between fork and exec, on memory made before.
     unsafe { child.pre_exec(apply) };
-    child.output().unwrap()
+    output(&mut child)
+}
+
+/// What a child prints until its end. None is started while [`without_privileges`] makes a program: until
+/// it calls `exec` it may have that open, and nobody could run it.
+fn output(child: &mut Command) -> Output {
+    let child = child.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    spawn(child).wait_with_output().unwrap()
 }
 
 /// This program, to run `tests` as a child.
@@ -220,7 +227,7 @@ fn h29_who_asks_for_epoll_gets_no_line() {
 
 #[test]
 fn an_unknown_backend_is_an_error() {
-    let output = myself(&env::current_exe().unwrap(), "kqueue", &["echo_on_each_flavour"]).output().unwrap();
+    let output = output(&mut myself(&env::current_exe().unwrap(), "kqueue", &["echo_on_each_flavour"]));
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
     assert!(text.contains("SPARGIO_BACKEND must be"), "{text}");
@@ -234,7 +241,9 @@ fn without_privileges(memory: u64, tests: &[&str]) -> Output {
     let dir = tempfile::tempdir().unwrap();
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let program = dir.path().join("fallback");
+    let forks = without_forks();
     std::fs::copy(env::current_exe().unwrap(), &program).unwrap();
+    drop(forks);
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
 
     let mut child = myself(&program, "", tests);
@@ -256,7 +265,7 @@ fn without_privileges(memory: u64, tests: &[&str]) -> Output {
     };
     // SAFETY: system calls between fork and exec, on memory made before.
     unsafe { child.pre_exec(drop_privileges) };
-    child.output().unwrap()
+    output(&mut child)
 }
 
 #[test]
@@ -422,7 +431,7 @@ fn ends_the_process(test: &str, line: &str, scene: impl FnOnce()) {
             Ok(())
         })
     };
-    let output = child.output().unwrap();
+    let output = output(&mut child);
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{text}");
     assert_eq!(text.matches(line).count(), 1, "{text}");
@@ -442,6 +451,21 @@ fn h30_rings_are_forbidden_while_workers_run() {
     });
 }
 
+/// Do both workers sleep, and not for a moment only, to look after each other?
+fn are_asleep(rt: &Runtime) -> bool {
+    let metrics = rt.metrics();
+    let sleeps = || [0, 1].map(|worker| metrics.worker_park_unpark_count(worker));
+    let before = sleeps();
+    std::thread::sleep(Duration::from_millis(50));
+    // One that has not got a processor yet is on its way somewhere.
+    let waits = |stat: String| stat.rsplit(") ").next().is_some_and(|state| state.starts_with('S'));
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    let threads: Vec<_> =
+        tasks.filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok()).collect();
+    let mut workers = threads.into_iter().filter(|stat| stat.contains("(tokio-rt-worker)"));
+    before.iter().all(|count| count % 2 == 1) && workers.all(waits) && sleeps() == before
+}
+
 #[test]
 fn h30_rings_are_forbidden_while_workers_sleep() {
     ends_the_process(
@@ -450,7 +474,7 @@ fn h30_rings_are_forbidden_while_workers_sleep() {
         || {
             let rt = multi_thread(2);
             echo_on(&rt);
-            std::thread::sleep(Duration::from_millis(50));
+            eventually("both workers sleep", || are_asleep(&rt));
             seccompiler::apply_filter_all_threads(&filter(ALL, libc::EPERM)).unwrap();
             rt.block_on(async { tokio::spawn(async {}).await.unwrap() });
         },

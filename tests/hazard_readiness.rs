@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, UnixStream};
@@ -272,6 +272,7 @@ fn h08_tcp_readiness_is_tokios() {
 #[test]
 fn h08_refused_connections_are_tokios() {
     let _alone = alone();
+    let _forks = without_forks();
     macro_rules! scene {
         ($tokio:ident) => {{
             let addr = StdListener::bind(own_address()).unwrap().local_addr().unwrap();
@@ -370,6 +371,16 @@ impl Wake for CountWakes {
     }
 }
 
+/// Waits for a wake-up, and a little for more.
+async fn woken(wakes: &CountWakes) {
+    let start = Instant::now();
+    while wakes.0.load(SeqCst) == 0 {
+        assert!(start.elapsed() < LONG, "nobody is woken");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(5)).await;
+}
+
 #[test]
 fn h09_10000_writes_wake_a_reader_once() {
     let _alone = alone();
@@ -387,7 +398,7 @@ fn h09_10000_writes_wake_a_reader_once() {
                 tokio::task::yield_now().await;
             }
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        woken(&wakes).await;
         assert_eq!(wakes.0.load(SeqCst), 1);
         assert!(matches!(stream.poll_read_ready(&mut Context::from_waker(&waker)), Poll::Ready(Ok(()))));
         assert_eq!(wakes.0.load(SeqCst), 1);
@@ -418,6 +429,7 @@ fn h09_incoming_data_does_not_wake_a_writer() {
         let mut buf = vec![0; 1 << 20];
         while peer.read(&mut buf).is_ok() {}
         stream.writable().await.unwrap();
+        woken(&wakes).await;
         assert_eq!(wakes.0.load(SeqCst), 1);
     });
 }

@@ -229,7 +229,8 @@ mod wakers_under_the_driver {
                 let mut readable = Box::pin(stream.readable());
                 assert!(poll_once(readable.as_mut(), &waker).is_pending());
                 rt.block_on(peer.write_all(b"x")).unwrap();
-                nap(&rt, 5);
+                // The event has been seen by then.
+                rt.block_on(async { timeout(LIMIT, stream.readable()).await }).unwrap().unwrap();
                 assert!(poll_once(readable.as_mut(), Waker::noop()).is_ready());
                 drop(readable);
 
@@ -262,7 +263,7 @@ fn a_worker_that_unwinds_ends_the_process() {
     if is_child() {
         let rt =
             Builder::new_multi_thread().worker_threads(1).on_thread_park(|| panic!("hook")).build().unwrap();
-        thread::sleep(Duration::from_secs(5));
+        thread::sleep(LIMIT);
         drop(rt);
         return;
     }
@@ -467,15 +468,15 @@ mod thread_locals {
     /// The socket was closed, the task woken.
     fn assert_gone(rt: &Runtime, mut left: Left) {
         rt.block_on(async {
-            let eof = timeout(Duration::from_secs(5), left.peer.read(&mut [0])).await;
+            let eof = timeout(LIMIT, left.peer.read(&mut [0])).await;
             assert!(matches!(eof.expect("no end of the stream"), Ok(0) | Err(_)));
-            timeout(Duration::from_secs(5), left.woken).await.expect("not woken").unwrap();
+            timeout(LIMIT, left.woken).await.expect("not woken").unwrap();
         });
     }
 
     fn assert_eof_without_runtime(peer: std::net::TcpStream) {
         peer.set_nonblocking(false).unwrap();
-        peer.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        peer.set_read_timeout(Some(LIMIT)).unwrap();
         let n = std::io::Read::read(&mut &peer, &mut [0]);
         assert!(matches!(n, Ok(0)), "{n:?}");
     }

@@ -13,7 +13,7 @@ use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::poll;
 use proptest::prelude::*;
@@ -624,6 +624,9 @@ async fn fixed_case(steps: &[Step]) {
     drop(all);
 }
 
+/// Longer than anything here takes, even on a busy machine.
+const LONG: Duration = Duration::from_secs(20);
+
 fn runtimes() -> Vec<Runtime> {
     let current = Builder::new_current_thread().enable_all().build().unwrap();
     let workers = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -635,13 +638,11 @@ fn run_case<F: Future<Output = ()> + Send + 'static>(runtime: &Runtime, case: im
     let before = descriptors();
     let case: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(case());
     runtime.block_on(async {
-        let limited = tokio::time::timeout(Duration::from_secs(20), case);
+        let limited = tokio::time::timeout(LONG, case);
         tokio::spawn(limited).await.unwrap().expect("the case hangs");
         // What was dropped last ends a moment later.
-        for _ in 0..1000 {
-            if ALIVE.load(SeqCst) == 0 && descriptors() <= before {
-                break;
-            }
+        let start = Instant::now();
+        while (ALIVE.load(SeqCst) > 0 || descriptors() > before) && start.elapsed() < LONG {
             tokio::time::sleep(Duration::from_micros(200)).await;
         }
     });

@@ -17,6 +17,9 @@ use tokio::runtime::{
     RuntimeMetrics, TryCurrentError,
 };
 
+/// Longer than anything here takes, even on a busy machine.
+const LONG: Duration = Duration::from_secs(20);
+
 const NO_CONTEXT: &str =
     "there is no reactor running, must be called from the context of a Tokio 1.x runtime";
 const NESTED: &str = "Cannot start a runtime from within a runtime. This happens because a \
@@ -559,6 +562,12 @@ mod runtime_itself {
             rt.block_on(rt.spawn(async { tokio::time::sleep(Duration::from_millis(2)).await })).unwrap();
             task.abort();
             assert!(rt.block_on(task).unwrap_err().is_cancelled());
+            // A worker whose thread begins only now would have no time to.
+            let deadline = Instant::now() + LONG;
+            while (0..workers).any(|worker| metrics.worker_park_count(worker) == 0) {
+                assert!(Instant::now() < deadline, "not every worker has slept");
+                rt.block_on(async { tokio::time::sleep(Duration::from_millis(1)).await });
+            }
             drop(rt);
             for worker in 0..workers {
                 assert!(metrics.worker_park_count(worker) > 0);
@@ -590,7 +599,7 @@ mod runtime_itself {
     fn a_sleeping_worker_shows_an_odd_count() {
         let rt = multi_thread();
         let metrics = rt.metrics();
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + LONG;
         for worker in 0..2 {
             while metrics.worker_park_unpark_count(worker) & 1 == 0 {
                 assert!(Instant::now() < deadline, "worker {worker} never sleeps");
@@ -655,7 +664,7 @@ mod shutdown {
                     });
                     victim.shutdown_background();
                 });
-                dropped.recv_timeout(Duration::from_secs(5)).expect("dropped sooner or later");
+                dropped.recv_timeout(LONG).expect("dropped sooner or later");
             }
         }
     }
@@ -677,16 +686,18 @@ mod shutdown {
     fn waits_no_longer_than_told() {
         for rt in both() {
             let (tx, running) = mpsc::channel();
-            rt.spawn_blocking(move || {
+            let (end, ended) = mpsc::channel::<()>();
+            let blocks = rt.spawn_blocking(move || {
                 tx.send(()).unwrap();
-                thread::sleep(Duration::from_secs(2));
+                ended.recv_timeout(LONG)
             });
             running.recv().unwrap();
             let started = Instant::now();
             rt.shutdown_timeout(Duration::from_millis(50));
             let took = started.elapsed();
             assert!(took >= Duration::from_millis(50), "{took:?}");
-            assert!(took < Duration::from_secs(1), "{took:?}");
+            assert!(!blocks.is_finished(), "waited for it: {took:?}");
+            drop(end);
         }
     }
 

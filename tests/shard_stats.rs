@@ -54,9 +54,19 @@ fn a_socket_in_numbers() {
         }
     });
     let mut client = std::net::TcpStream::connect(addr).unwrap();
-    for _ in 0..20 {
+    let enough = |stats: ShardStats| {
+        stats.task_polls > 10 && (!has_ring(&rt) || stats.completions >= before.completions + 10)
+    };
+    let start = Instant::now();
+    // Each is an event, unless the next one is there before the server waits for it.
+    for round in 0.. {
         client.write_all(b"x").unwrap();
         client.read_exact(&mut [0]).unwrap();
+        if round >= 20 && enough(remote.stats()) {
+            break;
+        }
+        assert!(start.elapsed() < LONG, "{:?} after {round} rounds", remote.stats());
+        thread::sleep(Duration::from_millis(1));
     }
     // The stream, and no longer the listener. A poll that fires goes on watching.
     let during = eventually(&remote, |stats| stats.watched == 1 && stats.task_polls > 10);
@@ -87,13 +97,16 @@ fn doorbells_of_a_sleeping_shard() {
     }
     let remote = remote(&rt, 1);
     let before = eventually(&remote, |stats| stats.enters > 0).doorbells;
-    for _ in 0..50 {
+    let rung = || remote.stats().doorbells - before;
+    let (start, mut rounds) = (Instant::now(), 0);
+    // One each, unless it was awake for another reason; and some to look after its sibling.
+    while rounds < 50 || rung() < 50 {
+        assert!(start.elapsed() < LONG, "{} in {rounds} rounds", rung());
         thread::sleep(Duration::from_millis(2));
         rt.block_on(remote.spawn_pinned(async {})).unwrap();
+        rounds += 1;
     }
-    let rung = remote.stats().doorbells - before;
-    // One each, unless it was awake for another reason; and some to look after its sibling.
-    assert!((25..200).contains(&rung), "{rung}");
+    assert!(rung() < 4 * rounds, "{} in {rounds} rounds", rung());
 }
 
 #[test]

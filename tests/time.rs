@@ -13,6 +13,8 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Waker};
 
 const MS: Duration = Duration::from_millis(1);
+/// Longer than anything here takes, even on a busy machine.
+const LONG: Duration = Duration::from_secs(20);
 
 fn runtimes() -> [Runtime; 2] {
     [
@@ -25,27 +27,29 @@ fn poll(sleep: Pin<&mut Sleep>) -> bool {
     sleep.poll(&mut Context::from_waker(Waker::noop())).is_ready()
 }
 
+/// Rounded up, five in a row would take four whole milliseconds at the very least, each time. How long
+/// they take otherwise is up to the machine: once will do.
 #[test]
 fn short_sleeps_are_not_rounded_up_to_milliseconds() {
     for rt in runtimes() {
-        let late = rt.block_on(async {
+        rt.block_on(async {
             let sleeper = tokio::spawn(async {
-                let mut late = Vec::new();
-                for i in 0..200 {
-                    let deadline = Instant::now() + Duration::from_micros(100 + i);
-                    time::sleep_until(deadline).await;
-                    let now = Instant::now();
-                    assert!(now >= deadline);
-                    late.push(now - deadline);
+                let begun = Instant::now();
+                loop {
+                    let start = Instant::now();
+                    for i in 0..5 {
+                        let deadline = Instant::now() + Duration::from_micros(100 + i);
+                        time::sleep_until(deadline).await;
+                        assert!(Instant::now() >= deadline);
+                    }
+                    if start.elapsed() < 4 * MS {
+                        return;
+                    }
+                    assert!(begun.elapsed() < LONG, "each time: {:?} the last one", start.elapsed());
                 }
-                late
             });
             sleeper.await.unwrap()
         });
-        // The best quarter: the machine may be busy.
-        let mut late = late;
-        late.sort();
-        assert!(late[50] < MS / 2, "{:?}", late[50]);
     }
 }
 
@@ -53,21 +57,20 @@ fn short_sleeps_are_not_rounded_up_to_milliseconds() {
 #[test]
 fn a_busy_worker_does_not_hold_up_the_timers_of_its_shard() {
     let rt = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let late = rt.block_on(async {
-        let (tx, rx) = tokio::sync::oneshot::channel();
-        tokio::spawn(async move {
-            // Registered on this worker's shard, then the worker is gone.
-            let deadline = Instant::now() + 50 * MS;
+    let fired = rt.block_on(async {
+        let stuck = tokio::spawn(async {
+            let (fires, fired) = std::sync::mpsc::channel();
+            // Registered on this worker's shard, then the worker is gone until it has fired.
             tokio::spawn(async move {
-                time::sleep_until(deadline).await;
-                let _ = tx.send(deadline.elapsed());
+                time::sleep(50 * MS).await;
+                let _ = fires.send(());
             });
             tokio::task::yield_now().await;
-            std::thread::sleep(1000 * MS);
+            fired.recv_timeout(LONG)
         });
-        rx.await.unwrap()
+        stuck.await.unwrap()
     });
-    assert!(late < 500 * MS, "{late:?}");
+    assert_eq!(fired, Ok(()));
 }
 
 #[test]
@@ -88,12 +91,15 @@ fn a_foreign_thread_may_wait_for_a_timer() {
     for rt in runtimes() {
         let sleep = rt.block_on(async { time::sleep(20 * MS) });
         let deadline = sleep.deadline();
+        let (woken, is_woken) = tokio::sync::oneshot::channel();
         let waiter = std::thread::spawn(move || {
             futures::executor::block_on(sleep);
-            Instant::now()
+            woken.send(Instant::now()).unwrap();
         });
-        rt.block_on(async { time::sleep(40 * MS).await });
-        assert!(waiter.join().unwrap() >= deadline);
+        // However late the thread begins, there is a driver.
+        let woken = rt.block_on(async { time::timeout(LONG, is_woken).await });
+        assert!(woken.expect("it sleeps for ever").unwrap() >= deadline);
+        waiter.join().unwrap();
     }
 }
 
@@ -145,7 +151,7 @@ fn the_longest_waits_are_no_trouble() {
 fn a_hundred_thousand_timers() {
     for rt in runtimes() {
         rt.block_on(async {
-            let start = Instant::now();
+            let start = cpu_time();
             let tasks: Vec<_> = (0..100_000u64)
                 .map(|i| {
                     tokio::spawn(async move {
@@ -159,9 +165,16 @@ fn a_hundred_thousand_timers() {
             for task in tasks {
                 task.await.unwrap();
             }
-            assert!(start.elapsed() < Duration::from_secs(20));
+            let spent = cpu_time() - start;
+            assert!(spent < LONG, "{spent:?} of CPU time");
         });
     }
+}
+
+/// The CPU time of this process: unlike the time that goes by, what other processes do is no part of it.
+fn cpu_time() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 
 #[test]

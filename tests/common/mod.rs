@@ -10,7 +10,8 @@ use std::future::{Future, poll_fn};
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::pin::pin;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicIsize, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -26,6 +27,39 @@ pub const LONG: Duration = Duration::from_secs(20);
 pub fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(|e| e.into_inner())
+}
+
+/// How many children are being started, or less than that: nobody may.
+static FORKS: AtomicIsize = AtomicIsize::new(0);
+
+/// Until it is dropped, children may be started, or may not. (It may be held while a task waits.)
+pub struct Forks(isize);
+
+impl Forks {
+    fn wait(by: isize, may: fn(isize) -> bool) -> Forks {
+        while FORKS.fetch_update(SeqCst, SeqCst, |n| may(n).then_some(n + by)).is_err() {
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        Forks(by)
+    }
+}
+
+impl Drop for Forks {
+    fn drop(&mut self) {
+        FORKS.fetch_sub(self.0, SeqCst);
+    }
+}
+
+/// Starts a child, unless somebody relies on it that nobody does.
+pub fn spawn(command: &mut Command) -> Child {
+    let _starts = Forks::wait(1, |n| n >= 0);
+    command.spawn().unwrap()
+}
+
+/// Nobody starts a child meanwhile. Until it calls `exec` it has all descriptors of this process: an
+/// address is not free then although the last descriptor here is closed.
+pub fn without_forks() -> Forks {
+    Forks::wait(-1, |n| n == 0)
 }
 
 pub fn current_thread() -> Runtime {
@@ -207,12 +241,11 @@ pub fn in_a_child_with(test: &str, variables: &[(&str, String)], body: impl FnOn
     if env::var_os(CHILD).is_some() {
         return body();
     }
-    let child = Command::new(env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(CHILD, "1")
-        .envs(variables.iter().map(|(name, value)| (name, value)))
-        .output()
-        .unwrap();
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
+    command.env(CHILD, "1").envs(variables.iter().map(|(name, value)| (name, value)));
+    let child = spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()));
+    let child = child.wait_with_output().unwrap();
     let output = String::from_utf8_lossy(&child.stdout) + String::from_utf8_lossy(&child.stderr);
     assert!(child.status.success() && output.contains("1 passed"), "{output}");
 }

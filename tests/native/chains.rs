@@ -264,8 +264,7 @@ fn a_time_limit_for_all_of_it() {
                 let parts = (a.native().recv(buf()), b.native().recv(buf()), c.native().recv(buf()));
                 let all = chain(parts).timeout(Duration::from_millis(30));
                 let all = if is_hard { all.hard() } else { all };
-                let mut all = Box::pin(all);
-                assert!(poll!(&mut all).is_pending());
+                // There before the time begins.
                 for peer in peers.iter_mut().take(done) {
                     peer.write_all(b"x").await.unwrap();
                 }

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::native::{entry, raw, splice, waitid};
 use tokio::net::unix::pipe;
 
+use super::common::spawn as start;
 use super::on_workers;
 use super::streams::tcp_pair;
 
@@ -124,7 +125,7 @@ fn splices_wait_for_either_end() {
 #[test]
 fn children() {
     on_workers(|| async {
-        let spawn = |script: &str| Command::new("sh").args(["-c", script]).spawn().unwrap().id();
+        let spawn = |script: &str| start(Command::new("sh").args(["-c", script])).id();
         let status = waitid(spawn("exit 3")).await.unwrap().unwrap();
         assert_eq!(status.code(), Some(3));
         let status = waitid(spawn("sleep 0.05; exit 4")).await.unwrap().unwrap();
@@ -135,10 +136,12 @@ fn children() {
         let gone = waitid(pid).await.unwrap_err();
         assert!(matches!(gone.raw_os_error(), Some(libc::ECHILD | libc::ESRCH)), "{gone:?}");
 
-        let pid = spawn("exec sleep 0.3");
-        let late = waitid(pid).timeout(Duration::from_millis(20)).await;
+        let mut child = start(Command::new("cat").stdin(Stdio::piped()));
+        let late = waitid(child.id()).timeout(Duration::from_millis(20)).await;
         assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
-        assert!(waitid(pid).await.unwrap().unwrap().success());
+        drop(child.stdin.take());
+        assert!(waitid(child.id()).await.unwrap().unwrap().success());
+        assert!(child.wait().is_err(), "it was waited for already");
     });
 }
 

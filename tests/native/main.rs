@@ -57,12 +57,9 @@ fn everything_again_without_the_ring() {
     if std::env::var_os("SPARGIO_NATIVE").is_some() {
         return;
     }
-    let status = Command::new(std::env::current_exe().unwrap())
-        .env("SPARGIO_NATIVE", "emulated")
-        .args(["--test-threads", "2"])
-        .status()
-        .unwrap();
-    assert!(status.success());
+    let mut again = Command::new(std::env::current_exe().unwrap());
+    let again = again.env("SPARGIO_NATIVE", "emulated").args(["--test-threads", "2"]);
+    assert!(common::spawn(again).wait().unwrap().success());
 }
 
 #[test]

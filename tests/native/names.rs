@@ -2,11 +2,13 @@
 
 use std::io::ErrorKind;
 use std::path::Path;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::native::fs::{Dir, OpenHow, link, mkdir, open, rename, rmdir, statx, symlink, unlink};
 
+use super::common::spawn;
 use super::on_workers;
 
 #[test]
@@ -108,7 +110,7 @@ fn an_open_waits_for_the_other_end() {
                     // One for each round: a thread that opened the last one may not have closed it yet.
                     let dir = tempfile::tempdir().unwrap();
                     let fifo = dir.path().join("fifo");
-                    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+                    assert!(spawn(Command::new("mkfifo").arg(&fifo)).wait().unwrap().success());
                     let mut opening = Box::pin(std::future::IntoFuture::into_future(open(&fifo, how)));
                     for _ in 0..10 {
                         let early = futures::poll!(&mut opening);

@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::native::{ControlMessage, connect_tcp, connect_unix};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
+use super::common::without_forks;
 use super::{is_emulated, on_all_flavours, on_workers};
 
 pub(crate) async fn tcp_pair() -> (TcpStream, TcpStream) {
@@ -170,6 +171,7 @@ fn accept_and_connect() {
         client.native().send_all("x").await.0.unwrap();
         assert_eq!(server.native().recv(vec![0]).await.1, b"x");
 
+        let _forks = without_forks();
         drop(listener);
         let refused = connect_tcp(addr).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
@@ -332,6 +334,7 @@ fn sends_come_after_what_is_kept() {
         let (x, y) = UnixStream::pair().unwrap();
         x.native().send("g").await.0.unwrap();
         let mut incoming = y.native().recv_multi(&pool);
+        let mut kept = 0;
         for way in 0..7 {
             tokio::task::yield_now().await;
             for _ in 0..20 {
@@ -339,7 +342,8 @@ fn sends_come_after_what_is_kept() {
             }
             if !is_emulated() {
                 let arrived = socket2::SockRef::from(&peer).peek(&mut [std::mem::MaybeUninit::uninit(); 32]);
-                assert!(arrived.unwrap() < 20, "nothing is kept");
+                // Not if a sibling took this worker for stalled, and sent it.
+                kept += usize::from(arrived.unwrap() < 20);
             }
             let native = ours.native();
             match way {
@@ -358,6 +362,7 @@ fn sends_come_after_what_is_kept() {
             assert_eq!(all[..20], [b'.'; 20], "way {way}");
             assert_eq!(all[20..], [b'a' + way, b'!']);
         }
+        assert!(kept > 0 || is_emulated(), "nothing is kept");
     };
     on_the_native_lane(kept);
 }

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
 const MS: Duration = Duration::from_millis(1);
+/// Where the clock runs, what comes first must do so however long this thread is without a processor.
+const S: Duration = Duration::from_secs(1);
 
 /// Counts its wake-ups.
 #[derive(Default)]
@@ -188,22 +190,22 @@ fn resets_move_the_timer_both_ways() {
 #[test]
 fn a_foreign_thread_rings_a_sleeping_shard_only() {
     let rig = Rig::new(1, false);
-    rig.pending(100 * MS, None);
+    rig.pending(1000 * S, None);
     assert_eq!(rig.rung(), [] as [usize; 0], "the shard is awake");
 
     let ParkPlan::For(_) = rig.time.park_timeout(0, None) else { panic!() };
-    rig.pending(200 * MS, None);
+    rig.pending(2000 * S, None);
     assert_eq!(rig.rung(), [] as [usize; 0], "the shard wakes up before");
-    rig.pending(50 * MS, Some(0));
+    rig.pending(500 * S, Some(0));
     assert_eq!(rig.rung(), [] as [usize; 0], "that was the shard itself");
-    let mut late = rig.pending(500 * MS, None);
-    rig.pending(20 * MS, None);
+    let mut late = rig.pending(5000 * S, None);
+    rig.pending(200 * S, None);
     assert_eq!(rig.rung(), [0]);
-    late.reset(&rig.time, rig.now() + 10 * MS, || None);
+    late.reset(&rig.time, rig.now() + 100 * S, || None);
     assert_eq!(rig.rung(), [0]);
 
     rig.time.process(0);
-    rig.pending(MS, None);
+    rig.pending(S, None);
     assert_eq!(rig.rung(), [] as [usize; 0], "awake again");
 }
 
@@ -211,13 +213,13 @@ fn a_foreign_thread_rings_a_sleeping_shard_only() {
 fn a_sleep_without_timers_is_rung_too() {
     let rig = Rig::new(2, false);
     assert_eq!(rig.time.park_timeout(0, None), ParkPlan::Forever);
-    assert_eq!(rig.time.park_timeout(1, Some(30 * MS)), ParkPlan::For(30 * MS));
+    assert_eq!(rig.time.park_timeout(1, Some(300 * S)), ParkPlan::For(300 * S));
     // Foreign timers go round.
-    let _a = rig.pending(100 * MS, None);
-    let _b = rig.pending(100 * MS, None);
-    assert_eq!(rig.rung(), [0], "shard 1 looks in 30 ms anyway");
-    let _c = rig.pending(MS, None);
-    let _d = rig.pending(MS, None);
+    let _a = rig.pending(1000 * S, None);
+    let _b = rig.pending(1000 * S, None);
+    assert_eq!(rig.rung(), [0], "shard 1 looks in 300 s anyway");
+    let _c = rig.pending(10 * S, None);
+    let _d = rig.pending(10 * S, None);
     assert_eq!(rig.rung(), [0, 1]);
 }
 
@@ -325,15 +327,16 @@ fn plans_of_a_running_clock() {
     assert_eq!(rig.time.park_timeout(0, None), ParkPlan::Forever);
     assert_eq!(rig.time.park_timeout(0, Some(MS)), ParkPlan::For(MS));
 
-    let deadline = rig.now() + 50 * MS;
+    let deadline = rig.now() + 1000 * S;
     let mut entry = TimerEntry::new();
     assert!(rig.poll(&mut entry, deadline, Some(0)).is_pending());
     let ParkPlan::For(duration) = rig.time.park_timeout(0, None) else { panic!() };
-    assert!(duration <= 50 * MS && rig.now() + duration >= deadline);
+    assert!(duration <= 1000 * S && rig.now() + duration >= deadline);
     assert_eq!(rig.time.park_timeout(0, Some(MS)), ParkPlan::For(MS));
     assert_eq!(rig.time.park_timeout(0, Some(Duration::ZERO)), ParkPlan::For(Duration::ZERO));
 
-    std::thread::sleep(51 * MS);
+    entry.reset(&rig.time, rig.now() + MS, || Some(0));
+    std::thread::sleep(2 * MS);
     assert_eq!(rig.time.park_timeout(0, None), ParkPlan::For(Duration::ZERO));
     assert!(rig.time.after_park(0, ParkPlan::For(Duration::ZERO)));
 }

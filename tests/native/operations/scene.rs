@@ -14,6 +14,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
 
+use super::super::common::spawn;
 use socket2::SockRef;
 use tokio::fs::File;
 use tokio::io::unix::AsyncFd;
@@ -209,11 +210,29 @@ impl Scene {
 
     pub fn fill_tcp(&self) {
         let tcp = SockRef::from(&self.tcp);
-        // It takes a moment until what was sent is with the peer.
-        for _ in 0..3 {
-            while tcp.send(&[1; 4096]).is_ok() {}
+        // What was sent makes room again once the peer has it. Nothing more fits when all that has gone
+        // out has arrived, and none is taken after that.
+        let mut quiet = 0;
+        while quiet < 3 {
+            let has_arrived = !self.has_packets_on_their_way();
+            let mut sent = 0;
+            while let Ok(n) = tcp.send(&[1; 4096]) {
+                sent += n;
+            }
+            quiet = if has_arrived && sent == 0 { quiet + 1 } else { 0 };
             std::thread::sleep(std::time::Duration::from_micros(300));
         }
+    }
+
+    fn has_packets_on_their_way(&self) -> bool {
+        // SAFETY: all zero is a valid one.
+        let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+        let mut len = size_of::<libc::tcp_info>() as libc::socklen_t;
+        let (fd, info_at) = (self.tcp.as_raw_fd(), (&raw mut info).cast());
+        // SAFETY: `info` has `len` bytes, and outlives the call.
+        let done = unsafe { libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, info_at, &mut len) };
+        assert_eq!(done, 0);
+        info.tcpi_unacked > 0
     }
 
     pub fn fill_pipe(&self) {
@@ -227,7 +246,7 @@ impl Scene {
 
     pub fn start_child(&self) {
         self.end_child();
-        let child = Command::new("sleep").arg("100").spawn().unwrap();
+        let child = spawn(Command::new("sleep").arg("100"));
         if let Some(mut old) = self.child.lock().unwrap().replace(child) {
             let _ = old.wait();
         }
