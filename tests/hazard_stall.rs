@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpStream as StdStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -116,6 +117,37 @@ fn h22_a_worker_that_sleeps_holds_nobody_up() {
 #[test]
 fn h22_block_in_place_holds_nobody_up() {
     everybody_gets_on_while(|done| tokio::task::block_in_place(|| sleep_until(done)));
+}
+
+/// The thread in `block_on` has no ring: its sockets are watched by some worker, which may be the busy one.
+#[test]
+fn h22_a_busy_worker_does_not_hold_up_the_thread_in_block_on() {
+    let rt = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (told, begun) = std::sync::mpsc::channel();
+    let (is_over, over) = std::sync::mpsc::channel::<()>();
+    let busy = rt.spawn(async move {
+        told.send(()).unwrap();
+        // Until the other end is dropped.
+        over.recv_timeout(BUSY)
+    });
+    begun.recv().unwrap();
+    rt.block_on(async {
+        // The workers are asked in turn.
+        for _ in 0..8 {
+            let (mut ours, theirs) = tokio::net::UnixStream::pair().unwrap();
+            let mut theirs = theirs.into_std().unwrap();
+            let writer = thread::spawn(move || {
+                thread::sleep(Duration::from_millis(10));
+                theirs.write_all(b"x").unwrap();
+                theirs
+            });
+            ours.read_u8().await.unwrap();
+            drop(writer.join().unwrap());
+        }
+    });
+    drop(is_over);
+    let waited = rt.block_on(busy).unwrap();
+    assert_eq!(waited, Err(RecvTimeoutError::Disconnected), "it took as long as the worker was busy");
 }
 
 /// A sibling waits for a stalled worker's sockets with `poll(2)`, which holds their files.

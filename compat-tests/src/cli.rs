@@ -26,6 +26,15 @@ pub struct Options {
     #[arg(long, conflicts_with_all = ["suite", "docs", "filter", "files", "known_failures", "record_baseline"])]
     pub api: bool,
 
+    /// Run the tests of published crates that stand on Tokio, with spargio as the `tokio` of
+    /// their whole graph; --filter chooses among the crates
+    #[arg(long, conflicts_with_all = ["suite", "docs", "api", "files", "known_failures", "cfg_unstable", "json"])]
+    pub ecosystem: bool,
+
+    /// Write the package named tokio that is spargio, for `[patch.crates-io]`, and print where it is
+    #[arg(long, conflicts_with_all = ["suite", "docs", "api", "ecosystem", "filter", "files", "known_failures"])]
+    pub patch: bool,
+
     /// Run the tests whose `file::test` name matches
     #[arg(long, value_name = "REGEX")]
     pub filter: Option<Regex>,

@@ -15,7 +15,8 @@
 //!    about ([`known`]).
 //!
 //! [`api`] compares the public interfaces of the two crates instead; [`docs`] runs the examples in
-//! the documentation.
+//! the documentation; [`ecosystem`] runs the tests of crates that stand on Tokio, with a `tokio`
+//! that [`patch`] writes.
 #![deny(unsafe_code)]
 
 pub mod api;
@@ -25,11 +26,13 @@ pub mod build;
 pub mod cli;
 pub mod deviation;
 pub mod docs;
+pub mod ecosystem;
 pub mod graph;
 pub mod known;
 pub mod lock;
 pub mod materialize;
 pub mod metadata;
+pub mod patch;
 pub mod report;
 pub mod run;
 pub mod session;

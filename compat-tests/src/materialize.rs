@@ -350,7 +350,7 @@ fn merge_locks(root: &str, old: &str) -> Result<String> {
     Ok(toml::to_string(&root)?)
 }
 
-fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to).with_context(|| to.display().to_string())?;
     for entry in fs::read_dir(from).with_context(|| from.display().to_string())? {
         let entry = entry?;
@@ -365,12 +365,12 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn read_manifest(path: &Path) -> Result<Table> {
+pub(crate) fn read_manifest(path: &Path) -> Result<Table> {
     let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
     toml::from_str(&text).with_context(|| path.display().to_string())
 }
 
-fn write_manifest(path: &Path, manifest: &Table) -> Result<()> {
+pub(crate) fn write_manifest(path: &Path, manifest: &Table) -> Result<()> {
     fs::create_dir_all(path.parent().context("a manifest has a folder")?)?;
     write_if_changed(path, toml::to_string(manifest)?.as_bytes())
 }
@@ -382,7 +382,7 @@ fn write_if_changed(path: &Path, content: &[u8]) -> Result<()> {
     fs::write(path, content).with_context(|| path.display().to_string())
 }
 
-fn table<'a>(parent: &'a mut Table, key: &str) -> Result<&'a mut Table> {
+pub(crate) fn table<'a>(parent: &'a mut Table, key: &str) -> Result<&'a mut Table> {
     parent
         .entry(key)
         .or_insert_with(|| Value::Table(Table::new()))
@@ -390,7 +390,7 @@ fn table<'a>(parent: &'a mut Table, key: &str) -> Result<&'a mut Table> {
         .with_context(|| format!("[{key}] is not a table"))
 }
 
-fn path_value(path: &Path) -> Value {
+pub(crate) fn path_value(path: &Path) -> Value {
     Value::String(path.to_string_lossy().into_owned())
 }
 

@@ -15,11 +15,13 @@ use crate::build::{Build, CompileError, build};
 use crate::cli::Options;
 use crate::deviation::{self, Verdict};
 use crate::docs;
+use crate::ecosystem;
 use crate::graph;
 use crate::known::KnownFailures;
 use crate::lock::RunLock;
 use crate::materialize::{Generated, Subject, folder, materialize};
 use crate::metadata::Workspace;
+use crate::patch::write_patch;
 use crate::report;
 use crate::run::{Conditions, Job, Run, list, run_all};
 use crate::suite::Suite;
@@ -106,6 +108,13 @@ pub fn run_suites(options: &Options) -> Result<Outcome> {
         let result = api::compare(&workspace, options.cfg_unstable)?;
         print!("{}", result.report());
         return Ok(Outcome { good: result.is_good(), ..Outcome::default() });
+    }
+    if options.patch {
+        println!("{}", write_patch(&workspace)?.display());
+        return Ok(Outcome { good: true, ..Outcome::default() });
+    }
+    if options.ecosystem {
+        return ecosystem::run(&workspace, options);
     }
     let subject = if options.record_baseline { Subject::Tokio } else { Subject::Spargio };
     let generated = materialize(&workspace, subject, options.cfg_unstable)?;

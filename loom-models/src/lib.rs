@@ -78,11 +78,21 @@ mod driver {
 
     pub(crate) mod op {
         /// Stands in for an operation.
-        pub(crate) trait Flight: Send + Sync + std::fmt::Debug {}
+        pub(crate) trait Flight: Send + Sync + std::fmt::Debug {
+            fn shard(&self) -> Option<usize> {
+                None
+            }
+        }
 
         /// Stands in for several.
         #[derive(Debug)]
         pub(crate) struct Chain;
+
+        impl Chain {
+            pub(crate) fn shard(&self) -> Option<usize> {
+                None
+            }
+        }
     }
 
     pub(crate) mod uring {

@@ -259,11 +259,15 @@ pub(super) fn serve_mail() {
 }
 
 /// A turn that, instead of waiting in its ring alone, waits with `poll(2)` for the ring and for
-/// what the stalled ring behind `other` watches and somebody wants.
+/// what the stalled ring behind `other` watches and somebody wants. What that one was asked for by
+/// message, and any ring can do, is taken over.
 ///
 /// No poll is armed for this: nothing pins the files longer than the call lasts.
 pub(super) fn turn_for(other: &Remote, limit: Duration) {
     other.outgoing.send_here();
+    let mut aftermath = Aftermath::default();
+    with(|lane| lane.serve_for(other, &mut aftermath));
+    aftermath.finish();
     let visit = with(|lane| lane.remote.clone()).and_then(|visitor| other.visit(&visitor));
     let wanted: Vec<_> = {
         let slots = other.slots.lock();
@@ -473,27 +477,7 @@ impl Lane {
         let mut messages = std::mem::take(&mut self.messages);
         self.remote.receive(&mut messages);
         for message in messages.drain(..) {
-            match message {
-                Message::Watch(io) => {
-                    self.watch_requested(&io);
-                    aftermath.released.push(io);
-                }
-                Message::GiveUp(io) => self.give_up(io),
-                Message::Unwatch(token, due) => {
-                    if let Some(io) = self.cancel(token) {
-                        aftermath.released.push(io);
-                        self.settling.push(token);
-                    }
-                    aftermath.due.push((self.remote.clone(), due));
-                }
-                Message::Launch(flight) => aftermath.flights.extend(self.launch(flight)),
-                Message::LaunchChain(chain) => {
-                    self.launch_chain(&chain);
-                    aftermath.flights.extend(chain.into_flights());
-                }
-                Message::Cancel(token) => self.cancel_op(token),
-                Message::ForgetFixed => self.ring.forget_fixed(),
-            }
+            self.serve(message, aftermath);
         }
         self.messages = messages;
         // Before any descriptor is closed.
@@ -504,6 +488,40 @@ impl Lane {
             }
             aftermath.released.push(io);
         }
+    }
+
+    fn serve(&mut self, message: Message, aftermath: &mut Aftermath) {
+        match message {
+            Message::Watch(io) => {
+                self.watch_requested(&io);
+                aftermath.released.push(io);
+            }
+            Message::GiveUp(io) => self.give_up(io),
+            Message::Unwatch(token, due) => {
+                if let Some(io) = self.cancel(token) {
+                    aftermath.released.push(io);
+                    self.settling.push(token);
+                }
+                aftermath.due.push((self.remote.clone(), due));
+            }
+            Message::Launch(flight) => aftermath.flights.extend(self.launch(flight)),
+            Message::LaunchChain(chain) => {
+                self.launch_chain(&chain);
+                aftermath.flights.extend(chain.into_flights());
+            }
+            Message::Cancel(token) => self.cancel_op(token),
+            Message::ForgetFixed => self.ring.forget_fixed(),
+        }
+    }
+
+    /// Serves what the stalled ring behind `other` was asked for, as far as any ring can.
+    fn serve_for(&mut self, other: &Remote, aftermath: &mut Aftermath) {
+        let mut messages = std::mem::take(&mut self.messages);
+        other.hand_out(&mut messages);
+        for message in messages.drain(..) {
+            self.serve(message, aftermath);
+        }
+        self.messages = messages;
     }
 
     /// Arms a poll for `io`, whose watch the caller holds and sets.

@@ -183,10 +183,7 @@ impl Shards {
             matches!(watch.current, Watch::Requested)
         });
         if ask {
-            let shard = here.unwrap_or_else(|| self.any());
-            if self.remote(shard).send(Message::Watch(io.clone())).is_err() {
-                end_wait(io);
-            }
+            self.deliver(here, Message::Watch(io.clone()));
         }
     }
 
@@ -297,7 +294,7 @@ impl Shards {
         self.deliver(flight.shard(), Message::Launch(flight));
     }
 
-    /// Sends `message` to `shard`, or to some shard; what cannot be sent any more is refused.
+    /// Sends `message` to `shard`, or to some shard; what cannot be sent any more is turned down.
     fn deliver(&self, shard: Option<usize>, message: Message) {
         let shard = shard.unwrap_or_else(|| self.any());
         if let Err(message) = self.try_deliver(self.remote(shard), message) {

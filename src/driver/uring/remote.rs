@@ -48,6 +48,17 @@ pub(crate) enum Message {
 }
 
 impl Message {
+    /// May any ring of the runtime serve it?
+    fn is_for_any_ring(&self) -> bool {
+        match self {
+            Message::Watch(_) => true,
+            Message::Launch(flight) => flight.shard().is_none(),
+            Message::LaunchChain(chain) => chain.shard().is_none(),
+            // They concern what this one has.
+            Message::GiveUp(_) | Message::Unwatch(..) | Message::Cancel(_) | Message::ForgetFixed => false,
+        }
+    }
+
     /// Does it wait for the next owner of a ring that was given up?
     fn outlasts_ring(&self) -> bool {
         matches!(self, Message::Watch(_) | Message::Launch(_) | Message::LaunchChain(_))
@@ -132,6 +143,18 @@ impl Remote {
             let mut mailbox = self.mailbox.lock();
             self.has_mail.store(false, Release);
             into.append(&mut mailbox.messages);
+        }
+    }
+
+    /// Moves what any ring may serve to `into`, for a sibling: the owner does not come to it.
+    pub(super) fn hand_out(&self, into: &mut Vec<Message>) {
+        if self.has_mail() {
+            let mut mailbox = self.mailbox.lock();
+            let messages = std::mem::take(&mut mailbox.messages).into_iter();
+            let (given, kept): (Vec<_>, _) = messages.partition(Message::is_for_any_ring);
+            into.extend(given);
+            mailbox.messages = kept;
+            self.has_mail.store(!mailbox.messages.is_empty(), Release);
         }
     }
 

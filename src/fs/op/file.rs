@@ -81,7 +81,8 @@ pub(in crate::fs) fn read(
     is_cursor_ours: bool,
     cx: &Context<'_>,
 ) -> Call {
-    if is_cursor_ours && let Some(driver) = ring_for(cx, opcode::Read::CODE) {
+    let driver = if is_cursor_ours { ring_for(cx, opcode::Read::CODE) } else { None };
+    if let Some(driver) = driver {
         return Call::Ring(ring::Read::new(&driver, file, buf, max));
     }
     read_on_pool(file, buf, max)

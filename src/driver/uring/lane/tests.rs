@@ -4,6 +4,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpListener;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use super::*;
@@ -272,5 +274,29 @@ fn h56_an_operation_for_a_ring_that_was_just_replaced_goes_to_the_new_one() {
     assert!(shards.remote(0).has_mail() && !old.has_mail());
     driver.shutdown();
     assert!(shards.try_deliver(old, chain()).is_err(), "there is no ring any more");
+    drivers.iter_mut().for_each(Driver::shutdown);
+}
+
+#[test]
+fn h56_a_wait_for_a_ring_that_was_just_replaced_goes_to_the_new_one() {
+    let (shards, mut drivers) = Shards::new(904, 1, true).unwrap();
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let watch = || {
+            while !is_over.load(Relaxed) {
+                let io = Arc::new(ScheduledIo::new(-1, Interest::READABLE));
+                shards.watch(&io);
+                assert!(!io.ready_event(Interest::READABLE).is_shutdown, "told that the runtime is gone");
+            }
+        };
+        let watchers = [scope.spawn(watch), scope.spawn(watch)];
+        // Few: a ring counts against the memory that a user may lock.
+        for _ in 0..24 {
+            drivers.push(shards.replace(0).unwrap());
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        is_over.store(true, Relaxed);
+        watchers.into_iter().for_each(|watcher| watcher.join().unwrap());
+    });
     drivers.iter_mut().for_each(Driver::shutdown);
 }
