@@ -11,13 +11,17 @@ use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
 use tokio::runtime::{BackendKind, Builder, Runtime};
-use tokio::shard::{self, Placement, Shard};
+use tokio::shard::{Remote, Shard};
 use tokio::time::timeout;
 
 const LONG: Duration = Duration::from_secs(20);
 
-fn watched(rt: &Runtime, shard: usize) -> usize {
-    rt.handle().remote(Shard::new(shard)).unwrap().stats().watched
+fn shard(rt: &Runtime, index: usize) -> Remote {
+    rt.handle().remote(Shard::new(index)).unwrap()
+}
+
+fn watched(rt: &Runtime, index: usize) -> usize {
+    shard(rt, index).stats().watched
 }
 
 /// Waits until both shards watch so many sockets.
@@ -65,31 +69,29 @@ fn two_workers() -> (Runtime, StdSocket) {
     let rt = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let client = StdSocket::bind("127.0.0.1:0").unwrap();
     client.set_read_timeout(Some(LONG)).unwrap();
-    rt.block_on(async {
-        for _ in 0..2 {
-            shard::spawn_pinned(Shard::new(0), async {
-                let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-                silent.recv_from(&mut [0]).await
-            });
-        }
-    });
+    for _ in 0..2 {
+        shard(&rt, 0).spawn_pinned(async {
+            let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            silent.recv_from(&mut [0]).await
+        });
+    }
     until_watched(&rt, 2, 0);
     // The first one has no time to steal.
     let (busy, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-    let running = rt.block_on(async {
+    let running = shard(&rt, 0).spawn_pinned({
         let (busy, stop) = (busy.clone(), stop.clone());
-        shard::spawn(Placement::Pinned(Shard::new(0)), async move {
+        async move {
             busy.store(true, Relaxed);
             while !stop.load(Relaxed) {
                 thread::yield_now();
             }
-        })
+        }
     });
     while !busy.load(Relaxed) {
         thread::yield_now();
     }
     let (tx, addr) = mpsc::channel();
-    rt.block_on(async { shard::spawn(Placement::Near(Shard::new(1)), echo(tx)) });
+    shard(&rt, 1).spawn_stealable(echo(tx));
     client.connect(addr.recv_timeout(LONG).unwrap()).unwrap();
     until_watched(&rt, 2, 1);
     stop.store(true, Relaxed);
@@ -109,7 +111,7 @@ fn a_socket_moves_to_the_worker_that_runs() {
         thread::sleep(Duration::from_millis(2));
     }
     let stop = Arc::new(AtomicBool::new(false));
-    let running = rt.block_on(async { shard::spawn_pinned(Shard::new(0), keep_running(stop.clone())) });
+    let running = shard(&rt, 0).spawn_pinned(keep_running(stop.clone()));
     let start = Instant::now();
     while watched(&rt, 1) > 0 {
         assert!(start.elapsed() < LONG, "the socket has not moved");
@@ -127,15 +129,15 @@ fn h22_what_a_stuck_worker_was_handed_is_done_by_another() {
     let (rt, client) = two_workers();
     for _ in 0..5 {
         let (stuck, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let running = rt.block_on(async {
+        let running = shard(&rt, 0).spawn_pinned({
             let (stuck, stop) = (stuck.clone(), stop.clone());
-            shard::spawn_pinned(Shard::new(0), async move {
+            async move {
                 stuck.store(true, Relaxed);
                 let start = Instant::now();
                 while !stop.load(Relaxed) && start.elapsed() < 2 * LONG {
                     thread::sleep(Duration::from_millis(1));
                 }
-            })
+            }
         });
         while !stuck.load(Relaxed) {
             thread::yield_now();
