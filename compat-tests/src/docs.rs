@@ -121,9 +121,14 @@ fn command(generated: &Generated, conditions: &Conditions, names: &[String]) -> 
     command
 }
 
+/// The name and the verdict in a line of libtest: `test NAME ... VERDICT`.
+pub(crate) fn verdict(line: &str) -> Option<(&str, &str)> {
+    line.strip_prefix("test ")?.rsplit_once(" ... ")
+}
+
 /// `test FOLDER/src/fs/copy.rs - fs::copy (line 12) - compile ... ok`
 fn parse(line: &str) -> Option<Line<'_>> {
-    let (name, verdict) = line.strip_prefix("test ")?.rsplit_once(" ... ")?;
+    let (name, verdict) = verdict(line)?;
     Some(Line { name: bare(name)?, verdict })
 }
 

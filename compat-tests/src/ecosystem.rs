@@ -19,6 +19,7 @@ use cargo_metadata::Metadata;
 use toml::{Table, Value};
 
 use crate::cli::Options;
+use crate::docs::verdict;
 use crate::materialize::{Subject, copy_tree, folder, path_value, read_manifest, table, write_manifest};
 use crate::metadata::{Workspace, cargo, clean_environment, metadata_command};
 use crate::patch::write_patch;
@@ -242,10 +243,7 @@ fn test(one: &Crate, package: &Path, base: &Path, options: &Options) -> Result<(
 fn parse(output: &str) -> Verdicts {
     let mut verdicts = Verdicts::default();
     for line in output.lines() {
-        let Some((name, verdict)) = line.strip_prefix("test ").and_then(|line| line.rsplit_once(" ... "))
-        else {
-            continue;
-        };
+        let Some((name, verdict)) = verdict(line) else { continue };
         match verdict {
             "ok" => verdicts.passed += 1,
             verdict if verdict.starts_with("ignored") => {}

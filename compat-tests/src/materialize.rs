@@ -190,17 +190,23 @@ fn write_tokio_docs(workspace: &Workspace, generated: &Generated) -> Result<()> 
     for unused in ["test", "badges"] {
         manifest.remove(unused);
     }
-    let head = table(&mut manifest, "package")?;
-    head.insert("name".to_owned(), TOKIO_DOCS.into());
-    for unused in ["readme", "metadata"] {
-        head.remove(unused);
-    }
-    table(&mut manifest, "lib")?.insert("name".to_owned(), TOKIO_DOCS.replace('-', "_").into());
+    rename(&mut manifest, TOKIO_DOCS)?;
     forward_features(&mut manifest, generated.unstable)?;
     table(&mut manifest, "dependencies")?
         .insert("tokio".to_owned(), subject_dependency(workspace, generated));
     redirect(workspace, generated, &mut manifest)?;
     write_manifest(&package.join("Cargo.toml"), &manifest)
+}
+
+/// Gives a published package and its library another name.
+pub(crate) fn rename(manifest: &mut Table, name: &str) -> Result<()> {
+    let head = table(manifest, "package")?;
+    head.insert("name".to_owned(), name.into());
+    for unused in ["readme", "metadata"] {
+        head.remove(unused);
+    }
+    table(manifest, "lib")?.insert("name".to_owned(), name.replace('-', "_").into());
+    Ok(())
 }
 
 /// Makes each of tokio's features switch the same one on in the crate under test, and all those

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use toml::{Table, Value};
 
-use crate::materialize::{copy_tree, folder, path_value, read_manifest, table, write_manifest};
+use crate::materialize::{copy_tree, folder, path_value, read_manifest, rename, table, write_manifest};
 use crate::metadata::Workspace;
 
 /// What spargio's `upstream` is called in the patch.
@@ -39,12 +39,7 @@ fn write_upstream(workspace: &Workspace, package: &Path) -> Result<()> {
     for unused in ["badges", "bench", "dev-dependencies", "example", "test"] {
         manifest.remove(unused);
     }
-    let head = table(&mut manifest, "package")?;
-    head.insert("name".to_owned(), UPSTREAM.into());
-    for unused in ["metadata", "readme"] {
-        head.remove(unused);
-    }
-    table(&mut manifest, "lib")?.insert("name".to_owned(), UPSTREAM.replace('-', "_").into());
+    rename(&mut manifest, UPSTREAM)?;
     if let Some(targets) = manifest.get_mut("target").and_then(Value::as_table_mut) {
         for (_, tables) in targets.iter_mut() {
             tables.as_table_mut().context("a [target] table")?.remove("dev-dependencies");
