@@ -1,5 +1,7 @@
 //! A few short tasks go to the worker that runs already, and their sockets with them.
 
+mod common;
+
 use std::future::poll_fn;
 use std::net::{SocketAddr, UdpSocket as StdSocket};
 use std::sync::atomic::AtomicBool;
@@ -10,28 +12,19 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::net::UdpSocket;
-use tokio::runtime::{BackendKind, Builder, Runtime};
+use tokio::runtime::{BackendKind, Runtime};
 use tokio::shard::{Remote, Shard};
 use tokio::time::timeout;
 
-const LONG: Duration = Duration::from_secs(20);
+use common::{LONG, eventually, multi_thread};
 
 fn shard(rt: &Runtime, index: usize) -> Remote {
     rt.handle().remote(Shard::new(index)).unwrap()
 }
 
-fn watched(rt: &Runtime, index: usize) -> usize {
-    shard(rt, index).stats().watched
-}
-
-/// Waits until both shards watch so many sockets.
-#[track_caller]
-fn until_watched(rt: &Runtime, on_first: usize, on_second: usize) {
-    let start = Instant::now();
-    while (watched(rt, 0), watched(rt, 1)) != (on_first, on_second) {
-        assert!(start.elapsed() < LONG, "{} and {}", watched(rt, 0), watched(rt, 1));
-        thread::sleep(Duration::from_millis(1));
-    }
+/// How many sockets each of the two shards watches.
+fn watched(rt: &Runtime) -> (usize, usize) {
+    (shard(rt, 0).stats().watched, shard(rt, 1).stats().watched)
 }
 
 /// A task that always runs on, in short steps, until told to stop.
@@ -66,7 +59,7 @@ fn ask(client: &StdSocket) {
 /// A runtime of two workers, of which the second one has an echo with one socket, and the first one
 /// two sockets, of which nothing comes; and a client of the echo.
 fn two_workers() -> (Runtime, StdSocket) {
-    let rt = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let rt = multi_thread(2);
     let client = StdSocket::bind("127.0.0.1:0").unwrap();
     client.set_read_timeout(Some(LONG)).unwrap();
     for _ in 0..2 {
@@ -75,7 +68,7 @@ fn two_workers() -> (Runtime, StdSocket) {
             silent.recv_from(&mut [0]).await
         });
     }
-    until_watched(&rt, 2, 0);
+    eventually("two on the first", || watched(&rt) == (2, 0));
     // The first one has no time to steal.
     let (busy, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let running = shard(&rt, 0).spawn_pinned({
@@ -93,7 +86,7 @@ fn two_workers() -> (Runtime, StdSocket) {
     let (tx, addr) = mpsc::channel();
     shard(&rt, 1).spawn_stealable(echo(tx));
     client.connect(addr.recv_timeout(LONG).unwrap()).unwrap();
-    until_watched(&rt, 2, 1);
+    eventually("one on the second", || watched(&rt) == (2, 1));
     stop.store(true, Relaxed);
     rt.block_on(running).unwrap();
     (rt, client)
@@ -114,7 +107,7 @@ fn a_socket_moves_to_the_worker_that_runs() {
     let running = shard(&rt, 0).spawn_pinned(keep_running(stop.clone()));
     let start = Instant::now();
     // One that has no processor for a while is taken for stuck, and the other one keeps the socket.
-    while (watched(&rt, 0), watched(&rt, 1)) != (3, 0) {
+    while watched(&rt) != (3, 0) {
         assert!(start.elapsed() < LONG, "the socket has not moved");
         ask(&client);
     }

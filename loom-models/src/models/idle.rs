@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use loom::sync::Notify;
-use loom::sync::atomic::Ordering::{AcqRel, Acquire, Release};
-use loom::sync::atomic::{AtomicBool, AtomicUsize};
+use loom::sync::atomic::AtomicUsize;
+use loom::sync::atomic::Ordering::{AcqRel, Acquire};
 use loom::thread;
 
 use crate::idle::Idle;
@@ -14,18 +14,12 @@ struct Workers {
     idle: Idle,
     tasks: AtomicUsize,
     doorbells: Vec<Notify>,
-    done: AtomicBool,
 }
 
 impl Workers {
     fn new(n: usize) -> Arc<Workers> {
         let doorbells = (0..n).map(|_| Notify::new()).collect();
-        Arc::new(Workers {
-            idle: Idle::new(n),
-            tasks: AtomicUsize::new(0),
-            doorbells,
-            done: AtomicBool::new(false),
-        })
+        Arc::new(Workers { idle: Idle::new(n), tasks: AtomicUsize::new(0), doorbells })
     }
 
     fn notify_parked(&self) {
@@ -122,7 +116,8 @@ fn h36_a_task_that_is_handed_over_is_found() {
         let giver = thread::spawn({
             let workers = workers.clone();
             move || {
-                if workers.idle.any_running() {
+                let hands_over = workers.idle.any_running();
+                if hands_over {
                     workers.tasks.fetch_add(1, AcqRel);
                     if !workers.idle.any_running_after_push() {
                         workers.notify_parked();
@@ -130,8 +125,8 @@ fn h36_a_task_that_is_handed_over_is_found() {
                 } else {
                     // It keeps the task, and runs it.
                     workers.idle.wake_up(1);
-                    workers.done.store(true, Release);
                 }
+                hands_over
             }
         });
         let is_mine = workers.pop();
@@ -141,8 +136,8 @@ fn h36_a_task_that_is_handed_over_is_found() {
                 workers.notify_parked();
             }
         }
-        giver.join().unwrap();
-        let is_done = is_mine || workers.done.load(Acquire);
+        let is_kept = !giver.join().unwrap();
+        let is_done = is_mine || is_kept;
         // Else somebody was woken for it.
         assert!(is_done || !(workers.idle.is_sleeping(0) && workers.idle.is_sleeping(1)));
     });
