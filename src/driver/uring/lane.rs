@@ -489,11 +489,16 @@ impl Lane {
         }
         let mut messages = std::mem::take(&mut self.messages);
         self.remote.receive(&mut messages);
+        self.serve_all(messages, aftermath);
+        self.finish_giving_up(aftermath);
+    }
+
+    /// Serves what is in the scratch space, and puts it back.
+    fn serve_all(&mut self, mut messages: Vec<Message>, aftermath: &mut Aftermath) {
         for message in messages.drain(..) {
             self.serve(message, aftermath);
         }
         self.messages = messages;
-        self.finish_giving_up(aftermath);
     }
 
     fn serve(&mut self, message: Message, aftermath: &mut Aftermath) {
@@ -524,10 +529,7 @@ impl Lane {
     fn serve_for(&mut self, other: &Remote, aftermath: &mut Aftermath) {
         let mut messages = std::mem::take(&mut self.messages);
         other.hand_out(&mut messages);
-        for message in messages.drain(..) {
-            self.serve(message, aftermath);
-        }
-        self.messages = messages;
+        self.serve_all(messages, aftermath);
     }
 
     /// Arms a poll for `io`, whose watch the caller holds and sets.

@@ -40,13 +40,18 @@ impl Core {
 }
 
 impl Context {
-    /// After a turn: this worker runs one of its tasks next; others may have the rest. Where it slept
-    /// there was no other work, and if it is little that there is now, it stays here.
-    pub(super) fn share(&self, core: &Core, has_slept: bool) {
-        let n = core.run_queue.len();
-        let is_little = has_slept && core.is_little(n);
-        if n > 1 && !core.is_searching && !is_little {
+    /// After a turn: this worker runs one of its tasks next; others may have the rest.
+    pub(super) fn share(&self, core: &Core) {
+        if core.run_queue.len() > 1 && !core.is_searching {
             self.handle().notify_parked();
+        }
+    }
+
+    /// The same after a sleep. There was no other work, and if it is little that there is now, it stays
+    /// here.
+    pub(super) fn share_unless_little(&self, core: &Core) {
+        if !core.is_little(core.run_queue.len()) {
+            self.share(core);
         }
     }
 

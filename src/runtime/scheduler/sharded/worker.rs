@@ -291,8 +291,7 @@ impl Context {
             core.tick = core.tick.wrapping_add(1);
             if core.tick == core.turn_at {
                 core.stop_working();
-                core = self.turn(core, Turn::Look);
-                self.share(&core, false);
+                core = self.turn_at_work(core, Turn::Look);
                 core = self.maintain(core);
                 core.start_working();
                 core = self.look_after_sibling(core);
@@ -320,12 +319,8 @@ impl Context {
                 }
             } else {
                 // Tasks that yielded come back after one look at the driver.
-                if self.defer.is_empty() {
-                    core = self.park(core);
-                } else {
-                    core = self.turn(core, Turn::Look);
-                    self.share(&core, false);
-                }
+                core =
+                    if self.defer.is_empty() { self.park(core) } else { self.turn_at_work(core, Turn::Look) };
                 core = self.maintain(core);
                 core.start_working();
             }
@@ -575,7 +570,7 @@ impl Context {
                     core = self.hand_over(core);
                 }
                 if self.stop_sleeping(&mut core) {
-                    self.share(&core, true);
+                    self.share_unless_little(&core);
                     break;
                 }
             }
@@ -595,6 +590,13 @@ impl Context {
         *self.core.borrow_mut() = Some(core);
         f();
         self.core.borrow_mut().take().expect("core missing")
+    }
+
+    /// A turn between two tasks.
+    fn turn_at_work(&self, core: Box<Core>, turn: Turn) -> Box<Core> {
+        let core = self.turn(core, turn);
+        self.share(&core);
+        core
     }
 
     /// Turns the driver and runs the wakers.
@@ -647,8 +649,7 @@ impl Context {
     fn look_after_sibling(&self, mut core: Box<Core>) -> Box<Core> {
         let worker = core.watchdog.next();
         if self.is_stalled(&mut core, worker, Instant::now()) {
-            core = self.turn(core, Turn::Rescue { stalled: worker, limit: Duration::ZERO });
-            self.share(&core, false);
+            return self.turn_at_work(core, Turn::Rescue { stalled: worker, limit: Duration::ZERO });
         }
         core
     }
