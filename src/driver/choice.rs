@@ -4,10 +4,10 @@
 //!
 //! 1. The variable `SPARGIO_BACKEND` decides, if it is set: the runtime has that backend, or
 //!    building it fails.
-//! 2. Else rings are tried. If *anything* is in the way the runtime stands on epoll.
-//! 3. A refusal that will not pass while the process lives (forbidden, unknown to the kernel) is
-//!    remembered: later runtimes do not ask again. One that may pass (no memory, no descriptors) is
-//!    not: the next runtime may have rings.
+//! 2. Else a ring is tried. If *anything* is in the way the runtime stands on epoll.
+//! 3. That rings are allowed is remembered, and so is a refusal that will not pass while the process
+//!    lives (forbidden, unknown to the kernel): later runtimes do not ask again. A refusal that may pass
+//!    (no memory, no descriptors) is not: the next runtime may have rings.
 //! 4. The first choice is announced, and so is the first refusal.
 
 use std::env::{self, VarError};
@@ -17,8 +17,8 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 
-use crate::sys::fault;
 use crate::sys::uring::Refused;
+use crate::sys::{self, fault};
 
 /// The variable that decides.
 const VARIABLE: &str = "SPARGIO_BACKEND";
@@ -37,9 +37,9 @@ pub struct Backend {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BackendKind {
-    /// One ring for each worker.
+    /// A ring for each worker that has operations to submit.
     IoUring,
-    /// One epoll instance for each worker.
+    /// No rings.
     Epoll,
 }
 
@@ -137,42 +137,47 @@ impl Choice {
         kind.map(Choice::Only).ok_or_else(|| unknown(&value))
     }
 
-    /// Makes a runtime's drivers.
-    pub(super) fn make<T>(
-        self,
-        on_rings: impl FnOnce() -> io::Result<T>,
-        on_epoll: impl FnOnce() -> io::Result<T>,
-    ) -> io::Result<(Backend, T)> {
-        let (backend, made) = match self {
+    /// Decides.
+    pub(super) fn make(self) -> io::Result<Backend> {
+        self.make_with(rings)
+    }
+
+    fn make_with(self, rings: impl FnOnce() -> io::Result<()>) -> io::Result<Backend> {
+        let backend = match self {
             Choice::Only(kind @ BackendKind::IoUring) => {
-                (Backend { kind, reason: Reason::Forced }, on_rings()?)
+                rings()?;
+                Backend { kind, reason: Reason::Forced }
             }
-            Choice::Only(kind @ BackendKind::Epoll) => {
-                (Backend { kind, reason: Reason::Forced }, on_epoll()?)
-            }
-            Choice::Best => match refused_finally().map_or_else(|| on_rings().map_err(Arc::new), Err) {
-                Ok(made) => (Backend { kind: BackendKind::IoUring, reason: Reason::Best }, made),
+            Choice::Only(kind @ BackendKind::Epoll) => Backend { kind, reason: Reason::Forced },
+            Choice::Best => match refused_finally().map_or_else(|| rings().map_err(Arc::new), Err) {
+                Ok(()) => Backend { kind: BackendKind::IoUring, reason: Reason::Best },
                 Err(refusal) => {
-                    let made = on_epoll().map_err(|error| neither(&refusal, &error))?;
                     remember(&refusal);
-                    (Backend { kind: BackendKind::Epoll, reason: Reason::Refused(refusal) }, made)
+                    Backend { kind: BackendKind::Epoll, reason: Reason::Refused(refusal) }
                 }
             },
         };
         announce(&backend);
-        Ok((backend, made))
+        Ok(backend)
     }
+}
+
+/// May this process have rings? Once it had one it may: a thread that gets none later does without.
+fn rings() -> io::Result<()> {
+    static ALLOWED: AtomicBool = AtomicBool::new(false);
+
+    if ALLOWED.load(Relaxed) && !fault::is_scripted() {
+        return Ok(());
+    }
+    sys::uring::try_one()?;
+    ALLOWED.store(!fault::is_scripted() || ALLOWED.load(Relaxed), Relaxed);
+    Ok(())
 }
 
 fn unknown(value: &dyn fmt::Debug) -> io::Error {
     let [a, b] = BackendKind::ALL.map(BackendKind::name);
     let text = format!("{VARIABLE} must be \"{a}\" or \"{b}\", or not set at all; it is {value:?}");
     io::Error::new(io::ErrorKind::InvalidInput, text)
-}
-
-/// The first error is the one to do something about.
-fn neither(refusal: &io::Error, error: &io::Error) -> io::Error {
-    io::Error::new(refusal.kind(), format!("{refusal}; nor an epoll instance: {error}"))
 }
 
 static FINAL: OnceLock<Arc<io::Error>> = OnceLock::new();
@@ -246,15 +251,13 @@ mod tests {
 
     #[test]
     fn who_asks_for_one_gets_it_or_an_error() {
-        let no = || Err::<(), _>(refusal(libc::EPERM));
-        let kind =
-            |made: io::Result<(Backend, ())>| made.map(|(backend, ())| (backend.kind(), backend.is_forced()));
+        let no = || Err(refusal(libc::EPERM));
+        let kind = |made: io::Result<Backend>| made.map(|backend| (backend.kind(), backend.is_forced()));
         let rings = Choice::Only(BackendKind::IoUring);
-        assert_eq!(kind(rings.make(|| Ok(()), no)).unwrap(), (BackendKind::IoUring, true));
-        assert_eq!(kind(rings.make(no, || Ok(()))).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        assert_eq!(kind(rings.make_with(|| Ok(()))).unwrap(), (BackendKind::IoUring, true));
+        assert_eq!(kind(rings.make_with(no)).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
         let epoll = Choice::Only(BackendKind::Epoll);
-        assert_eq!(kind(epoll.make(no, || Ok(()))).unwrap(), (BackendKind::Epoll, true));
-        assert!(epoll.make(|| Ok(()), no).is_err());
+        assert_eq!(kind(epoll.make_with(no)).unwrap(), (BackendKind::Epoll, true));
     }
 
     #[test]
@@ -265,15 +268,5 @@ mod tests {
         for errno in [libc::ENOMEM, libc::EMFILE, libc::ENFILE, libc::EAGAIN] {
             assert!(!Refused::is_final(&refusal(errno)));
         }
-    }
-
-    #[test]
-    fn without_either_the_error_says_so() {
-        let script = fault::Script::default();
-        let _installed = script.install();
-        let made = Choice::Best
-            .make(|| Err::<(), _>(refusal(libc::EMFILE)), || Err(io::Error::from_raw_os_error(libc::EMFILE)));
-        let text = made.unwrap_err().to_string();
-        assert!(text.contains("io_uring") && text.contains("nor an epoll instance"), "{text}");
     }
 }

@@ -1,8 +1,28 @@
 //! L1: turns completions into wake-ups. Knows `Waker` and `Interest`, not tasks.
 //!
 //! One [`Driver`] per shard belongs to the thread that drives it; one [`Handle`] per runtime is
-//! shared by all. A runtime stands on rings, or on epoll where there are none; the choice is made
-//! in [`choice`], once for each runtime.
+//! shared by all.
+//!
+//! - What is **watched** for readiness is in the runtime's [`set`]: any thread puts it there, takes it out
+//!   and serves it.
+//! - What is **submitted** goes to the [ring](uring) of the thread that drives a shard. A runtime whose
+//!   backend is epoll (see [`choice`]) has no rings, and so do threads that get none.
+//! - A thread **sleeps** as its [`seat`] at the shard says.
+//!
+//! # Driving a shard
+//!
+//! A [`Driver`] moves between threads while *detached*; on the thread that drives the shard it is
+//! *attached*. Detaching and attaching on the same thread cost nothing. A ring cannot follow to another
+//! thread (`SINGLE_ISSUER`), so if operations are in flight when a driver is detached they are ended, and
+//! those that had no effect are submitted again by the next thread.
+//!
+//! # Shutdown
+//!
+//! 1. Each shard's thread cancels its operations and awaits their terminal completions. After a
+//!    deadline what the kernel has not let go of is leaked and counted; it is never freed.
+//! 2. Its ring is given back or closed, then its mailbox.
+//! 3. The last shard marks the runtime shut down: nothing new is registered. Its timers end.
+//! 4. The watch set is closed. Every resource is told; its waiters wake up to an error.
 
 cfg_signal_driver! {
     mod attend;
@@ -15,18 +35,21 @@ pub(crate) mod choice;
 mod error;
 #[cfg(feature = "uring-native")]
 mod fixed;
+mod hold;
 mod interest;
 mod lane;
 mod leftovers;
 #[cfg(tokio_unstable)]
 mod metrics;
-mod mio;
 pub(crate) mod op;
 mod outbox;
 mod parking;
 mod ready;
 mod registration;
 mod scheduled_io;
+mod seat;
+mod set;
+mod shards;
 pub(crate) mod time;
 mod uring;
 
@@ -48,9 +71,10 @@ pub(crate) use outbox::{Offer, Outbox};
 pub use ready::Ready;
 pub(crate) use registration::{Drained, Registration};
 pub(crate) use scheduled_io::{Direction, ReadyEvent};
+pub(crate) use shards::Progress;
 #[cfg(feature = "uring-native")]
 pub(crate) use uring::Remote;
-pub(crate) use uring::{Progress, RingStats};
+pub(crate) use uring::RingStats;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -59,9 +83,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use crate::driver::op::Flight;
 use crate::driver::scheduled_io::ScheduledIo;
-use crate::sys::foreign::ForeignFds;
+use crate::driver::seat::Seat;
+use crate::driver::set::WatchSet;
+use crate::driver::shards::Shards;
+use crate::driver::uring::Ending;
 use crate::sys::fork::Origin;
+use crate::sys::timer_slack;
 use crate::sys::uring::Wait;
 
 use choice::Choice;
@@ -91,7 +120,7 @@ struct Inner {
     io_enabled: bool,
     time_enabled: bool,
     time: time::Handle,
-    backend: Backend,
+    shards: Arc<Shards>,
     choice: choice::Backend,
     is_shutdown: AtomicBool,
     /// Until when the last bytes of closed connections are waited for, once it is shut down.
@@ -99,66 +128,54 @@ struct Inner {
     lane: Lane,
     #[cfg(tokio_unstable)]
     io_metrics: Arc<IoMetrics>,
-    /// Descriptors registered by users (`AsyncFd`), of which the kernel would not tell twins.
-    foreign_fds: Arc<ForeignFds>,
     /// Is the runtime one that delivers signals?
     #[cfg(any(feature = "process", feature = "signal"))]
     serves_signals: AtomicBool,
 }
 
-#[derive(Debug, Clone)]
-enum Backend {
-    Uring(Arc<uring::Shards>),
-    Mio(Arc<mio::Shards>),
-}
-
-/// The owner's side of one shard.
+/// The owner's side of one shard; see the module docs.
 pub(crate) struct Driver {
-    backend: DriverBackend,
+    shards: Arc<Shards>,
+    shard: usize,
+    /// While detached, unless a new one will do.
+    seat: Option<Box<Seat>>,
+    is_attached: bool,
+    /// Operations to be submitted by the next thread.
+    recalled: Vec<Arc<dyn Flight>>,
+    /// The thread's own timer slack, once this shard needed exact waits on it.
+    slack: Option<timer_slack::Previous>,
+    /// The seat of an outer runtime on the same thread (inside its `block_in_place`).
+    outer: Option<Box<Seat>>,
 }
 
-enum DriverBackend {
-    Uring(uring::Driver),
-    Mio(mio::Driver),
-}
-
-/// The driver of a `current_thread` runtime: one shard, a ring of this thread.
+/// The driver of a `current_thread` runtime: one shard.
 pub(crate) fn new_single(cfg: &Cfg) -> io::Result<(Driver, Handle)> {
-    let (mut drivers, handle) = create(cfg, 1, true)?;
+    let (mut drivers, handle) = new_sharded(cfg, 1)?;
     match drivers.pop() {
         Some(driver) => Ok((driver, handle)),
         None => unreachable!("one shard was asked for"),
     }
 }
 
-/// The drivers of a runtime of `shards` workers; each is attached by its worker.
-pub(crate) fn new_sharded(cfg: &Cfg, shards: usize) -> io::Result<(Vec<Driver>, Handle)> {
-    create(cfg, shards, false)
-}
-
-fn create(cfg: &Cfg, shards: usize, reuse: bool) -> io::Result<(Vec<Driver>, Handle)> {
+/// The drivers of a runtime of `n` workers; each is attached by its worker. None has a descriptor: the
+/// runtime has the two of its watch set, if it does I/O.
+pub(crate) fn new_sharded(cfg: &Cfg, n: usize) -> io::Result<(Vec<Driver>, Handle)> {
     static NEXT_RUNTIME: AtomicU64 = AtomicU64::new(1);
 
     let runtime = NEXT_RUNTIME.fetch_add(1, Relaxed);
-    let on_rings = || {
-        let (shards, drivers) = uring::Shards::new(runtime, shards, reuse)?;
-        let drivers = drivers.into_iter().map(|d| Driver { backend: DriverBackend::Uring(d) }).collect();
-        Ok((drivers, Backend::Uring(Arc::new(shards))))
-    };
-    let on_epoll = || {
-        let (shards, drivers) = mio::Shards::new(runtime, shards)?;
-        let drivers = drivers.into_iter().map(|d| Driver { backend: DriverBackend::Mio(d) }).collect();
-        Ok((drivers, Backend::Mio(Arc::new(shards))))
-    };
-    let (choice, (drivers, backend)) = Choice::of_process()?.make(on_rings, on_epoll)?;
+    let choice = Choice::of_process()?.make()?;
+    let has_rings = choice.kind() == choice::BackendKind::IoUring;
+    let set = if cfg.enable_io { Some(WatchSet::new()?) } else { None };
+    let shards = Arc::new(Shards::new(runtime, n, set, has_rings));
+    let drivers = (0..n).map(|shard| Driver::new(&shards, shard)).collect();
     let lane = cfg.lane.map_or_else(Lane::of_process, Ok)?;
     let clock = Clock::new(cfg.enable_pause_time, cfg.start_paused);
     let origin = Origin::here();
     let unpark = {
-        let backend = backend.clone();
+        let shards = shards.clone();
         move |shard: usize| {
             if origin.is_here() {
-                backend.unpark(shard);
+                shards.shard(shard).unpark();
             }
         }
     };
@@ -166,15 +183,14 @@ fn create(cfg: &Cfg, shards: usize, reuse: bool) -> io::Result<(Vec<Driver>, Han
         origin,
         io_enabled: cfg.enable_io,
         time_enabled: cfg.enable_time,
-        time: time::Handle::new(clock, shards, Box::new(unpark)).fire_at_shutdown(cfg.fire_at_shutdown),
-        backend,
+        time: time::Handle::new(clock, n, Box::new(unpark)).fire_at_shutdown(cfg.fire_at_shutdown),
+        shards,
         choice,
         is_shutdown: AtomicBool::new(false),
         lingers_until: OnceLock::new(),
         lane,
         #[cfg(tokio_unstable)]
         io_metrics: Arc::default(),
-        foreign_fds: Arc::default(),
         #[cfg(any(feature = "process", feature = "signal"))]
         serves_signals: AtomicBool::new(false),
     };
@@ -183,20 +199,7 @@ fn create(cfg: &Cfg, shards: usize, reuse: bool) -> io::Result<(Vec<Driver>, Han
 
 /// The shard of `handle`'s runtime that this thread drives.
 pub(crate) fn current_shard(handle: &Handle) -> Option<usize> {
-    match &handle.0.backend {
-        Backend::Uring(shards) => shards.current(),
-        Backend::Mio(shards) => shards.current(),
-    }
-}
-
-impl Backend {
-    /// Makes the owner of `shard` look around.
-    fn unpark(&self, shard: usize) {
-        match self {
-            Backend::Uring(shards) => shards.unpark(shard),
-            Backend::Mio(shards) => shards.unpark(shard),
-        }
-    }
+    seat::current_shard(handle.0.shards.runtime)
 }
 
 impl Handle {
@@ -262,7 +265,7 @@ impl Handle {
     pub(crate) fn unpark_shard(&self, shard: usize) {
         self.0.time.unpark();
         if !self.is_inherited() {
-            self.0.backend.unpark(shard);
+            self.0.shards.shard(shard).unpark();
         }
     }
 
@@ -284,7 +287,7 @@ impl Handle {
         self.0.is_shutdown.load(Acquire)
     }
 
-    /// Step 1 of every shutdown: nothing new is registered from here on.
+    /// Nothing new is registered from here on.
     pub(crate) fn mark_shutdown(&self) {
         self.0.lingers_until.get_or_init(|| Instant::now() + outbox::LINGER_AT_SHUTDOWN);
         self.0.is_shutdown.store(true, Release);
@@ -304,27 +307,18 @@ impl Handle {
     /// `lane`, if the backend has lanes.
     #[cfg_attr(not(feature = "net"), allow(dead_code))]
     pub(crate) fn offers(&self, lane: Lane) -> Lane {
-        match self.0.backend {
-            Backend::Uring(_) => lane,
-            Backend::Mio(_) => Lane::Readiness,
-        }
+        if self.0.shards.rings.are_allowed() { lane } else { Lane::Readiness }
     }
 
     /// Counts a write on this thread; is it one of many in this turn of a shard of the runtime?
     #[cfg_attr(not(feature = "net"), allow(dead_code))]
     pub(crate) fn is_busy(&self) -> bool {
-        match &self.0.backend {
-            Backend::Uring(shards) => shards.is_busy(),
-            Backend::Mio(_) => false,
-        }
+        current_shard(self).is_some() && uring::is_many()
     }
 
     /// Has `outbox` sent with the next turn of this thread's shard, if it has one that turns.
     fn send_later(&self, outbox: &Arc<Outbox>) -> bool {
-        match &self.0.backend {
-            Backend::Uring(shards) => shards.send_later(outbox),
-            Backend::Mio(_) => false,
-        }
+        seat::send_later(self.0.shards.runtime, outbox)
     }
 
     /// Counts what happens to I/O resources.
@@ -333,26 +327,22 @@ impl Handle {
         &self.0.io_metrics
     }
 
-    /// Has `io` watched. An error is one of epoll's: a ring reports none.
+    /// Has `io` watched.
+    ///
+    /// # Errors
+    ///
+    /// Those of `epoll_ctl(2)`.
     fn watch(&self, io: &Arc<ScheduledIo>) -> io::Result<()> {
         self.assert_own();
-        match &self.0.backend {
-            Backend::Uring(shards) => {
-                shards.watch(io);
-                Ok(())
-            }
-            Backend::Mio(shards) => shards.watch(io),
-        }
+        self.0.shards.watch(io)
     }
 
-    fn unwatch(&self, io: &Arc<ScheduledIo>, fd: Option<OwnedFd>) {
-        if self.is_inherited() {
-            // The parent watches its own descriptor of the file; the child's is just closed.
-            return;
-        }
-        match &self.0.backend {
-            Backend::Uring(shards) => shards.unwatch(io, fd),
-            Backend::Mio(shards) => shards.unwatch(io, fd),
+    /// Ends the watch of `io`, then closes `fd` if one is given.
+    fn unwatch(&self, io: &ScheduledIo, fd: Option<OwnedFd>) {
+        // In the child of a fork: the parent watches its own descriptor of the file; the child's is just
+        // closed.
+        if !self.is_inherited() {
+            self.0.shards.unwatch(io, fd);
         }
     }
 
@@ -363,25 +353,19 @@ impl Handle {
 
     /// Has an operation submitted, by this thread's shard if it has one, else by some other. Where there
     /// is no ring it fails.
-    pub(crate) fn launch(&self, flight: Arc<dyn op::Flight>) {
+    pub(crate) fn launch(&self, flight: Arc<dyn Flight>) {
         // For the paused clock of a runtime that another thread drives.
         self.0.time.unpark();
         // Entries and the buffers they name would go to the parent's kernel queue.
         self.assert_own();
-        match &self.0.backend {
-            Backend::Uring(shards) => shards.launch(flight),
-            Backend::Mio(_) => op::refuse(&*flight, op::Completion::no_ring()),
-        }
+        self.0.shards.launch(flight);
     }
 
     /// The same for the parts of a chain, which go in together.
     pub(crate) fn launch_chain(&self, chain: Arc<op::Chain>) {
         self.0.time.unpark();
         self.assert_own();
-        match &self.0.backend {
-            Backend::Uring(shards) => shards.launch_chain(chain),
-            Backend::Mio(_) => chain.refuse(op::Completion::no_ring),
-        }
+        self.0.shards.launch_chain(chain);
     }
 
     /// A group of buffers for the ring of this thread's shard; `None` if there is none that takes
@@ -393,146 +377,124 @@ impl Handle {
         count: u16,
         size: usize,
     ) -> Option<io::Result<Arc<crate::sys::uring::buf_ring::BufRing>>> {
-        match &self.0.backend {
-            Backend::Uring(shards) => shards.buf_ring(group, count, size),
-            Backend::Mio(_) => None,
-        }
+        seat::with_engine(self.0.shards.runtime, None, |engine| engine.buf_ring(group, count, size))
     }
 
     /// Has this thread's ring serve what there is until `done`, and waits a little for others if
     /// `patient`.
-    pub(crate) fn settle(&self, patient: bool, done: impl FnMut() -> bool) {
-        match &self.0.backend {
-            Backend::Uring(_) => uring::settle(patient, done),
-            Backend::Mio(_) => {}
+    pub(crate) fn settle(&self, patient: bool, mut done: impl FnMut() -> bool) {
+        const TURNS: usize = 16;
+        const STEP: Duration = Duration::from_micros(100);
+        /// The owner of another ring may be stuck in a task, or just not have a processor.
+        const PATIENCE: Duration = Duration::from_millis(100);
+
+        for _ in 0..TURNS {
+            if done() {
+                return;
+            }
+            seat::turn(Wait::No);
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while patient && !done() && Instant::now() < deadline {
+            std::thread::sleep(STEP);
+            seat::turn(Wait::No);
         }
     }
 
-    /// Does a ring of this runtime know the operation `opcode` (`IORING_OP_*`)?
+    /// Do rings of this runtime know the operation `opcode` (`IORING_OP_*`)?
     #[cfg_attr(not(feature = "fs"), allow(dead_code))]
     pub(crate) fn supports(&self, opcode: u8) -> bool {
-        match &self.0.backend {
-            Backend::Uring(_) => crate::sys::uring::supports(opcode),
-            Backend::Mio(_) => false,
-        }
+        self.0.shards.rings.are_allowed() && crate::sys::uring::supports(opcode)
     }
 
-    /// Does this thread drive a shard of this runtime that takes operations? Not while it blocks in
-    /// `block_in_place`.
+    /// Does this thread drive a shard of this runtime, with a ring that takes operations? Not while it
+    /// blocks in `block_in_place`.
     #[cfg_attr(not(feature = "fs"), allow(dead_code))]
     pub(crate) fn takes_ops_here(&self) -> bool {
-        match &self.0.backend {
-            Backend::Uring(shards) => shards.takes_ops_here(),
-            Backend::Mio(_) => false,
-        }
+        seat::takes_ops(self.0.shards.runtime)
     }
 
     /// Turns the shard that this thread drives, if any, from inside of a task.
     #[cfg_attr(not(feature = "fs"), allow(dead_code))]
     pub(crate) fn turn_here(&self, limit: Duration) -> bool {
-        match &self.0.backend {
-            Backend::Uring(shards) if shards.takes_ops_here() => shards.turn_here(limit),
-            Backend::Uring(_) | Backend::Mio(_) => return false,
+        let drives = current_shard(self).is_some();
+        if drives {
+            seat::turn(Wait::For(limit));
         }
-        true
+        drives
     }
 
     /// This thread, which drives a shard, goes to block: what its ring does is called back and done
     /// by others. That is waited for.
     pub(crate) fn lend(&self) {
-        match &self.0.backend {
-            Backend::Uring(shards) => shards.lend(),
-            Backend::Mio(shards) => shards.set_lent(true),
-        }
+        seat::lend().into_iter().for_each(|flight| self.0.shards.launch(flight));
     }
 
     /// This thread is back and drives its shard as before.
     pub(crate) fn reclaim(&self) {
-        match &self.0.backend {
-            Backend::Uring(shards) => shards.reclaim(),
-            Backend::Mio(shards) => shards.set_lent(false),
-        }
-    }
-
-    /// Where a descriptor that a user registers is claimed first.
-    pub(crate) fn foreign_fds(&self) -> &Arc<ForeignFds> {
-        &self.0.foreign_fds
+        seat::reclaim();
     }
 
     /// What the driver of `shard` has done.
     pub(crate) fn stats(&self, shard: usize) -> RingStats {
-        match &self.0.backend {
-            Backend::Uring(shards) => shards.stats(shard),
-            Backend::Mio(shards) => shards.stats(shard),
-        }
+        self.0.shards.stats(shard)
     }
 
     /// What tells whether the owner of `shard` makes progress.
     pub(crate) fn progress(&self, shard: usize) -> Progress {
-        match &self.0.backend {
-            Backend::Uring(shards) => shards.progress(shard),
-            Backend::Mio(shards) => shards.progress(shard),
-        }
+        self.0.shards.shard(shard).progress()
     }
 
     /// A driver for a thread that takes `shard` over from one that went to block.
-    pub(crate) fn replace_driver(&self, shard: usize) -> io::Result<Driver> {
-        let backend = match &self.0.backend {
-            Backend::Uring(shards) => DriverBackend::Uring(shards.replace(shard)?),
-            Backend::Mio(shards) => DriverBackend::Mio(shards.replace(shard)),
-        };
-        Ok(Driver { backend })
+    pub(crate) fn stand_in(&self, shard: usize) -> Driver {
+        Driver::new(&self.0.shards, shard)
     }
 }
 
 impl Driver {
-    fn shard(&self) -> usize {
-        match &self.backend {
-            DriverBackend::Uring(driver) => driver.shard(),
-            DriverBackend::Mio(driver) => driver.shard(),
+    fn new(shards: &Arc<Shards>, shard: usize) -> Driver {
+        Driver {
+            shards: shards.clone(),
+            shard,
+            seat: None,
+            is_attached: false,
+            recalled: Vec::new(),
+            slack: None,
+            outer: None,
         }
     }
 
     /// Binds the shard to this thread.
-    ///
-    /// # Panics
-    ///
-    /// If a new thread drives the shard and no ring can be had for it.
     pub(crate) fn attach(&mut self) {
-        match &mut self.backend {
-            DriverBackend::Uring(driver) => {
-                if let Err(error) = driver.attach() {
-                    panic!("spargio: the runtime cannot be driven by this thread: {error}");
-                }
-            }
-            DriverBackend::Mio(driver) => driver.attach(),
-        }
+        debug_assert!(!self.is_attached);
+        let seat = self.seat.take().filter(|seat| !seat.is_foreign());
+        let seat = seat.unwrap_or_else(|| Seat::new(&self.shards, self.shard));
+        self.outer = seat::take(seat);
+        self.is_attached = true;
+        self.recalled.drain(..).for_each(|flight| self.shards.launch(flight));
     }
 
-    /// Unbinds the shard from this thread; no poll stays armed, no file pinned.
+    /// Unbinds the shard from this thread. Operations that are in flight are ended, or kept for the
+    /// next thread; what is watched stays watched.
     pub(crate) fn detach(&mut self) {
-        match &mut self.backend {
-            DriverBackend::Uring(driver) => driver.detach(),
-            DriverBackend::Mio(driver) => driver.detach(),
+        let Some(mut seat) = self.get_up() else { return };
+        if !seat.is_idle() {
+            self.recalled.append(&mut seat.give_ring_up(Ending::HandOver));
         }
+        self.seat = Some(seat);
     }
 
-    /// How many resources this shard watches that could as well be watched elsewhere. Those of an
-    /// epoll instance stay.
-    pub(crate) fn movable(&self) -> usize {
-        match &self.backend {
-            DriverBackend::Uring(driver) => driver.watched(),
-            DriverBackend::Mio(_) => 0,
+    fn get_up(&mut self) -> Option<Box<Seat>> {
+        if !std::mem::take(&mut self.is_attached) {
+            return None;
         }
-    }
-
-    /// Stops watching what reported something in the last turn: whoever waits for it tries for
-    /// himself, and has it watched where he is.
-    pub(crate) fn give_up_recent(&mut self) {
-        match &mut self.backend {
-            DriverBackend::Uring(driver) => driver.give_up_recent(),
-            DriverBackend::Mio(_) => {}
+        if let Some(previous) = self.slack.take() {
+            timer_slack::restore(previous);
         }
+        let seat = seat::leave(self.outer.take());
+        debug_assert!(seat.is_some());
+        // In the child of a fork: what is in flight is the parent's.
+        seat.filter(|seat| !seat.is_inherited())
     }
 
     /// Waits for the next event or timer, and serves both.
@@ -560,10 +522,10 @@ impl Driver {
             });
             return;
         }
-        let shard = self.shard();
+        let shard = self.shard;
         let mut plan = inner.time.park_timeout(shard, limit);
         if let ParkPlan::PollThenAdvance(limit) = plan {
-            if self.holds_clock() {
+            if seat::holds_clock() {
                 // As on Tokio, whose blocking pool does such work.
                 plan = ParkPlan::For(limit);
             }
@@ -574,7 +536,7 @@ impl Driver {
             ParkPlan::For(limit) => Wait::For(limit),
         });
         if let ParkPlan::PollThenAdvance(limit) = plan {
-            if self.holds_clock() {
+            if seat::holds_clock() {
                 // It came by mail just now.
                 plan = ParkPlan::For(limit);
             }
@@ -582,19 +544,11 @@ impl Driver {
         inner.time.after_park(shard, plan);
     }
 
-    fn holds_clock(&self) -> bool {
-        match &self.backend {
-            DriverBackend::Uring(driver) => driver.holds_clock(),
-            DriverBackend::Mio(_) => false,
-        }
-    }
-
-    /// Serves a stalled sibling's timers and sockets along with this shard's, waiting no longer
-    /// than `limit`.
+    /// Serves a stalled sibling's timers and mail along with this shard's, waiting no longer than `limit`.
     pub(crate) fn park_for(&mut self, handle: &Handle, stalled: usize, limit: Duration) {
         handle.assert_own();
         let inner = &handle.0;
-        let own = self.shard();
+        let own = self.shard;
         let limit = if inner.time_enabled {
             inner.time.process_for(stalled);
             let theirs = inner.time.next_expiration(stalled);
@@ -606,17 +560,7 @@ impl Driver {
         } else {
             limit
         };
-        match (&mut self.backend, &inner.backend) {
-            (DriverBackend::Uring(driver), Backend::Uring(shards)) => {
-                driver.turn_for(&shards.remote(stalled), limit);
-            }
-            (DriverBackend::Mio(driver), Backend::Mio(shards)) => {
-                driver.turn_for(shards.shard(stalled), limit);
-            }
-            (DriverBackend::Uring(_), Backend::Mio(_)) | (DriverBackend::Mio(_), Backend::Uring(_)) => {
-                unreachable!("a runtime has one backend")
-            }
-        }
+        seat::turn_for(self.shards.shard(stalled), if limit.is_zero() { Wait::No } else { Wait::For(limit) });
         if inner.time_enabled {
             inner.time.process_for(stalled);
             inner.time.process(own);
@@ -624,43 +568,37 @@ impl Driver {
     }
 
     fn turn(&mut self, wait: Wait) {
-        match &mut self.backend {
-            DriverBackend::Uring(driver) => driver.turn(wait),
-            DriverBackend::Mio(driver) => driver.turn(wait),
+        debug_assert!(self.is_attached);
+        if matches!(wait, Wait::For(_)) && self.slack.is_none() {
+            self.slack = Some(timer_slack::minimize());
         }
+        seat::turn(wait);
     }
 
-    /// Cancels everything and gives the ring back. `handle` must be marked shut down.
+    /// See the module docs. `handle` must be marked shut down.
     pub(crate) fn shutdown(&mut self, handle: &Handle) {
         if handle.is_inherited() {
             return;
         }
-        handle.mark_shutdown();
-        if handle.0.time_enabled {
-            handle.0.time.shutdown();
-        }
-        match &mut self.backend {
-            DriverBackend::Uring(driver) => driver.shutdown(),
-            DriverBackend::Mio(driver) => driver.shutdown(),
-        }
-    }
-
-    /// Does the shard's mail come here? Not if another thread has taken the shard over.
-    pub(crate) fn is_in_charge(&self, handle: &Handle) -> bool {
-        match (&self.backend, &handle.0.backend) {
-            (DriverBackend::Uring(driver), Backend::Uring(shards)) => driver.is_in_charge(shards),
-            // Any thread may drive the instance.
-            (DriverBackend::Mio(_), _) => true,
-            (DriverBackend::Uring(_), Backend::Mio(_)) => unreachable!("a runtime has one backend"),
+        let seat = self.get_up().or_else(|| self.seat.take());
+        let recalled = seat.map(|mut seat| seat.give_ring_up(Ending::Shutdown)).unwrap_or_default();
+        let recalled = recalled.into_iter().chain(self.recalled.drain(..));
+        recalled.for_each(|flight| op::refuse(&*flight, op::Completion::runtime_gone()));
+        self.shards.shard(self.shard).close();
+        if self.shards.end_of_shard() {
+            handle.mark_shutdown();
+            if handle.0.time_enabled {
+                handle.0.time.shutdown();
+            }
+            self.shards.close_set();
         }
     }
 
     /// Gives up a shard that another thread has taken over.
-    pub(crate) fn abandon(&mut self, handle: &Handle) {
-        match (&mut self.backend, &handle.0.backend) {
-            (DriverBackend::Uring(driver), Backend::Uring(shards)) => driver.abandon(shards),
-            (DriverBackend::Mio(driver), _) => driver.detach(),
-            (DriverBackend::Uring(_), Backend::Mio(_)) => unreachable!("a runtime has one backend"),
+    pub(crate) fn abandon(&mut self) {
+        if let Some(mut seat) = self.get_up() {
+            let recalled = seat.give_ring_up(Ending::HandOver);
+            recalled.into_iter().for_each(|flight| self.shards.launch(flight));
         }
     }
 }

@@ -279,6 +279,8 @@ impl Outbox {
                 Err(_) | Ok(_) => None,
             },
         };
+        // The close does that, and by the next wake-up the number may be another file's.
+        state.shut = false;
         drop(state);
         // It refers to this outbox, which refers to what holds it.
         drop(self.io.take_sender());
@@ -324,6 +326,7 @@ impl Outbox {
                 },
             }
             if mem::take(&mut state.shut) {
+                // Under the lock: the descriptor is not closed meanwhile.
                 sys::io::shutdown_write(self.io.fd());
             }
             let fd = state.fd.take();

@@ -51,6 +51,11 @@ impl Registration {
 
     /// Registers `fd` and has it watched from now on: what is done with it waits until the kernel says
     /// that it is ready.
+    ///
+    /// # Errors
+    ///
+    /// Those of `epoll_ctl(2)`: `EPERM` if the file cannot be polled, `EEXIST` if the runtime watches the
+    /// descriptor already, `EBADF`.
     pub(crate) fn new_with_interest_and_handle(
         fd: RawFd,
         interest: Interest,
@@ -61,16 +66,14 @@ impl Registration {
         Ok(registration)
     }
 
-    /// Makes sure that no poll pins the file. At once if this thread owns the poll, else its
-    /// owner is told to; the descriptor stays the caller's.
+    /// Ends the watch, at once; the descriptor stays the caller's.
     pub(crate) fn deregister(&self) {
         #[cfg(tokio_unstable)]
         self.handle.io_metrics().deregistered();
         self.handle.unwatch(&self.shared, None);
     }
 
-    /// Closes `fd` after its poll is gone: here and now if this thread owns the poll, else the
-    /// owner does it. Operations in flight keep the descriptor until they have ended.
+    /// Ends the watch and closes `fd`. Operations in flight keep the descriptor until they have ended.
     pub(crate) fn close(&self, fd: OwnedFd) {
         #[cfg(tokio_unstable)]
         self.handle.io_metrics().deregistered();
@@ -93,6 +96,17 @@ impl Registration {
                 leftovers.park(fd);
             }
             _ => self.handle.unwatch(&self.shared, Some(fd)),
+        }
+    }
+
+    /// The descriptor is lent out: whoever gets it may register it, and is to learn that it is
+    /// registered, as on Tokio. So what would be watched with its first wait is from now on.
+    pub(crate) fn lend_out(&self) {
+        if !self.shared.is_watched() && !self.handle.is_shutdown() && !self.handle.is_inherited() {
+            // What is known of it does not change: it may be tried.
+            self.shared.assume_ready(Ready::READABLE | Ready::WRITABLE);
+            // Refused, it will be with the first wait.
+            let _ = self.handle.watch(&self.shared);
         }
     }
 
@@ -180,10 +194,7 @@ impl Registration {
         mut f: impl FnMut() -> io::Result<(R, Drained)>,
     ) -> Poll<io::Result<R>> {
         ready!(leaf::trace_leaf(cx));
-        if !self.shared.is_watched()
-            && self.shared.ready_now(direction).is_none()
-            && self.shared.may_be_tried()
-        {
+        if self.shared.may_be_tried() && self.shared.ready_now(direction).is_none() {
             // Nothing would tell us: try.
             let coop = ready!(coop::poll_proceed(cx));
             if self.handle.is_shutdown() {
@@ -213,13 +224,10 @@ impl Registration {
 
     /// Runs `f` once if the resource may be ready.
     pub(crate) fn try_io<R>(&self, interest: Interest, f: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
-        let mut event = self.shared.ready_event(interest);
+        let event = self.shared.ready_event(interest);
         // Unwatched, the word would stay empty for ever: only a try can tell.
-        if event.ready.is_empty() && (self.shared.is_watched() || !self.shared.may_be_tried()) {
-            event = self.shared.ready_event(interest);
-            if event.ready.is_empty() {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
+        if event.ready.is_empty() && !self.shared.may_be_tried() {
+            return Err(io::ErrorKind::WouldBlock.into());
         }
         match f() {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
@@ -255,10 +263,7 @@ impl Registration {
     ) -> io::Result<R> {
         #[cfg(all(tokio_unstable, feature = "taskdump"))]
         std::future::poll_fn(leaf::trace_leaf).await;
-        if !self.shared.is_watched()
-            && self.shared.ready_event(interest).ready.is_empty()
-            && self.shared.may_be_tried()
-        {
+        if self.shared.may_be_tried() && self.shared.ready_event(interest).ready.is_empty() {
             let coop = std::future::poll_fn(coop::poll_proceed).await;
             if self.handle.is_shutdown() {
                 return Err(gone());

@@ -6,30 +6,24 @@
 //!   on with each event; whoever found the resource not ready clears the bits it saw, but only
 //!   if no event came in between (the tick still matches), so no edge is lost.
 //! - A **waiter** leaves its waker, then looks at the word once more, then makes sure the
-//!   resource is watched ([`ScheduledIo::watch`]). The driver first sets the word, then takes
-//!   the wakers; one of the two sees the other.
-//! - The **watch** says on which ring a poll is armed, or which epoll instance the descriptor is in.
-//!   An armed poll pins the file: it must be gone before the descriptor is closed or handed out.
+//!   resource is watched. The driver first sets the word, then takes the wakers; one of the two sees
+//!   the other.
+//! - The **watch** says whether the resource is a member of its runtime's watch set, and under which
+//!   token. Once it is closed the resource never becomes one again.
 //! - The shutdown bit, once set, stays; so does the full width of the tick when bits are cleared.
 
 use std::future::Future;
 use std::io;
 use std::os::fd::RawFd;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
 
-use crate::driver::mio::Shard;
-use crate::driver::uring::Remote;
 use crate::driver::{Interest, Ready};
 use crate::loom::sync::Mutex;
-use crate::loom::sync::atomic::AtomicBool;
-use crate::loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use crate::loom::sync::atomic::{AtomicU32, AtomicUsize};
-use crate::sys::poll;
-use crate::sys::uring::Token;
+use crate::loom::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+use crate::loom::sync::atomic::{AtomicBool, AtomicUsize};
 
 // | shutdown | tick    | readiness |
 // |----------|---------|-----------|
@@ -43,54 +37,27 @@ const SHUTDOWN: usize = 1 << 31;
 #[derive(Debug)]
 pub(crate) struct ScheduledIo {
     word: AtomicUsize,
-    /// Is a poll armed or asked for? Mirrors `watch`, for a look without the lock.
+    /// Mirrors `watch`, for a look without the lock.
     watched: AtomicBool,
-    watch: Mutex<Watched>,
+    watch: Mutex<Watch>,
     waiters: Mutex<Waiters>,
-    /// The shard that watches, or watched last.
-    home: AtomicUsize,
-    /// Waits in a row that came from other shards.
-    strays: AtomicU32,
     fd: RawFd,
     interest: Interest,
     /// It is never tried before it is known to be ready.
     waits_first: bool,
     /// Where events are counted.
     #[cfg(tokio_unstable)]
-    metrics: Option<Arc<crate::driver::IoMetrics>>,
-}
-
-/// All that keeps an eye on the resource.
-#[derive(Debug)]
-pub(crate) struct Watched {
-    pub(crate) current: Watch,
-    /// Polls left on rings of threads that went to block: their events are lost, but they pin
-    /// the file until those threads are back.
-    pub(crate) abandoned: usize,
+    metrics: Option<std::sync::Arc<crate::driver::IoMetrics>>,
 }
 
 /// Where the resource is watched.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Watch {
     /// Nowhere.
     Idle,
-    /// A ring was asked to, by message.
-    Requested,
-    /// By the poll `token` on the ring of `remote`.
-    Armed {
-        /// The ring, as others see it.
-        remote: Arc<Remote>,
-        /// The poll.
-        token: Token,
-    },
-    /// By the epoll instance of `shard`.
-    Member {
-        /// The shard.
-        shard: Arc<Shard>,
-        /// Its name for the resource.
-        token: usize,
-    },
-    /// The resource is gone; it is never armed again.
+    /// In the watch set, under this token.
+    Member(u64),
+    /// The resource is gone, or its runtime; it is never watched again.
     Closed,
 }
 
@@ -149,10 +116,8 @@ impl ScheduledIo {
         ScheduledIo {
             word: AtomicUsize::new(0),
             watched: AtomicBool::new(false),
-            watch: Mutex::new(Watched { current: Watch::Idle, abandoned: 0 }),
+            watch: Mutex::new(Watch::Idle),
             waiters: Mutex::default(),
-            home: AtomicUsize::new(0),
-            strays: AtomicU32::new(0),
             fd,
             interest,
             waits_first: false,
@@ -166,31 +131,14 @@ impl ScheduledIo {
         ScheduledIo { waits_first: true, ..self }
     }
 
-    /// Nothing watches the resource, and nothing is known of it: is the only way to tell to try?
-    ///
-    /// If not, the kernel was asked; the word has the answer.
+    /// Nothing watches the resource: is the only way to tell whether it is ready to try?
     pub(crate) fn may_be_tried(&self) -> bool {
-        if self.waits_first {
-            self.look();
-        }
-        !self.waits_first
-    }
-
-    /// Asks the kernel what the resource is ready for, since no poll tells.
-    pub(crate) fn look(&self) {
-        let ready = match poll::now(self.fd, self.interest.poll_events()) {
-            Ok(events) => Ready::from_poll(events),
-            // Who tries will see.
-            Err(_) => Ready::READABLE | Ready::WRITABLE,
-        };
-        if !ready.is_empty() {
-            self.set_readiness(ready);
-        }
+        !self.waits_first && !self.is_watched()
     }
 
     /// Has the events counted.
     #[cfg(tokio_unstable)]
-    pub(crate) fn counted(self, metrics: Arc<crate::driver::IoMetrics>) -> ScheduledIo {
+    pub(crate) fn counted(self, metrics: std::sync::Arc<crate::driver::IoMetrics>) -> ScheduledIo {
         ScheduledIo { metrics: Some(metrics), ..self }
     }
 
@@ -206,33 +154,11 @@ impl ScheduledIo {
         self.watched.load(Acquire)
     }
 
-    pub(crate) fn set_home(&self, shard: usize) {
-        self.home.store(shard, Relaxed);
-        self.strays.store(0, Relaxed);
-    }
-
-    /// A wait comes from `shard`: how many in a row did not come from the home shard?
-    pub(crate) fn strayed(&self, shard: usize) -> u32 {
-        // A hint: a count lost in a race delays the decision, no more.
-        if self.home.load(Relaxed) == shard {
-            if self.strays.load(Relaxed) != 0 {
-                self.strays.store(0, Relaxed);
-            }
-            return 0;
-        }
-        let strays = self.strays.load(Relaxed) + 1;
-        self.strays.store(strays, Relaxed);
-        strays
-    }
-
     /// Changes the watch; `f` sees it under its lock.
-    pub(crate) fn with_watch<R>(&self, f: impl FnOnce(&mut Watched) -> R) -> R {
+    pub(crate) fn with_watch<R>(&self, f: impl FnOnce(&mut Watch) -> R) -> R {
         let mut watch = self.watch.lock();
         let result = f(&mut watch);
-        self.watched.store(
-            matches!(watch.current, Watch::Requested | Watch::Armed { .. } | Watch::Member { .. }),
-            Release,
-        );
+        self.watched.store(matches!(*watch, Watch::Member(_)), Release);
         result
     }
 
@@ -309,16 +235,6 @@ impl ScheduledIo {
     #[must_use]
     pub(crate) fn take_sender(&self) -> Option<Waker> {
         self.waiters.lock().sender.take()
-    }
-
-    /// What somebody waits for right now.
-    pub(crate) fn wanted(&self) -> Option<Interest> {
-        let waiters = self.waiters.lock();
-        let reader = waiters.reader.as_ref().map(|_| Interest::READABLE);
-        let writer = waiters.writer.as_ref().map(|_| Interest::WRITABLE);
-        let sender = waiters.sender.as_ref().map(|_| Interest::WRITABLE);
-        let listed = waiters.list.iter().filter(|(_, w)| w.waker.is_some()).map(|(_, w)| w.interest);
-        reader.into_iter().chain(writer).chain(sender).chain(listed).reduce(Interest::add)
     }
 
     fn event(&self, mask: Ready) -> ReadyEvent {
@@ -404,13 +320,8 @@ impl<W: FnMut() -> io::Result<()>> Future for Readiness<'_, W> {
             return Poll::Pending;
         }
         this.leave();
-        let event = this.io.ready_event(this.interest);
-        if event.ready.is_empty() && !event.is_shutdown && !this.io.is_watched() {
-            // It was not the resource that woke the task, but the end of its poll.
-            return this.begin(cx);
-        }
         // Somebody may have cleared the readiness since; an empty set is allowed.
-        Poll::Ready(Ok(event))
+        Poll::Ready(Ok(this.io.ready_event(this.interest)))
     }
 }
 

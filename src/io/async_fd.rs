@@ -1,14 +1,8 @@
 //! Readiness of a file descriptor the user brings along.
 //!
-//! An [`AsyncFd`] owns the user's object and two things about its descriptor: a
-//! [`Registration`] with the driver, and a claim that makes this the only
-//! `AsyncFd` of the runtime for that file. In that order they go, both before
-//! the object, so a descriptor is off the driver by the time its owner closes
-//! it:
-//!
-//! 1. the registration is cancelled;
-//! 2. the claim is given up;
-//! 3. the object is returned (`into_inner`) or dropped.
+//! An [`AsyncFd`] owns the user's object and a [`Registration`] of its descriptor
+//! with the driver, which goes first, so a descriptor is off the driver by the
+//! time its owner closes it.
 //!
 //! # Safety
 //!
@@ -34,7 +28,6 @@ pub use guard_mut::AsyncFdReadyMutGuard;
 use crate::driver::Registration;
 use crate::io::Interest;
 use crate::runtime::scheduler;
-use crate::sys::foreign::Claim;
 
 use std::fmt;
 use std::io;
@@ -99,8 +92,7 @@ use std::task::{Context, Poll, ready};
 /// ```
 pub struct AsyncFd<T: AsRawFd> {
     registration: Registration,
-    // The next two are `None` only between `take_inner` and the end of `self`.
-    claim: Option<Claim>,
+    // `None` only between `take_inner` and the end of `self`.
     inner: Option<T>,
 }
 
@@ -150,11 +142,7 @@ impl<T: AsRawFd> AsyncFd<T> {
         interest: Interest,
     ) -> Result<Self, AsyncFdRegisterError<T>> {
         match watch(inner.as_raw_fd(), interest) {
-            Ok((registration, claim)) => Ok(AsyncFd {
-                registration,
-                claim: Some(claim),
-                inner: Some(inner),
-            }),
+            Ok(registration) => Ok(AsyncFd { registration, inner: Some(inner) }),
             Err(cause) => Err(AsyncFdRegisterError { inner, cause }),
         }
     }
@@ -176,9 +164,7 @@ impl<T: AsRawFd> AsyncFd<T> {
 
     fn take_inner(&mut self) -> Option<T> {
         let inner = self.inner.take()?;
-        // The numbered steps of the module's documentation.
         self.registration.deregister();
-        self.claim = None;
         Some(inner)
     }
 
@@ -426,13 +412,11 @@ impl<T: AsRawFd> AsyncFd<T> {
     }
 }
 
-/// Claims `fd` for the current runtime and registers it with the driver.
+/// Registers `fd` with the driver of the current runtime.
 #[track_caller]
-fn watch(fd: RawFd, interest: Interest) -> io::Result<(Registration, Claim)> {
+fn watch(fd: RawFd, interest: Interest) -> io::Result<Registration> {
     let handle = scheduler::Handle::current().driver().io().clone();
-    let claim = handle.foreign_fds().claim(fd)?;
-    let registration = Registration::new_with_interest_and_handle(fd, interest, handle)?;
-    Ok((registration, claim))
+    Registration::new_with_interest_and_handle(fd, interest, handle)
 }
 
 #[cfg(feature = "uring-native")]

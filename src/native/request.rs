@@ -72,6 +72,8 @@ pub struct Request<'a, A: Action> {
     sleep: Option<Pin<Box<Sleep>>>,
     /// The ring that is to do it, if it matters.
     pub(super) lane: Option<ShardLane>,
+    /// A ring was asked for, and none was to be had: it goes without.
+    is_refused: bool,
 }
 
 pub(super) enum State<'a, A: Action> {
@@ -106,7 +108,7 @@ impl<A: Action> Drop for Outcome<A> {
 impl<'a, A: Action> Request<'a, A> {
     pub(crate) fn new(action: A, target: Target<'a>) -> Request<'a, A> {
         let state = State::Idle(action);
-        Request { state, target, limit: None, deadline: None, event: None, sleep: None, lane: None }
+        Request { state, target, limit: None, deadline: None, event: None, sleep: None, lane: None, is_refused: false }
     }
 
     /// Limits the time that the operation may take, from the first poll on. After that it fails with
@@ -177,7 +179,7 @@ impl<'a, A: Action> Request<'a, A> {
                 let driver = &*driver;
                 if let Some(gone) = self.target.runtime_gone() {
                     Err(gone)
-                } else if ring::supports(driver, action.opcode()) {
+                } else if !self.is_refused && ring::supports(driver, action.opcode()) {
                     if leaf::trace_leaf(cx).is_pending() {
                         self.state = State::Idle(action);
                         return Poll::Pending;
@@ -241,6 +243,12 @@ impl<'a, A: Action> Request<'a, A> {
 
     /// The ring is done with it.
     pub(super) fn landed(&mut self, action: A, result: io::Result<u32>) -> Poll<Option<Ended<A>>> {
+        if matches!(&result, Err(e) if e.kind() == io::ErrorKind::Unsupported && e.raw_os_error().is_none()) {
+            // The thread that was to submit it has no ring (any more).
+            self.is_refused = true;
+            self.state = State::Idle(action);
+            return Poll::Ready(None);
+        }
         let errno = result.as_ref().err().and_then(io::Error::raw_os_error);
         match errno {
             // Nothing else cancels what somebody waits for, but the end of the runtime.

@@ -374,12 +374,14 @@ impl fmt::Debug for UdpSocket {
 
 impl AsRawFd for UdpSocket {
     fn as_raw_fd(&self) -> RawFd {
+        self.io.registration().lend_out();
         self.io.as_raw_fd()
     }
 }
 
 impl AsFd for UdpSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.registration().lend_out();
         self.io.as_fd()
     }
 }

@@ -35,9 +35,8 @@ pub struct ShardStats {
     pub ring_overflows: u64,
     /// How often this shard slept and had its doorbell rung, by other shards or threads.
     pub doorbells: u64,
-    /// Sockets that left this shard's ring because their task had moved to another shard.
-    pub rehomings: u64,
-    /// Sockets and other descriptors that the shard watches at this moment.
+    /// Sockets and other descriptors that the runtime watches at this moment; with the first shard only, so
+    /// that sums are right.
     pub watched: usize,
     /// Operations the kernel did not let go of when a ring was given up; should be 0.
     pub leaked: u64,
@@ -71,7 +70,6 @@ impl fmt::Debug for ShardStats {
             .field("largest_completion", &self.largest_completion)
             .field("ring_overflows", &self.ring_overflows)
             .field("doorbells", &self.doorbells)
-            .field("rehomings", &self.rehomings)
             .field("watched", &self.watched)
             .field("leaked", &self.leaked)
             .field("in_flight", &self.all_in_flight().collect::<Vec<_>>())
@@ -109,7 +107,6 @@ impl Remote {
             largest_completion: ring.largest_completion,
             ring_overflows: ring.overflows,
             doorbells: ring.doorbells,
-            rehomings: ring.rehomings,
             watched: ring.watched,
             leaked: ring.leaked,
             ring,

@@ -1,117 +1,194 @@
-//! epoll, by way of the crate [`mio`](https://docs.rs/mio): what serves a shard where there is no
-//! ring.
+//! An epoll instance.
 //!
-//! An instance has three parts, since three parties use it: [`Epoll`] waits, one thread at a
-//! time; [`Registry`] enters and removes descriptors, from any thread; [`Waker`] ends a wait, from
-//! any thread. Each part is a descriptor.
+//! Any thread may add and remove descriptors, and any number may wait: each event is handed to one
+//! of them. Everything is edge-triggered: what happens to a descriptor is reported once, together
+//! with the whole state it is in, and so is the state in which it is added.
 //!
-//! Everything is edge-triggered, as mio does it: an event is reported once, and the registration of
-//! something that is ready already reports that.
+//! The crate `mio` waits through `&mut`, for one thread at a time, and counts in milliseconds; the
+//! ring's own wait (`IORING_OP_EPOLL_WAIT`) needs the kernel's array of events. Hence these four calls.
+//!
+//! # Safety
+//!
+//! `epoll_create1(2)` makes a descriptor this module owns; `epoll_ctl(2)` reads one event on the stack;
+//! `epoll_pwait2(2)` and `epoll_wait(2)` write to the array they are given, which is as long as they
+//! are told, and say how much of it they have written.
+#![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use mio::unix::SourceFd;
-use mio::{Events, Poll, Token};
-
-pub(crate) use mio::event::Event;
-
-use super::poll::{self, PollFd};
+use super::fault::{self, Call};
 use super::uring::Wait;
 
-/// The token of the [`Waker`]; no descriptor is registered with it.
-pub(crate) const WAKER: usize = usize::MAX;
+/// How many events one wait takes; the rest is taken by the next.
+const EVENTS: usize = 256;
 
-/// How many events one wait takes; the rest are taken by the next. Tokio's default.
-const EVENTS: usize = 1024;
+/// See the module docs.
+#[derive(Debug)]
+pub(crate) struct Epoll(OwnedFd);
 
-/// The part that waits.
-pub(crate) struct Epoll {
-    poll: Poll,
-    events: Events,
+/// Where a wait leaves its events.
+pub(crate) struct Events {
+    array: Box<[libc::epoll_event]>,
+    len: usize,
 }
-
-/// The part that registers.
-#[derive(Debug)]
-pub(crate) struct Registry(mio::Registry);
-
-/// The part that wakes.
-#[derive(Debug)]
-pub(crate) struct Waker(mio::Waker);
 
 impl Epoll {
     /// Makes an instance.
-    pub(crate) fn new() -> io::Result<(Epoll, Registry, Waker)> {
+    pub(crate) fn new() -> io::Result<Epoll> {
         Epoll::make().map_err(explain)
     }
 
-    fn make() -> io::Result<(Epoll, Registry, Waker)> {
-        let poll = Poll::new()?;
-        let registry = poll.registry().try_clone()?;
-        let waker = mio::Waker::new(&registry, Token(WAKER))?;
-        let epoll = Epoll { poll, events: Events::with_capacity(EVENTS) };
-        Ok((epoll, Registry(registry), Waker(waker)))
+    fn make() -> io::Result<Epoll> {
+        fault::check(Call::Epoll)?;
+        // SAFETY: takes a flag, touches no memory; the descriptor is ours alone.
+        unsafe {
+            let fd = libc::epoll_create1(libc::EPOLL_CLOEXEC);
+            if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(Epoll(OwnedFd::from_raw_fd(fd))) }
+        }
     }
 
-    /// Waits for events and collects them; a signal handler that ran is a wait without events.
-    pub(crate) fn wait(&mut self, wait: Wait) -> io::Result<()> {
-        let timeout = match wait {
-            Wait::No => Some(Duration::ZERO),
-            Wait::Forever => None,
-            // epoll counts in milliseconds. `poll` on the instance itself counts in nanoseconds,
-            // and takes no event away.
-            Wait::For(limit) => match poll::wait(&mut [PollFd::new(self.as_raw_fd(), poll::IN)], Some(limit))
-            {
-                Ok(1..) => Some(Duration::ZERO),
-                Ok(0) => {
-                    self.events.clear();
-                    return Ok(());
+    /// Reports under `token` what happens to `fd`; `interest` in poll bits. Errors and hang-ups are
+    /// reported in any case.
+    ///
+    /// # Errors
+    ///
+    /// Those of `epoll_ctl(2)`: `EPERM` for a file that cannot be polled, `EEXIST` if it is a member
+    /// already, `EBADF`, `ENOMEM`, and `ENOSPC` at the limit `fs.epoll.max_user_watches`.
+    pub(crate) fn add(&self, fd: RawFd, interest: u32, token: u64) -> io::Result<()> {
+        fault::check(Call::EpollAdd)?;
+        let mut event = libc::epoll_event { events: interest | libc::EPOLLET as u32, u64: token };
+        // SAFETY: `event` outlives the call, which only reads it.
+        let result = unsafe { libc::epoll_ctl(self.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// Reports nothing about `fd` any more. What a wait has taken before stays taken.
+    ///
+    /// An error says that it is no member: its last descriptor was closed under us, which ended that.
+    pub(crate) fn remove(&self, fd: RawFd) -> io::Result<()> {
+        // SAFETY: the event is ignored (since Linux 2.6.9).
+        let result = unsafe { libc::epoll_ctl(self.as_raw_fd(), libc::EPOLL_CTL_DEL, fd, ptr::null_mut()) };
+        if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// Waits for events; none if the time is over, or a signal handler ran.
+    ///
+    /// # Errors
+    ///
+    /// The instance was closed under us (`EBADF`), or the call is forbidden.
+    pub(crate) fn wait(&self, events: &mut Events, wait: Wait) -> io::Result<()> {
+        if events.array.is_empty() {
+            *events = Events::with_capacity(EVENTS);
+        }
+        events.len = 0;
+        match fault::check(Call::EpollWait).and_then(|()| self.wait_raw(&mut events.array, wait)) {
+            Ok(n) => {
+                events.len = n;
+                Ok(())
+            }
+            // A signal handler ran; the kernel had no memory for a moment.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN | libc::ENOMEM)) => {
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn wait_raw(&self, array: &mut [libc::epoll_event], wait: Wait) -> io::Result<usize> {
+        static IN_MILLIS: AtomicBool = AtomicBool::new(false);
+
+        let (events, len) = (array.as_mut_ptr(), array.len() as libc::c_int);
+        let n = match wait {
+            Wait::For(limit) if !IN_MILLIS.load(Relaxed) => {
+                match self.wait_nanos(array, limit) {
+                    // Unknown before Linux 5.11, and to the seccomp profiles of that time.
+                    Err(e) if matches!(e.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) => {
+                        IN_MILLIS.store(true, Relaxed);
+                        return self.wait_raw(array, wait);
+                    }
+                    result => return result,
                 }
-                Err(error) => return self.without_events(error),
-            },
+            }
+            // SAFETY: an array of that length.
+            _ => unsafe { libc::epoll_wait(self.as_raw_fd(), events, len, millis(wait)) },
         };
-        match self.poll.poll(&mut self.events, timeout) {
-            Ok(()) => Ok(()),
-            Err(error) => self.without_events(error),
-        }
+        usize::try_from(n).map_err(|_| io::Error::last_os_error())
     }
 
-    fn without_events(&mut self, error: io::Error) -> io::Result<()> {
-        self.events.clear();
-        match error.raw_os_error() {
-            // A signal handler ran; the kernel had no memory for `poll` for a moment.
-            Some(libc::EINTR | libc::EAGAIN | libc::ENOMEM) => Ok(()),
-            // EBADF: closed under us. EINVAL, EFAULT: our call is wrong. EPERM, ENOSYS: forbidden.
-            _ => Err(error),
-        }
+    fn wait_nanos(&self, array: &mut [libc::epoll_event], limit: Duration) -> io::Result<usize> {
+        let limit = Timespec {
+            seconds: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
+            nanos: limit.subsec_nanos().into(),
+        };
+        // SAFETY: an array of that length and a timespec that outlive the call; no signal mask.
+        let n = unsafe {
+            libc::syscall(
+                libc::SYS_epoll_pwait2,
+                self.as_raw_fd(),
+                array.as_mut_ptr(),
+                array.len() as libc::c_int,
+                &raw const limit,
+                ptr::null::<libc::sigset_t>(),
+                0usize,
+            )
+        };
+        usize::try_from(n).map_err(|_| io::Error::last_os_error())
     }
+}
 
-    /// What the last wait collected: tokens and their events, the waker's among them.
-    pub(crate) fn events(&self) -> impl Iterator<Item = (usize, &Event)> {
-        self.events.iter().map(|event| (event.token().0, event))
+/// `struct __kernel_timespec`, which is the same everywhere.
+#[repr(C)]
+struct Timespec {
+    seconds: i64,
+    nanos: i64,
+}
+
+/// Never too short: a timer must not fire early.
+fn millis(wait: Wait) -> libc::c_int {
+    match wait {
+        Wait::No => 0,
+        Wait::Forever => -1,
+        Wait::For(limit) => {
+            libc::c_int::try_from(limit.as_nanos().div_ceil(1_000_000)).unwrap_or(libc::c_int::MAX)
+        }
     }
 }
 
 impl AsRawFd for Epoll {
     fn as_raw_fd(&self) -> RawFd {
-        self.poll.as_raw_fd()
+        self.0.as_raw_fd()
     }
 }
 
-impl Registry {
-    /// Reports what happens to `fd` under `token`; `interest` in poll bits.
-    ///
-    /// # Errors
-    ///
-    /// Those of `epoll_ctl(EPOLL_CTL_ADD)`; `ENOSPC` is the limit `fs.epoll.max_user_watches`.
-    pub(crate) fn register(&self, fd: RawFd, interest: u32, token: usize) -> io::Result<()> {
-        self.0.register(&mut SourceFd(&fd), Token(token), to_mio(interest))
+impl Events {
+    /// Room is made by the first wait.
+    pub(crate) fn new() -> Events {
+        Events::with_capacity(0)
     }
 
-    /// Reports nothing about `fd` any more. An event that was collected before stays collected.
-    pub(crate) fn deregister(&self, fd: RawFd) -> io::Result<()> {
-        self.0.deregister(&mut SourceFd(&fd))
+    pub(crate) fn with_capacity(n: usize) -> Events {
+        Events { array: vec![libc::epoll_event { events: 0, u64: 0 }; n].into_boxed_slice(), len: 0 }
+    }
+
+    /// What the last wait has taken: tokens, and what happened in poll bits.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, u32)> {
+        self.array[..self.len].iter().map(|event| (event.u64, event.events))
+    }
+
+    /// For the kernel, which writes there while a ring waits in the instance.
+    pub(crate) fn room(&mut self) -> (*mut libc::epoll_event, u32) {
+        self.len = 0;
+        (self.array.as_mut_ptr(), self.array.len() as u32)
+    }
+
+    /// So many events were left in the [`room`](Events::room).
+    pub(crate) fn filled(&mut self, n: usize) {
+        self.len = n.min(self.array.len());
     }
 }
 
@@ -120,25 +197,45 @@ fn explain(error: io::Error) -> io::Error {
     let advice = match error.raw_os_error() {
         Some(libc::EMFILE) => "the process has no file descriptors left: raise RLIMIT_NOFILE (ulimit -n)",
         Some(libc::ENFILE) => "the system has no file descriptors left (fs.file-max)",
-        _ => "epoll_create1 or eventfd failed",
+        _ => "epoll_create1 failed",
     };
     io::Error::new(error.kind(), format!("cannot create an epoll instance: {error} ({advice})"))
 }
 
-/// mio knows no empty interest. Errors and hang-ups are always reported, whatever was asked for.
-fn to_mio(interest: u32) -> mio::Interest {
-    let all = [
-        (poll::IN, mio::Interest::READABLE),
-        (poll::OUT, mio::Interest::WRITABLE),
-        (poll::PRI, mio::Interest::PRIORITY),
-    ];
-    let wanted = all.into_iter().filter(|(bit, _)| interest & bit != 0).map(|(_, interest)| interest);
-    wanted.reduce(mio::Interest::add).unwrap_or(mio::Interest::READABLE)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Waker {
-    /// Ends the wait that is going on, or else the next one.
-    pub(crate) fn wake(&self) -> io::Result<()> {
-        self.0.wake()
+    #[test]
+    fn a_wait_in_milliseconds_is_never_too_short() {
+        assert_eq!(millis(Wait::No), 0);
+        assert_eq!(millis(Wait::Forever), -1);
+        for (nanos, expected) in [(0, 0), (1, 1), (1_000_000, 1), (1_000_001, 2)] {
+            assert_eq!(millis(Wait::For(Duration::from_nanos(nanos))), expected);
+        }
+        assert_eq!(millis(Wait::For(Duration::MAX)), libc::c_int::MAX);
+    }
+
+    #[test]
+    fn both_ways_to_wait_take_each_event_once() {
+        let epoll = Epoll::new().unwrap();
+        let bell = super::super::event_fd::EventFd::new().unwrap();
+        epoll.add(bell.as_raw_fd(), libc::EPOLLIN as u32, 7).unwrap();
+        assert_eq!(
+            epoll.add(bell.as_raw_fd(), libc::EPOLLIN as u32, 7).unwrap_err().raw_os_error(),
+            Some(libc::EEXIST)
+        );
+        let mut events = Events::new();
+        for wait in [Wait::No, Wait::Forever, Wait::For(Duration::from_secs(10)), Wait::For(Duration::MAX)] {
+            bell.ring().unwrap();
+            epoll.wait(&mut events, wait).unwrap();
+            assert_eq!(events.iter().collect::<Vec<_>>(), [(7, libc::EPOLLIN as u32)]);
+            epoll.wait(&mut events, Wait::For(Duration::from_micros(1))).unwrap();
+            assert_eq!(events.iter().count(), 0);
+        }
+        epoll.remove(bell.as_raw_fd()).unwrap();
+        bell.ring().unwrap();
+        epoll.wait(&mut events, Wait::No).unwrap();
+        assert_eq!(events.iter().count(), 0);
     }
 }

@@ -13,8 +13,14 @@ pub(crate) enum Call {
     Setup,
     /// `io_uring_enter`.
     Enter,
-    /// A `MSG_RING` to another ring, sent either way.
+    /// A `MSG_RING` to another ring, sent either way, or a write to an eventfd.
     Message,
+    /// `epoll_create1`.
+    Epoll,
+    /// `EPOLL_CTL_ADD`.
+    EpollAdd,
+    /// `epoll_wait`, `epoll_pwait2`.
+    EpollWait,
 }
 
 #[cfg(not(test))]

@@ -147,14 +147,7 @@ fn socket_option(fd: RawFd, option: libc::c_int) -> Option<libc::c_int> {
     (result == 0).then_some(value)
 }
 
-/// `shutdown(SHUT_RDWR)`, whatever the descriptor is: only a connected or listening socket
-/// takes notice.
-pub(crate) fn shutdown(fd: RawFd) {
-    // SAFETY: no memory is passed.
-    unsafe { libc::shutdown(fd, libc::SHUT_RDWR) };
-}
-
-/// `shutdown(SHUT_WR)`, likewise.
+/// `shutdown(SHUT_WR)`, whatever the descriptor is: only a connected socket takes notice.
 pub(crate) fn shutdown_write(fd: RawFd) {
     // SAFETY: no memory is passed.
     unsafe { libc::shutdown(fd, libc::SHUT_WR) };

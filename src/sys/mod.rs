@@ -18,10 +18,10 @@ pub(crate) mod call;
 #[cfg(feature = "uring-native")]
 pub(crate) mod control;
 pub(crate) mod epoll;
+pub(crate) mod event_fd;
 pub(crate) mod fault;
-#[cfg_attr(not(feature = "net"), allow(dead_code))]
-pub(crate) mod foreign;
 pub(crate) mod fork;
+pub(crate) mod futex;
 pub(crate) mod io;
 #[cfg(feature = "net")]
 pub(crate) mod peer_cred;

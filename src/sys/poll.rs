@@ -15,7 +15,6 @@ pub(crate) const OUT: u32 = libc::POLLOUT as u32;
 pub(crate) const ERR: u32 = libc::POLLERR as u32;
 pub(crate) const HUP: u32 = libc::POLLHUP as u32;
 pub(crate) const RDHUP: u32 = libc::POLLRDHUP as u32;
-const NVAL: u32 = libc::POLLNVAL as u32;
 
 /// One descriptor to wait on.
 #[repr(transparent)]
@@ -43,18 +42,4 @@ pub(crate) fn wait(fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<
     // SAFETY: `PollFd` is a transparent `pollfd`; slice and timespec outlive the call.
     let n = unsafe { libc::ppoll(fds.as_mut_ptr().cast(), fds.len() as libc::nfds_t, ts, std::ptr::null()) };
     if n < 0 { Err(io::Error::last_os_error()) } else { Ok(n as usize) }
-}
-
-/// What `fd` is ready for of `events`, at this moment.
-///
-/// # Errors
-///
-/// `EBADF` for a descriptor that is not open, `ENOMEM`.
-pub(crate) fn now(fd: RawFd, events: u32) -> io::Result<u32> {
-    let mut fds = [PollFd::new(fd, events)];
-    wait(&mut fds, Some(Duration::ZERO))?;
-    match fds[0].ready() {
-        ready if ready & NVAL != 0 => Err(io::Error::from_raw_os_error(libc::EBADF)),
-        ready => Ok(ready),
-    }
 }

@@ -58,14 +58,6 @@ impl Chain {
             refuse(&**flight, why());
         }
     }
-
-    /// The ring that was to take it is another one by now.
-    pub(crate) fn recall(&self) {
-        for flight in &self.parts {
-            flight.recall();
-        }
-        self.refuse(|| Completion::new(-libc::ECANCELED, 0));
-    }
 }
 
 impl fmt::Debug for Chain {

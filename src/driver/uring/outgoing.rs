@@ -6,7 +6,6 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use super::lane;
 use crate::driver::outbox::Outbox;
 use crate::loom::sync::Mutex;
 use crate::loom::sync::atomic::AtomicBool;
@@ -31,38 +30,37 @@ pub(crate) struct Outgoing {
 
 impl Outgoing {
     /// Is there anything to send, as far as the owner's own writes go?
-    pub(super) fn is_some(&self) -> bool {
+    pub(in crate::driver) fn is_some(&self) -> bool {
         self.is_some.load(Relaxed)
     }
 
-    pub(super) fn push(&self, outbox: Arc<Outbox>) {
+    pub(in crate::driver) fn push(&self, outbox: Arc<Outbox>) {
         self.list.lock().push(outbox);
         self.is_some.store(true, Relaxed);
     }
 
     /// Moves the list to the end of `into`.
-    pub(super) fn take(&self, into: &mut Vec<Arc<Outbox>>) {
+    pub(in crate::driver) fn take(&self, into: &mut Vec<Arc<Outbox>>) {
         let mut list = self.list.lock();
         self.is_some.store(false, Relaxed);
         into.append(&mut list);
     }
 
     /// Sends it all from this thread, whoever's it is.
-    pub(super) fn send_here(&self) {
+    pub(in crate::driver) fn send_here(&self) {
         let mut list = Vec::new();
         self.take(&mut list);
         list.iter().for_each(Outbox::drive);
     }
 }
 
-/// Counts a write on this thread. Is it one of many in this turn of a shard of `runtime`?
-pub(super) fn is_busy(runtime: u64) -> bool {
-    lane::takes_ops(runtime)
-        && WRITES.try_with(|writes| writes.replace(writes.get().saturating_add(1)) >= DIRECT).unwrap_or(false)
+/// Counts a write on this thread. Is it one of many in this turn?
+pub(in crate::driver) fn is_many() -> bool {
+    WRITES.try_with(|writes| writes.replace(writes.get().saturating_add(1)) >= DIRECT).unwrap_or(false)
 }
 
 /// A turn begins.
-pub(super) fn new_turn() {
+pub(in crate::driver) fn new_turn() {
     // On a thread that ends there are no turns.
     let _ = WRITES.try_with(|writes| writes.set(0));
 }

@@ -15,9 +15,6 @@ pub(crate) struct Stats {
     completions: AtomicU64,
     largest_completion: AtomicU64,
     overflows: AtomicU64,
-    /// Raised by whoever rings.
-    doorbells: AtomicU64,
-    rehomings: AtomicU64,
     /// Operations the kernel never let go of; see the shutdown.
     leaked: AtomicU64,
     in_flight: [AtomicU32; OPCODES],
@@ -32,8 +29,6 @@ impl Default for Stats {
             completions: AtomicU64::new(0),
             largest_completion: AtomicU64::new(0),
             overflows: AtomicU64::new(0),
-            doorbells: AtomicU64::new(0),
-            rehomings: AtomicU64::new(0),
             leaked: AtomicU64::new(0),
             in_flight: [const { AtomicU32::new(0) }; OPCODES],
         }
@@ -70,16 +65,6 @@ impl Stats {
         add(&self.overflows, 1);
     }
 
-    /// For any thread, along with the system call that rings.
-    pub(super) fn count_doorbell(&self) {
-        self.doorbells.fetch_add(1, Relaxed);
-    }
-
-    /// A resource left this ring for one that its task has moved to.
-    pub(super) fn count_rehoming(&self) {
-        add(&self.rehomings, 1);
-    }
-
     pub(super) fn count_leaked(&self, n: usize) {
         add(&self.leaked, n as u64);
     }
@@ -101,15 +86,13 @@ impl Stats {
 
 impl Stats {
     /// Adds what was counted here to `sum`.
-    pub(super) fn add_to(&self, sum: &mut RingStats) {
+    pub(in crate::driver) fn add_to(&self, sum: &mut RingStats) {
         sum.enters += self.enters.load(Relaxed);
         sum.submissions += self.submissions.load(Relaxed);
         sum.largest_submission = sum.largest_submission.max(self.largest_submission.load(Relaxed));
         sum.completions += self.completions.load(Relaxed);
         sum.largest_completion = sum.largest_completion.max(self.largest_completion.load(Relaxed));
         sum.overflows += self.overflows.load(Relaxed);
-        sum.doorbells += self.doorbells.load(Relaxed);
-        sum.rehomings += self.rehomings.load(Relaxed);
         sum.leaked += self.leaked.load(Relaxed);
         for (sum, counter) in sum.in_flight.iter_mut().zip(&self.in_flight) {
             *sum = sum.wrapping_add(counter.load(Relaxed));
@@ -127,7 +110,6 @@ pub(crate) struct RingStats {
     pub(crate) largest_completion: u64,
     pub(crate) overflows: u64,
     pub(crate) doorbells: u64,
-    pub(crate) rehomings: u64,
     pub(crate) leaked: u64,
     /// Resources that are watched.
     pub(crate) watched: usize,
@@ -145,7 +127,6 @@ impl Default for RingStats {
             largest_completion: 0,
             overflows: 0,
             doorbells: 0,
-            rehomings: 0,
             leaked: 0,
             watched: 0,
             in_flight: [0; OPCODES],

@@ -264,12 +264,14 @@ impl fmt::Debug for TcpListener {
 
 impl AsRawFd for TcpListener {
     fn as_raw_fd(&self) -> RawFd {
+        self.io.registration().lend_out();
         self.io.as_raw_fd()
     }
 }
 
 impl AsFd for TcpListener {
     fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.registration().lend_out();
         self.io.as_fd()
     }
 }

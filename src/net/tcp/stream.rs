@@ -632,6 +632,7 @@ impl AsRef<Self> for TcpStream {
 impl AsRawFd for TcpStream {
     fn as_raw_fd(&self) -> RawFd {
         self.io.push_out();
+        self.io.registration().lend_out();
         self.io.as_raw_fd()
     }
 }
@@ -639,6 +640,7 @@ impl AsRawFd for TcpStream {
 impl AsFd for TcpStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.io.push_out();
+        self.io.registration().lend_out();
         self.io.as_fd()
     }
 }

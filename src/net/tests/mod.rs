@@ -1,12 +1,15 @@
-//! Sockets over a ring that the kernel treats badly, as scripted by [`fault`]: whatever happens,
-//! an echo ends (hazards H05, H17, H18, H19 and H31). And the lanes.
+//! Sockets over a ring and a watch set that the kernel treats badly, as scripted by [`fault`]: whatever
+//! happens, an echo ends (hazards H05, H17, H18, H19 and H31). And the lanes.
 
+#[cfg(feature = "uring-native")]
 mod enter;
 #[cfg(feature = "uring-native")]
 mod lanes;
+#[cfg(feature = "uring-native")]
 mod queues;
 #[cfg(feature = "uring-native")]
 mod restricted;
+mod set;
 mod setup;
 
 use std::io;
@@ -83,7 +86,7 @@ async fn echo(connections: u8, rounds: u8) -> usize {
     }
     server.abort();
     assert!(server.await.unwrap_err().is_cancelled());
-    // The listener was watched. Whatever happened to the cancel, its port is free.
+    // The listener was watched; its port is free.
     drop(std::net::TcpListener::bind(addr).unwrap());
     bytes
 }
@@ -101,8 +104,63 @@ async fn client(addr: SocketAddr, tag: u8, rounds: u8) -> usize {
     bytes
 }
 
-/// The same echo on each flavour; returns what came back.
-fn echo_on_each_flavour(connections: u8, rounds: u8) -> Vec<usize> {
-    let on = |rt: io::Result<Runtime>| rt.unwrap().block_on(async { crate::task::spawn(echo(connections, rounds)).await.unwrap() });
+/// The same echo by operations of the ring.
+#[cfg(feature = "uring-native")]
+async fn ring_echo(connections: u8, rounds: u8) -> usize {
+    let listener = TcpListener::bind(own_address()).await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let server = crate::task::spawn(async move {
+        while let Ok((stream, _)) = listener.native().accept().await {
+            crate::task::spawn(async move {
+                let mut buf = Vec::with_capacity(64);
+                loop {
+                    let (result, received) = stream.native().recv(buf).await;
+                    if !matches!(result, Ok(1..)) {
+                        return;
+                    }
+                    let (result, sent) = stream.native().send_all(received).await;
+                    result.unwrap();
+                    buf = sent;
+                    buf.clear();
+                }
+            });
+        }
+    });
+    let client = |tag: u8| async move {
+        let stream = TcpStream::connect(addr).await.unwrap();
+        let mut bytes = 0;
+        for round in 0..rounds {
+            stream.native().send_all(vec![tag, round]).await.0.unwrap();
+            let (result, answer) = stream.native().recv_exact(vec![0; 2]).await;
+            result.unwrap();
+            assert_eq!(answer, [tag, round]);
+            bytes += answer.len();
+        }
+        bytes
+    };
+    let clients: Vec<_> = (0..connections).map(|tag| crate::task::spawn(client(tag))).collect();
+    let mut bytes = 0;
+    for client in clients {
+        bytes += client.await.unwrap();
+    }
+    server.abort();
+    assert!(server.await.unwrap_err().is_cancelled());
+    bytes
+}
+
+/// An echo on each flavour; returns what came back.
+fn on_each_flavour<F: Future<Output = usize> + Send + 'static>(echo: impl Fn() -> F) -> Vec<usize> {
+    let on = |rt: io::Result<Runtime>| rt.unwrap().block_on(async { crate::task::spawn(echo()).await.unwrap() });
     vec![on(current_thread()), on(multi_thread(1)), on(multi_thread(2))]
+}
+
+/// The same for the first echo.
+fn echo_on_each_flavour(connections: u8, rounds: u8) -> Vec<usize> {
+    on_each_flavour(|| echo(connections, rounds))
+}
+
+/// The same for the echo by operations of the ring.
+#[cfg(feature = "uring-native")]
+fn ring_echo_on_each_flavour(connections: u8, rounds: u8) -> Vec<usize> {
+    on_each_flavour(|| ring_echo(connections, rounds))
 }

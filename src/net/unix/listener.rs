@@ -161,12 +161,14 @@ impl fmt::Debug for UnixListener {
 
 impl AsRawFd for UnixListener {
     fn as_raw_fd(&self) -> RawFd {
+        self.io.registration().lend_out();
         self.io.as_raw_fd()
     }
 }
 
 impl AsFd for UnixListener {
     fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.registration().lend_out();
         self.io.as_fd()
     }
 }

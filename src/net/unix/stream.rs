@@ -548,6 +548,7 @@ impl AsRef<Self> for UnixStream {
 impl AsRawFd for UnixStream {
     fn as_raw_fd(&self) -> RawFd {
         self.io.push_out();
+        self.io.registration().lend_out();
         self.io.as_raw_fd()
     }
 }
@@ -555,6 +556,7 @@ impl AsRawFd for UnixStream {
 impl AsFd for UnixStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.io.push_out();
+        self.io.registration().lend_out();
         self.io.as_fd()
     }
 }

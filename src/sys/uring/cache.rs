@@ -43,7 +43,7 @@ impl Home {
     }
 
     /// Keeps `io` for the thread's next runtime; closes it if the thread is gone.
-    pub(crate) fn give_back(self, io: IoUring) {
+    pub(crate) fn give_back(&self, io: IoUring) {
         if let Some(idle) = self.idle.upgrade() {
             idle.0.lock().push((io, self.origin));
         }

@@ -11,14 +11,15 @@
 //!
 //! # Safety
 //!
-//! Two raw system calls: a register call with a zeroed entry that outlives it, and `eventfd`.
+//! One raw system call, with a zeroed entry that outlives it.
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::OnceLock;
 
 use crate::loom::sync::Mutex;
+use crate::sys::event_fd::EventFd;
 use crate::sys::fault::{self, Call};
 
 use super::token::{Kind, Token};
@@ -32,13 +33,14 @@ const IORING_OP_MSG_RING: u8 = 40;
 pub(crate) struct Doorbell {
     ring: Mutex<Option<RawFd>>,
     /// Only where the kernel cannot send to a ring without a ring.
-    event: Option<OwnedFd>,
+    event: Option<EventFd>,
 }
 
 impl Doorbell {
     /// A door without a ring behind it.
     pub(crate) fn new() -> io::Result<Doorbell> {
-        let event = if can_send_without_ring() && !fault::is_before_6_13() { None } else { Some(eventfd()?) };
+        let event =
+            if can_send_without_ring() && !fault::is_before_6_13() { None } else { Some(EventFd::new()?) };
         Ok(Doorbell { ring: Mutex::new(None), event })
     }
 
@@ -73,7 +75,7 @@ impl Doorbell {
     /// Wakes the ring, from any thread.
     pub(crate) fn ring(&self) -> Rung {
         let sent = self.ring_with(|fd| match &self.event {
-            Some(event) => write_eventfd(event),
+            Some(event) => event.ring(),
             None => send_msg_ring(fd, Token::new(Kind::Doorbell, 0, 0)),
         });
         match sent {
@@ -146,23 +148,6 @@ fn can_send_without_ring() -> bool {
         let answer = send_msg_ring(-1, Token::new(Kind::Doorbell, 0, 0));
         matches!(answer, Err(e) if e.raw_os_error() == Some(libc::EBADF))
     })
-}
-
-pub(super) fn eventfd() -> io::Result<OwnedFd> {
-    // SAFETY: no memory is passed; the descriptor returned is ours alone.
-    unsafe {
-        let fd = libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK);
-        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
-    }
-}
-
-fn write_eventfd(event: &OwnedFd) -> io::Result<()> {
-    fault::check(Call::Message)?;
-    let one = 1u64;
-    // SAFETY: eight bytes that outlive the call.
-    let written = unsafe { libc::write(event.as_raw_fd(), (&raw const one).cast(), 8) };
-    // The counter is never read, only watched; at its limit (2^64 - 2) a write would block.
-    if written < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -80,6 +80,21 @@ impl Sqe {
         Sqe(opcode::Send::new(types::Fd(fd), buf, len).flags(flags).build())
     }
 
+    /// Waits in the epoll instance `set` until there are events, and leaves them in the `room` of
+    /// [`Events`](crate::sys::epoll::Events) (`EPOLL_WAIT`, Linux 6.15).
+    ///
+    /// # Safety
+    ///
+    /// The room stays where it is, and belongs to the kernel, until the completion.
+    pub(crate) unsafe fn epoll_wait(
+        set: RawFd,
+        (events, len): (*mut libc::epoll_event, u32),
+        token: Token,
+    ) -> Sqe {
+        let entry = opcode::EpollWait::new(types::Fd(set), events.cast(), len).build();
+        Sqe(entry.user_data(token.into_raw()))
+    }
+
     /// `openat(2)` from the working directory (`OPENAT`, 5.6). The result is a new descriptor.
     ///
     /// # Safety

@@ -17,7 +17,7 @@ pub(crate) use entry::Limit;
 pub(crate) use probe::supports;
 #[cfg(feature = "uring-native")]
 pub(crate) use ring::MOST_LINKED;
-pub(crate) use ring::{EnterError, Refused, Ring, Wait};
+pub(crate) use ring::{EnterError, Refused, Ring, Wait, try_one};
 pub(crate) use token::{Kind, Token};
 
 use std::os::fd::RawFd;
@@ -49,8 +49,8 @@ impl Sqe {
         Sqe(entry.user_data(token.into_raw()))
     }
 
-    /// Cancels the operation submitted with `target` (`ASYNC_CANCEL` by user data; by file it
-    /// would cost 117 µs with 8,192 polls armed). Only a failure posts a completion.
+    /// Cancels the operation submitted with `target` (`ASYNC_CANCEL` by user data). Only a failure posts
+    /// a completion.
     pub(crate) fn cancel(target: Token) -> Sqe {
         let entry = opcode::AsyncCancel::new(target.into_raw()).build();
         let kind = if target.kind() == Some(Kind::Op) { Kind::OpCancel } else { Kind::Cancel };

@@ -5,13 +5,16 @@
 //! - `SINGLE_ISSUER` + `DEFER_TASKRUN` (6.1): completions are finished only inside this thread's
 //!   own `enter`. Plain and `COOP_TASKRUN` rings were measured to make the thread's blocking
 //!   system calls return `EINTR` whenever a watched file becomes ready; these do not.
-//! - `R_DISABLED` (5.10): set up before the worker exists, while an error can still be
-//!   reported, and bound to the worker that enables it.
+//! - `R_DISABLED` (5.10): enabled right after it is set up; a test restricts it in between.
 //! - `SUBMIT_ALL` (5.18): one bad entry does not stop the rest of a batch.
 //! - `CQSIZE`: completions outnumber submissions, since watches are multishot.
 //! - `TASKRUN_FLAG` (5.19): the ring says when an `enter` would find something, so a busy worker
 //!   looks at a word in memory instead of making a system call.
 //! - `NO_SQARRAY` (6.6): tried first, left out where unknown.
+//!
+//! A wait with anything in flight counts as I/O wait (`/proc/pressure/io`, `iowait` in `/proc/stat`)
+//! unless the kernel is told otherwise: `IORING_ENTER_NO_IOWAIT` (6.15). Before that nothing helps; a
+//! thread with nothing in flight does not wait in its ring.
 //!
 //! # Safety
 //!
@@ -22,16 +25,14 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
-use std::mem::ManuallyDrop;
+use std::io;
+use std::mem::{self, ManuallyDrop};
 use std::os::fd::{AsRawFd, RawFd};
+use std::ptr;
 #[cfg(feature = "uring-native")]
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use io_uring::squeue::Entry;
 use io_uring::{EnterFlags, IoUring, types};
@@ -39,11 +40,11 @@ use io_uring::{EnterFlags, IoUring, types};
 #[cfg(feature = "uring-native")]
 use super::buf_ring::BufRing;
 use super::cache::{self, Home};
-use super::doorbell;
 #[cfg(feature = "uring-native")]
 use super::fixed;
 use super::token::Token;
 use super::{Cqe, Sqe, probe};
+use crate::sys::event_fd::EventFd;
 use crate::sys::fault::{self, Call};
 
 /// How long an `enter` may wait for a completion.
@@ -101,12 +102,10 @@ impl EnterError {
 /// An `io_uring` instance.
 pub(crate) struct Ring {
     io: ManuallyDrop<IoUring>,
-    /// The thread this ring is bound to; `None` before `enable`.
-    home: Option<Home>,
+    /// The thread this ring is bound to.
+    home: Home,
     /// Entries that did not fit into the submission queue; linked ones are together.
     backlog: VecDeque<Backlogged>,
-    /// An eventfd for waits outside of the ring, once there was one.
-    alarm: Option<File>,
     /// Groups of buffers that the kernel picks from.
     #[cfg(feature = "uring-native")]
     groups: Vec<Arc<BufRing>>,
@@ -135,27 +134,23 @@ pub(crate) const MOST_LINKED: usize = 8;
 const SIZES: [(u32, u32); 3] = [(256, 1024), (64, 256), (8, 32)];
 
 impl Ring {
-    /// `n` rings for threads that are yet to start.
-    ///
-    /// A ring's end interrupts whoever set it up, too (see [`cache`]). So that is done by a
-    /// thread that exits at once, not by the one that builds the runtime.
-    pub(crate) fn unbound(n: usize) -> io::Result<Vec<Ring>> {
-        let script = fault::current();
-        let set_up = move || {
-            fault::inherit(script);
-            let rings = (0..n).map(|_| Ring::new()).collect::<io::Result<_>>()?;
-            try_one()?;
-            Ok(rings)
-        };
-        match thread::Builder::new().name("spargio-set-up".to_owned()).spawn(set_up)?.join() {
-            Ok(rings) => rings,
-            Err(panic) => std::panic::resume_unwind(panic),
+    /// A ring bound to the calling thread: one it used before, or a new one.
+    pub(crate) fn for_this_thread() -> io::Result<Ring> {
+        while let Some((io, home)) = cache::take() {
+            let mut ring = Ring::with(io, home);
+            // Rings may have been forbidden since it was used.
+            if ring.try_enter().is_ok() {
+                return Ok(ring);
+            }
+            ring.mark_unclean();
         }
+        Ring::new(&SIZES)
     }
 
-    fn new() -> io::Result<Ring> {
+    /// A new ring of the first of `sizes` for which there is memory.
+    fn new(sizes: &[(u32, u32)]) -> io::Result<Ring> {
         let mut io = Err(io::Error::from_raw_os_error(libc::ENOMEM));
-        for size in SIZES {
+        for &size in sizes {
             if !matches!(&io, Err(error) if error.raw_os_error() == Some(libc::ENOMEM)) {
                 break;
             }
@@ -166,51 +161,24 @@ impl Ring {
         }
         let io = io.map_err(Refused::explain)?;
         probe::ask(&io);
-        Ok(Ring {
+        io.submitter().register_enable_rings().map_err(Refused::explain)?;
+        let mut ring = Ring::with(io, Home::current());
+        // A policy may allow the setup and nothing else: better known now.
+        ring.try_enter().map_err(Refused::explain)?;
+        Ok(ring)
+    }
+
+    fn with(io: IoUring, home: Home) -> Ring {
+        Ring {
             io: ManuallyDrop::new(io),
-            home: None,
+            home,
             backlog: VecDeque::new(),
-            alarm: None,
             #[cfg(feature = "uring-native")]
             groups: Vec::new(),
             #[cfg(feature = "uring-native")]
             fixed: fixed::Table::default(),
             clean: true,
-        })
-    }
-
-    /// A ring bound to the calling thread: one it used before, or a new one.
-    pub(crate) fn for_this_thread() -> io::Result<Ring> {
-        while let Some((io, home)) = cache::take() {
-            let mut ring = Ring {
-                io: ManuallyDrop::new(io),
-                home: Some(home),
-                backlog: VecDeque::new(),
-                alarm: None,
-                #[cfg(feature = "uring-native")]
-                groups: Vec::new(),
-                #[cfg(feature = "uring-native")]
-                fixed: fixed::Table::default(),
-                clean: true,
-            };
-            // Rings may have been forbidden since it was used.
-            if ring.try_enter().is_ok() {
-                return Ok(ring);
-            }
-            ring.mark_unclean();
         }
-        let mut ring = Ring::new()?;
-        // A policy may allow the setup and nothing else: better known now.
-        ring.enable().and_then(|()| ring.try_enter()).map_err(Refused::explain)?;
-        Ok(ring)
-    }
-
-    /// Binds the ring to the calling thread.
-    pub(crate) fn enable(&mut self) -> io::Result<()> {
-        debug_assert!(self.home.is_none());
-        self.io.submitter().register_enable_rings()?;
-        self.home = Some(Home::current());
-        Ok(())
     }
 
     fn try_enter(&mut self) -> io::Result<()> {
@@ -220,19 +188,14 @@ impl Ring {
         }
     }
 
-    /// Is the ring bound, and to another thread than this?
+    /// Is the ring bound to another thread than this?
     pub(crate) fn is_foreign(&self) -> bool {
-        self.home.as_ref().is_some_and(|home| !home.is_current())
-    }
-
-    /// Is the ring bound to a thread?
-    pub(crate) fn is_bound(&self) -> bool {
-        self.home.is_some()
+        !self.home.is_current()
     }
 
     /// Is the ring shared with the parent process, to which it belongs?
     pub(crate) fn is_inherited(&self) -> bool {
-        self.home.as_ref().is_some_and(Home::is_inherited)
+        self.home.is_inherited()
     }
 
     pub(crate) fn as_raw_fd(&self) -> RawFd {
@@ -393,46 +356,54 @@ impl Ring {
         let wait = if self.backlog.is_empty() { wait } else { Wait::No };
         fault::check(Call::Enter).map_err(EnterError::from_os)?;
         let has_completions = !self.io.completion().is_empty();
-        let pending = fault::submit(self.io.submission().len() as u32);
+        let offered = self.io.submission().len() as u32;
+        let pending = fault::submit(offered);
+        // A wait with completions at hand would sleep for one more; one that takes a part only does not wait.
+        let wait = if has_completions || pending < offered { Wait::No } else { wait };
+        let limit = match wait {
+            Wait::For(limit) => Some(types::Timespec::new().sec(limit.as_secs()).nsec(limit.subsec_nanos())),
+            Wait::No | Wait::Forever => None,
+        };
+        // GETEVENTS runs the deferred work even with nothing to wait for.
+        let mut flags = EnterFlags::GETEVENTS;
+        if wait != Wait::No && self.io.params().is_feature_no_iowait() {
+            flags |= EnterFlags::NO_IOWAIT;
+        }
+        let to_complete = u32::from(wait != Wait::No);
         let submitter = self.io.submitter();
-        let result = match wait {
-            // A wait with completions at hand would sleep for one more.
-            Wait::For(limit) if !has_completions => {
-                let ts = types::Timespec::new().sec(limit.as_secs()).nsec(limit.subsec_nanos());
-                submitter.submit_with_args(1, &types::SubmitArgs::new().timespec(&ts))
-            }
-            Wait::Forever if !has_completions => submitter.submit_and_wait(1),
-            Wait::No | Wait::For(_) | Wait::Forever => {
-                // SAFETY: no argument struct is passed. GETEVENTS runs the deferred work even with
-                // nothing to wait for; the safe wrappers leave it out in that case.
-                unsafe { submitter.enter::<libc::sigset_t>(pending, 0, EnterFlags::GETEVENTS.bits(), None) }
+        // SAFETY: without `EXT_ARG` no argument is passed; with it a struct of the kernel's layout that
+        // outlives the call, as does what it points to.
+        let result = unsafe {
+            match &limit {
+                None => submitter.enter::<libc::sigset_t>(pending, to_complete, flags.bits(), None),
+                Some(limit) => {
+                    let args = GetEventsArg {
+                        timespec: ptr::from_ref(limit).addr() as u64,
+                        ..GetEventsArg::default()
+                    };
+                    let flags = flags | EnterFlags::EXT_ARG;
+                    submitter.enter(pending, to_complete, flags.bits(), Some(&args))
+                }
             }
         };
         result.map(drop).map_err(EnterError::from_os)
     }
 
-    /// A descriptor that becomes readable with the next event, until [`alarm_off`](Ring::alarm_off).
+    /// Has `bell` rung whenever something comes to this ring, until [`hush`](Ring::hush): for a thread
+    /// that waits for `bell` instead.
     ///
-    /// That of the ring itself is no good for a wait of the ring's own thread: of a
-    /// `DEFER_TASKRUN` ring it says only what is there when the wait begins, since the thread
-    /// would have to run the deferred work to be told of it (seen on Linux 6.18). An eventfd is
-    /// signalled when that work is queued (`IORING_REGISTER_EVENTFD`, Linux 5.2).
-    pub(crate) fn alarm(&mut self) -> io::Result<RawFd> {
-        let alarm = match self.alarm.take() {
-            Some(alarm) => alarm,
-            None => File::from(doorbell::eventfd()?),
-        };
-        let fd = alarm.as_raw_fd();
-        self.alarm = Some(alarm);
-        self.io.submitter().register_eventfd(fd)?;
-        Ok(fd)
+    /// The ring's own descriptor is no good for that: of a `DEFER_TASKRUN` ring it says only what is
+    /// there when the wait begins, since the thread would have to run the deferred work to be told of it
+    /// (seen on Linux 6.12 and 6.18). An eventfd is signalled when that work is queued
+    /// (`IORING_REGISTER_EVENTFD`, Linux 5.2).
+    pub(crate) fn call(&self, bell: &EventFd) -> io::Result<()> {
+        self.io.submitter().register_eventfd(bell.as_raw_fd())
     }
 
-    /// Ends what [`alarm`](Ring::alarm) began.
-    pub(crate) fn alarm_off(&mut self) {
-        // Errors: there was none; it was not signalled. Both as good as done.
+    /// Ends what [`call`](Ring::call) began.
+    pub(crate) fn hush(&self) {
+        // An error: there was none.
         let _ = self.io.submitter().unregister_eventfd();
-        let _ = self.alarm.as_ref().map(|mut alarm| alarm.read(&mut [0; 8]));
     }
 
     /// Moves all completions to the end of `into`.
@@ -451,28 +422,56 @@ impl Drop for Ring {
         let is_clean = self.clean && !self.has_unsubmitted() && self.forget_all();
         // SAFETY: taken once, here.
         let io = unsafe { ManuallyDrop::take(&mut self.io) };
-        match self.home.take() {
-            // A closed ring makes a later blocking call of its thread return `EINTR`, so a clean
-            // one goes back to its thread, which closes it when it exits.
-            Some(home) if is_clean && !home.is_inherited() => home.give_back(io),
-            _ => drop(io),
+        // A closed ring makes a later blocking call of its thread return `EINTR`, so a clean one goes
+        // back to its thread, which closes it when it exits.
+        if is_clean && !self.home.is_inherited() {
+            self.home.give_back(io);
         }
     }
 }
 
-/// Uses one ring, the first time this is asked for: rings for other threads are not used until it is
-/// too late to do without.
-fn try_one() -> io::Result<()> {
-    static TRIED: AtomicBool = AtomicBool::new(false);
+/// `struct io_uring_getevents_arg`.
+#[repr(C)]
+#[derive(Default)]
+struct GetEventsArg {
+    sigmask: u64,
+    sigmask_size: u32,
+    min_wait_usec: u32,
+    timespec: u64,
+}
 
-    if !TRIED.load(Relaxed) {
-        match Ring::for_this_thread() {
-            Err(error) if Refused::is_final(&error) => return Err(error),
-            // There is no more memory, or no descriptor, than for the rings themselves.
-            Ok(_) | Err(_) => TRIED.store(true, Relaxed),
+const _: () = assert!(mem::size_of::<GetEventsArg>() == 24);
+
+/// May this process have rings? Asked of a small one, on a thread of its own that exits at once: a ring's
+/// end interrupts whoever used it (see [`cache`]).
+///
+/// Locked memory is counted for all processes of a user, and that of one that has just ended is given back
+/// some 100 ms later: a process that is started again asks for up to half a second.
+///
+/// # Errors
+///
+/// Those of the system calls, [explained](Refused::explain).
+pub(crate) fn try_one() -> io::Result<()> {
+    const PATIENCE: Duration = Duration::from_millis(500);
+    const PAUSE: Duration = Duration::from_millis(10);
+
+    let script = fault::current();
+    let ask = move || {
+        fault::inherit(script);
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match Ring::new(&SIZES[SIZES.len() - 1..]) {
+                Err(error) if Refused::is_for_memory(&error) && Instant::now() < deadline => {
+                    thread::sleep(PAUSE)
+                }
+                result => return result.map(drop),
+            }
         }
+    };
+    match thread::Builder::new().name("spargio-set-up".to_owned()).spawn(ask)?.join() {
+        Ok(result) => result,
+        Err(panic) => std::panic::resume_unwind(panic),
     }
-    Ok(())
 }
 
 fn setup((sq_entries, cq_entries): (u32, u32), no_sqarray: bool) -> io::Result<IoUring> {
@@ -525,8 +524,15 @@ impl Refused {
 
     /// Will the answer be the same as long as this process lives? So for errors of `explain`.
     pub(crate) fn is_final(error: &io::Error) -> bool {
-        let refused = error.get_ref().and_then(|e| e.downcast_ref::<Refused>());
-        refused.is_some_and(|refused| refused.is_final)
+        Refused::of(error).is_some_and(|refused| refused.is_final)
+    }
+
+    fn is_for_memory(error: &io::Error) -> bool {
+        Refused::of(error).is_some_and(|refused| refused.error.raw_os_error() == Some(libc::ENOMEM))
+    }
+
+    fn of(error: &io::Error) -> Option<&Refused> {
+        error.get_ref()?.downcast_ref()
     }
 }
 

@@ -5,7 +5,8 @@
 //! | 8 bit | 24 bit     | 32 bit |
 //!
 //! A slot's generation changes each time it is freed, so a late completion of its former
-//! holder, or a message meant for another ring, is recognised, counted and ignored.
+//! holder, or a message meant for another ring, is recognised, counted and ignored. What there is one
+//! of in a ring has neither.
 
 /// The width of a generation.
 const GENERATION_BITS: u32 = 24;
@@ -14,9 +15,9 @@ const GENERATION_BITS: u32 = 24;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Kind {
-    /// A readiness watch; index and generation name its slot.
-    Poll = 1,
-    /// The cancellation of the watch in that slot.
+    /// The wait in the watch set.
+    SetWait = 1,
+    /// The cancellation of what is not an operation; only seen if it failed.
     Cancel = 2,
     /// A wake-up from another thread.
     Doorbell = 3,
@@ -56,7 +57,7 @@ impl Token {
     /// `None` if no operation of ours carries such a token.
     pub(crate) fn kind(self) -> Option<Kind> {
         match (self.0 >> 56) as u8 {
-            1 => Some(Kind::Poll),
+            1 => Some(Kind::SetWait),
             2 => Some(Kind::Cancel),
             3 => Some(Kind::Doorbell),
             4 => Some(Kind::DoorbellSent),
@@ -83,7 +84,8 @@ mod tests {
 
     #[test]
     fn parts_survive_packing() {
-        let readiness = [Kind::Poll, Kind::Cancel, Kind::Doorbell, Kind::DoorbellSent, Kind::DoorbellWatch];
+        let readiness =
+            [Kind::SetWait, Kind::Cancel, Kind::Doorbell, Kind::DoorbellSent, Kind::DoorbellWatch];
         let operations = [Kind::Op, Kind::OpCancel, Kind::OpLimit];
         for kind in readiness.into_iter().chain(operations) {
             for (generation, index) in [(0, 0), (1, u32::MAX), (Token::GENERATION_MASK, 7)] {

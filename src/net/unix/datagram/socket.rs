@@ -588,12 +588,14 @@ impl fmt::Debug for UnixDatagram {
 
 impl AsRawFd for UnixDatagram {
     fn as_raw_fd(&self) -> RawFd {
+        self.io.registration().lend_out();
         self.io.as_raw_fd()
     }
 }
 
 impl AsFd for UnixDatagram {
     fn as_fd(&self) -> BorrowedFd<'_> {
+        self.io.registration().lend_out();
         self.io.as_fd()
     }
 }

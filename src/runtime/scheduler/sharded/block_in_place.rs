@@ -7,10 +7,11 @@
 //!   and leaves when its task's poll is over.
 //! - A thread on which futures live that are bound to it ([`Home`]) cannot leave. It registers as
 //!   **absent** before it lends the core; back from the call, it **recalls** the core: whoever runs
-//!   it puts it into the slot at his next maintenance, and calls the absent thread. Meanwhile nobody
+//!   it puts it into the slot at the next maintenance, and calls the absent thread. Meanwhile nobody
 //!   builds new bound futures on that shard: their threads would never get the core again.
-//! - Whoever takes a core back looks whether his ring still serves the shard. If another thread has
-//!   run the core meanwhile it does not.
+//! - What the shard watches is nobody's in particular, so nothing of it moves with the core. A ring stays
+//!   with its thread: what it has in flight is called back before `f` runs, and submitted again by whoever
+//!   drives the shard.
 
 use super::handle::Absent;
 use super::worker::{Core, Worker};
@@ -62,7 +63,7 @@ fn lend_core(cx: &super::Context) -> Option<Reclaim> {
     }
     // If no thread can be had this panics, and the core comes back on the way out.
     reclaim.worker.clone().launch();
-    // The ring stays with this thread, which will not turn it.
+    // A ring stays with this thread, which will not turn it.
     reclaim.worker.handle.driver.lend();
     Some(reclaim)
 }
@@ -105,18 +106,6 @@ impl Reclaim {
         *worker.absent.lock() = None;
         core
     }
-
-    /// Makes the core, if there is one, that of this thread.
-    fn take_up(&self, cx: &super::Context, core: Option<Box<Core>>) -> Option<Box<Core>> {
-        let core = core?;
-        if cx.resume().is_ok() {
-            return Some(core);
-        }
-        // No ring for this thread any more: another one goes on.
-        self.worker.put_core(core);
-        self.worker.clone().launch();
-        None
-    }
 }
 
 impl Drop for Reclaim {
@@ -124,7 +113,9 @@ impl Drop for Reclaim {
         context::with_scheduler(|cx| {
             if let Some(scheduler::Context::MultiThread(cx)) = cx {
                 let core = if self.must_return { self.recall() } else { self.worker.take_core() };
-                let core = self.take_up(cx, core);
+                if core.is_some() {
+                    cx.resume();
+                }
                 cx.lost_core.set(core.is_none());
                 *cx.core.borrow_mut() = core;
                 if self.must_return {

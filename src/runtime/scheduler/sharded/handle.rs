@@ -19,9 +19,9 @@ use crate::runtime::{
 use std::fmt;
 use std::future::Future;
 use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
-use std::sync::{Arc, Condvar};
 use std::thread::Thread;
 
 /// The shared half of a multi-thread scheduler.
@@ -43,9 +43,6 @@ pub(super) struct Shared {
     /// Where the next task goes of those that are dealt out.
     pub(super) next_shard: AtomicUsize,
     pub(super) is_shutdown: AtomicBool,
-    /// Step 4 of the shutdown: how many workers have cancelled all tasks.
-    pub(super) tasks_cancelled: std::sync::Mutex<usize>,
-    pub(super) all_cancelled: Condvar,
     pub(super) config: Config,
     scheduler_metrics: SchedulerMetrics,
     pub(super) latency_clock: LatencyClock,
@@ -60,8 +57,6 @@ pub(super) struct WorkerShared {
     /// The core, while no thread runs it.
     pub(super) core: Mutex<Option<Box<Core>>>,
     pub(super) mail: Mail,
-    /// How many sockets this worker has that could be watched by others: see [`gather`](super::gather).
-    pub(super) sockets: AtomicUsize,
     /// The thread that has lent the core and must have it back, see `block_in_place`.
     pub(super) absent: Mutex<Option<Absent>>,
     /// That thread waits for the core.
@@ -83,7 +78,6 @@ impl WorkerShared {
             metrics,
             core: Mutex::new(None),
             mail: Mail::new(),
-            sockets: AtomicUsize::new(0),
             absent: Mutex::new(None),
             is_recalled: AtomicBool::new(false),
             is_finished: AtomicBool::new(false),
@@ -130,8 +124,6 @@ impl Handle {
                 pinned: OwnedTasks::new(n),
                 next_shard: AtomicUsize::new(0),
                 is_shutdown: AtomicBool::new(false),
-                tasks_cancelled: std::sync::Mutex::new(0),
-                all_cancelled: Condvar::new(),
                 latency_clock: LatencyClock::new(config.track_latency()),
                 config,
                 scheduler_metrics: SchedulerMetrics::new(),

@@ -8,9 +8,6 @@
 //! - The last searcher to give up looks through all queues once more *after* it is counted as
 //!   sleeping: a task pushed meanwhile was seen either by that look, or its pusher saw no
 //!   searcher and wakes somebody.
-//! - A sleeping worker may hand tasks over to those that run: it pushes them, then looks whether
-//!   anybody still runs. Whoever goes to sleep looks for such tasks once more *after* it is counted
-//!   as sleeping.
 //! - Counters are read without the lock; sleepers are changed under it.
 
 use crate::loom::sync::Mutex;
@@ -120,12 +117,6 @@ impl Idle {
     /// Does any worker run?
     pub(crate) fn any_running(&self) -> bool {
         Idle::unparked(self.state.load(SeqCst)) > 0
-    }
-
-    /// The same, after a push: whoever counts as running here sees it before it sleeps.
-    pub(crate) fn any_running_after_push(&self) -> bool {
-        // A read-modify-write, as in `wants_searcher`.
-        Idle::unparked(self.state.fetch_add(0, SeqCst)) > 0
     }
 }
 

@@ -6,10 +6,9 @@
 //!   its queue, its metrics, its shard of the driver.
 //! - Its **core** is the movable run state (queue, tick, counters). Whoever holds the core *is*
 //!   the worker. It sits in the worker's slot while nobody runs it.
-//! - A **thread** of the blocking pool takes the core and runs it, with a driver (a ring) of its
-//!   own. `block_in_place` puts the core back and has another thread take it; a ring cannot move
-//!   between threads, so the new thread brings its own ring, and the blocked one gives its polls
-//!   up when it returns.
+//! - A **thread** of the blocking pool takes the core and runs it, with a driver of its own.
+//!   `block_in_place` puts the core back and has another thread take it. A ring cannot move between
+//!   threads, so the new thread makes one of its own when it needs one.
 //!
 //! # Shutdown
 //!
@@ -17,19 +16,18 @@
 //! 2. Each worker sees that at its next maintenance and stops running tasks.
 //! 3. Together they cancel all tasks: futures are dropped, here or, while one runs elsewhere, by
 //!    the thread that runs it.
-//! 4. They wait for each other: a task dropped on one worker may close a socket that another
-//!    one watches.
-//! 5. Each drops what is left in its queue and drains its ring ([`driver`](crate::driver)).
-//! 6. The runtime joins the threads.
+//! 4. Each drops what is left in its queue and drains its ring; the last one ends the drivers
+//!    ([`driver`](crate::driver)). A worker that is stuck in a task holds up none of the others.
+//! 5. The runtime joins the threads.
 
 mod block_in_place;
 #[cfg(all(tokio_unstable, feature = "taskdump"))]
 mod dump;
-mod gather;
 mod handle;
 mod idle;
 mod pinned;
 mod queue;
+mod share;
 mod tuning;
 mod watchdog;
 mod worker;

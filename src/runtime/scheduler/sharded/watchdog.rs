@@ -1,8 +1,8 @@
 //! One blocked worker must not stall other tasks' timers and sockets.
 //!
-//! A ring can be driven by its thread only. A worker that sits in one task for long (or in many
-//! without a look at its driver) leaves events in its ring unseen, where on Tokio another worker
-//! would take the driver. So workers look after each other:
+//! Events come to whoever looks into the runtime's watch set. But a worker that sits in one task for long
+//! (or in many without a look at its driver) leaves its timers unfired and its mail unread, and if
+//! all others sleep elsewhere, nobody is in the set. So workers look after each other:
 //!
 //! - A **busy** worker checks one sibling at each maintenance, in turn.
 //! - While some workers run and others sleep, one or two of the sleepers are **sentinels**: they
@@ -15,7 +15,8 @@
 //!   makes no wake-ups.
 //!
 //! A sibling that neither turned nor slept for [`STALL`] is stalled: its queue is stolen from as
-//! always, its timers are fired and its sockets polled until it turns again.
+//! always, its timers are fired and its mail is served until it turns again. A sentinel lies down in the
+//! watch set, if nobody is there.
 
 use crate::driver::Progress;
 

@@ -13,7 +13,6 @@ use crate::sys::affinity;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::task::Waker;
@@ -184,29 +183,12 @@ impl Worker {
         &self.shared().metrics
     }
 
-    /// The core, and a driver for it; `None` if somebody else runs the worker, or nobody needs to.
+    /// The core, and a driver for it; `None` if somebody else runs the worker.
     fn take_over(&self) -> Option<(Box<Core>, Driver)> {
-        const LONGEST_PAUSE: Duration = Duration::from_millis(64);
-
-        let mut pause = Duration::from_millis(1);
-        loop {
-            let mut core = self.take_core()?;
-            if let Some(driver) = core.driver.take() {
-                return Some((core, driver));
-            }
-            // Another thread runs this worker's first driver and is blocked.
-            if let Ok(driver) = self.handle.driver.replace_driver(self.index) {
-                return Some((core, driver));
-            }
-            // No ring for this thread. Others give theirs back, and the blocked thread may wait for
-            // tasks of this very worker. It goes on with them if it returns first.
-            self.put_core(core);
-            if self.handle.is_shutdown() {
-                return None;
-            }
-            thread::sleep(pause);
-            pause = LONGEST_PAUSE.min(pause * 2);
-        }
+        let mut core = self.take_core()?;
+        // Without one: another thread runs this worker's first driver and is blocked.
+        let driver = core.driver.take().unwrap_or_else(|| self.handle.driver.stand_in(self.index));
+        Some((core, driver))
     }
 
     /// Runs the worker on this thread, if nobody else does.
@@ -254,7 +236,7 @@ enum Turn {
     Sleep,
     /// The same, but look at the siblings every now and then.
     Watch,
-    /// A stalled sibling's timers and sockets too, for at most that long.
+    /// A stalled sibling's timers and mail too, for at most that long.
     Rescue { stalled: usize, limit: Duration },
 }
 
@@ -329,9 +311,9 @@ impl Context {
         self.shut_down(core);
     }
 
-    /// The core is another thread's now: this one's ring gives up what it watches.
+    /// The core is another thread's now: this one's ring gives up what it does.
     fn leave(&self) {
-        self.driver.borrow_mut().abandon(&self.handle().driver);
+        self.driver.borrow_mut().abandon();
         // What this thread's last task deferred.
         self.defer.wake();
         // What the shutdown has left for this thread to drop.
@@ -347,24 +329,10 @@ impl Context {
         self.leave();
     }
 
-    /// Goes on with a core that another thread may have run meanwhile, on a ring of its own: then
-    /// this thread's has been replaced, and needs a replacement itself.
-    pub(super) fn resume(&self) -> io::Result<()> {
-        // Borrowed: a waker blocks in the middle of a turn, which goes on with this ring.
-        let handle = &self.handle().driver;
-        let Ok(mut driver) = self.driver.try_borrow_mut() else {
-            handle.reclaim();
-            return Ok(());
-        };
-        if driver.is_in_charge(handle) {
-            handle.reclaim();
-        } else {
-            driver.abandon(handle);
-            *driver = handle.replace_driver(self.worker.index)?;
-            driver.attach();
-            self.worker.metrics().set_thread_id(thread::current().id());
-        }
-        Ok(())
+    /// Goes on with a core that another thread may have run meanwhile.
+    pub(super) fn resume(&self) {
+        self.handle().driver.reclaim();
+        self.worker.metrics().set_thread_id(thread::current().id());
     }
 
     /// The home of futures that cannot follow the shard to this thread.
@@ -375,7 +343,6 @@ impl Context {
     /// Publishes counters, and notices a shutdown or a recall.
     fn maintain(&self, mut core: Box<Core>) -> Box<Core> {
         core.submit_stats(self.worker.metrics());
-        self.publish_sockets();
         core.is_shutdown = core.is_shutdown || self.handle().is_shutdown();
         core.is_recalled = self.worker.shared().is_recalled.load(Acquire);
         #[cfg(all(tokio_unstable, feature = "taskdump"))]
@@ -561,14 +528,9 @@ impl Context {
             let bedtime = core.watchdog.bedtime();
             while !core.is_shutdown {
                 core.submit_stats(self.worker.metrics());
-                self.publish_sockets();
                 let turn = self.how_to_sleep(&mut core);
                 core = self.turn(core, turn);
                 core.is_shutdown = self.handle().is_shutdown();
-                // Whoever is looked after is stuck, and would not take it.
-                if !matches!(turn, Turn::Rescue { .. }) {
-                    core = self.hand_over(core);
-                }
                 if self.stop_sleeping(&mut core) {
                     self.share_unless_little(&core);
                     break;
@@ -677,9 +639,6 @@ impl Context {
         core.is_searching = false;
         if was_last {
             self.handle().notify_if_work_pending();
-        } else if !self.handle().shared.inject.is_empty() {
-            // Handed over to those that run, and this worker may have been the only one.
-            self.handle().notify_parked();
         }
         true
     }
@@ -706,25 +665,14 @@ impl Context {
 
     // ===== stopping =====
 
-    /// Steps 3 to 5 of the [shutdown](super).
+    /// Steps 3 and 4 of the [shutdown](super).
     fn shut_down(&self, mut core: Box<Core>) {
         let shared = &self.handle().shared;
         // 3. Destructors may wake tasks: those go nowhere, the injection queue is closed.
         shared.owned.close_and_shutdown_all(self.worker.index);
         shared.pinned.close_and_shutdown_all(self.worker.index);
 
-        // 4.
-        let mut cancelled = shared.tasks_cancelled.lock().unwrap_or_else(|e| e.into_inner());
-        *cancelled += 1;
-        if *cancelled == shared.workers.len() {
-            shared.all_cancelled.notify_all();
-        }
-        while *cancelled < shared.workers.len() {
-            cancelled = shared.all_cancelled.wait(cancelled).unwrap_or_else(|e| e.into_inner());
-        }
-        drop(cancelled);
-
-        // 5. Futures that siblings must not drop come first: they may hold sockets.
+        // 4. Futures that siblings must not drop come first: they may hold sockets.
         Home::open();
         let worker = self.worker.shared();
         worker.is_finished.store(true, Release);

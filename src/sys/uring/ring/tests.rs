@@ -22,9 +22,9 @@ fn h18_nobody_waits_while_there_is_a_backlog() {
     let (ready, mut writer) = io::pipe().unwrap();
     writer.write_all(b"!").unwrap();
     for index in 0..ENTRIES {
-        ring.push(Sqe::poll_multishot(silent.as_raw_fd(), POLLIN, Token::new(Kind::Poll, 0, index)));
+        ring.push(Sqe::poll_multishot(silent.as_raw_fd(), POLLIN, Token::new(Kind::Op, 0, index)));
     }
-    let token = Token::new(Kind::Poll, 0, ENTRIES);
+    let token = Token::new(Kind::Op, 0, ENTRIES);
     ring.push(Sqe::poll_multishot(ready.as_raw_fd(), POLLIN, token));
     assert!(ring.has_unsubmitted());
 

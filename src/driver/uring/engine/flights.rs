@@ -1,18 +1,18 @@
-//! A lane's operations; the protocol is that of [`op`](crate::driver::op).
+//! The operations of an engine; the protocol is that of [`op`](crate::driver::op).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::super::ops::Place;
-use super::{Aftermath, Lane};
+use super::{Aftermath, Engine};
 use crate::driver::op::{Boarded, Chain, Completion, Flight, Landing};
-use crate::driver::outbox::Outbox;
-use crate::sys::uring::{Cqe, Sqe, Token, Wait};
+use crate::driver::set::WatchSet;
+use crate::driver::uring::Outgoing;
+use crate::sys::uring::{Cqe, Sqe, Token};
 
-impl Lane {
+impl Engine {
     /// Takes an operation on: it goes in with the next `enter`. Returns one that nobody wants any
-    /// more, to be dropped once the lane is free.
-    pub(in crate::driver::uring) fn launch(&mut self, flight: Arc<dyn Flight>) -> Option<Arc<dyn Flight>> {
+    /// more, to be dropped once the seat is free.
+    pub(in crate::driver) fn launch(&mut self, flight: Arc<dyn Flight>) -> Option<Arc<dyn Flight>> {
         let (token, boarded) = match self.board(flight) {
             Ok(boarded) => boarded,
             Err(unwanted) => return unwanted,
@@ -41,7 +41,7 @@ impl Lane {
     }
 
     /// Takes the parts of a chain on: they go in together.
-    pub(in crate::driver::uring) fn launch_chain(&mut self, chain: &Chain) {
+    pub(in crate::driver) fn launch_chain(&mut self, chain: &Chain) {
         chain.board(|parts| {
             let mut entries = Vec::with_capacity(2 * parts.len());
             let mut cancelled = Vec::new();
@@ -65,7 +65,7 @@ impl Lane {
                 }
             }
             self.ring.push_chain(entries);
-            cancelled.into_iter().for_each(|token| self.cancel_op(token));
+            cancelled.into_iter().for_each(|token| self.cancel(token));
         });
     }
 
@@ -79,15 +79,10 @@ impl Lane {
         }
     }
 
-    /// Has the bytes of `outbox` sent with the next turn.
-    pub(in crate::driver::uring) fn send_later(&self, outbox: Arc<Outbox>) {
-        self.remote.outgoing.push(outbox);
-    }
-
     /// Has the sends of the last turn's tasks go with the next `enter`.
-    pub(super) fn board_outgoing(&mut self, aftermath: &mut Aftermath) {
+    pub(in crate::driver) fn board_outgoing(&mut self, list: &Outgoing, aftermath: &mut Aftermath) {
         let mut outgoing = std::mem::take(&mut self.outgoing);
-        self.remote.outgoing.take(&mut outgoing);
+        list.take(&mut outgoing);
         for outbox in outgoing.drain(..) {
             aftermath.flights.extend(self.launch(outbox));
         }
@@ -95,27 +90,19 @@ impl Lane {
     }
 
     /// The same, and enters: sends never wait, so that is their end.
-    pub(super) fn send_outgoing(&mut self, aftermath: &mut Aftermath) {
-        if self.remote.outgoing.is_some() {
-            self.board_outgoing(aftermath);
-            self.flush();
-            self.reap(aftermath);
-        }
-    }
-
-    /// The sends of a turn. A wait in the same `enter` would be over at once, with their completions:
-    /// there is one of its own before, in which something to do may turn up.
-    pub(super) fn turn_outgoing(&mut self, wait: Wait, aftermath: &mut Aftermath) -> Wait {
-        if wait == Wait::No {
-            self.board_outgoing(aftermath);
-            return wait;
-        }
-        self.send_outgoing(aftermath);
-        if aftermath.wakers.is_empty() && aftermath.orphans.is_empty() { wait } else { Wait::No }
+    pub(in crate::driver) fn send_outgoing(
+        &mut self,
+        list: &Outgoing,
+        set: Option<&WatchSet>,
+        aftermath: &mut Aftermath,
+    ) {
+        self.board_outgoing(list, aftermath);
+        self.flush();
+        self.reap(set, aftermath);
     }
 
     /// Sends a cancel for the operation `token`, unless it is over.
-    pub(in crate::driver::uring) fn cancel_op(&mut self, token: Token) {
+    pub(in crate::driver) fn cancel(&mut self, token: Token) {
         if let Some(flying) = self.ops.get(token) {
             flying.is_recalled = false;
             flying.is_cancelled = true;
@@ -193,18 +180,23 @@ impl Lane {
         }
     }
 
-    /// Waits until nothing flies any more.
-    pub(super) fn land_all(&mut self, aftermath: &mut Aftermath) {
+    /// Calls back what flies, and waits until nothing does; returns what is to be submitted elsewhere.
+    pub(in crate::driver) fn land_all(
+        &mut self,
+        set: Option<&WatchSet>,
+        aftermath: &mut Aftermath,
+    ) -> Vec<Arc<dyn Flight>> {
         self.recall_all();
         while self.ops.len() > 0 && !self.is_broken {
-            self.enter(Wait::For(Duration::from_millis(1)));
-            self.reap(aftermath);
+            self.pause();
+            self.reap(set, aftermath);
         }
+        std::mem::take(&mut self.recalled)
     }
 
     /// A group of buffers for this ring: see [`Ring::buf_ring`](crate::sys::uring::Ring::buf_ring).
     #[cfg(feature = "uring-native")]
-    pub(in crate::driver::uring) fn buf_ring(
+    pub(in crate::driver) fn buf_ring(
         &mut self,
         group: u16,
         count: u16,
@@ -214,7 +206,7 @@ impl Lane {
     }
 
     /// Does an operation in flight keep a paused clock from advancing?
-    pub(in crate::driver::uring) fn holds_clock(&self) -> bool {
+    pub(in crate::driver) fn holds_clock(&self) -> bool {
         self.ops.hold_clock()
     }
 }

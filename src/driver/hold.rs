@@ -1,0 +1,44 @@
+//! The right to take events from a runtime's watch set.
+//!
+//! # Protocol
+//!
+//! - One thread at a time holds it: while it sleeps in the set, or looks into it. It lets go before
+//!   it wakes anybody. The others sleep elsewhere.
+//! - Whoever goes to sleep tries to get it first. So with all workers asleep one of them sleeps in the
+//!   set: the last one to lie down found it free, or held by one that sleeps, or by one that looks,
+//!   and that one is awake and will lie down later.
+//! - A worker that wakes up and runs a long task leaves the set to nobody. Whoever runs looks into it
+//!   every now and then, and sleepers that look after their siblings (the scheduler's sentinels) lie
+//!   down in it.
+//!
+//! It saves wake-ups and system calls; events would come to one thread only without it as well.
+
+use crate::loom::sync::atomic::AtomicBool;
+use crate::loom::sync::atomic::Ordering::{Relaxed, SeqCst};
+
+/// See the module docs.
+#[derive(Debug)]
+pub(crate) struct Holder(AtomicBool);
+
+/// The right; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Hold<'a>(&'a Holder);
+
+impl Holder {
+    pub(crate) fn new() -> Holder {
+        Holder(AtomicBool::new(false))
+    }
+
+    /// The right, unless somebody has it.
+    pub(crate) fn try_hold(&self) -> Option<Hold<'_>> {
+        // A load first: workers that run share the line.
+        let is_free = !self.0.load(Relaxed) && !self.0.swap(true, SeqCst);
+        is_free.then(|| Hold(self))
+    }
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.0.0.store(false, SeqCst);
+    }
+}

@@ -1,0 +1,432 @@
+//! A thread's seat at the shard that it drives: the owner's half.
+//!
+//! # Protocol
+//!
+//! - A thread has one seat at a time (at the innermost runtime it drives), in a thread-local; [`take`]
+//!   sits down and [`leave`] gets up again.
+//! - No user code runs while the seat is borrowed: a turn collects wakers and operations, gives the seat
+//!   back, and only then wakes and drops. So `wake` and `drop` may come back here. If they ever find the
+//!   seat borrowed they go by mail.
+//! - The ring is made for the first operation. A thread that gets none drives its shard without, and asks
+//!   again later.
+//!
+//! # A turn
+//!
+//! 1. Take the mail; send what was kept to be sent together.
+//! 2. If asked to wait, fall asleep where there is something to wait for ([`Place`]):
+//!    in the watch set if no other thread holds it, else in the ring if it has operations in flight,
+//!    else in bed. A thread that has both to wait for sleeps in the ring, which waits in the set
+//!    (`EPOLL_WAIT`, Linux 6.15), or in the set, whose bell the ring rings.
+//! 3. Take what there is: events of the set, completions of the ring.
+//! 4. Give the seat back, then wake and drop.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::driver::hold::Hold;
+use crate::driver::op::Flight;
+use crate::driver::outbox::Outbox;
+use crate::driver::parking::Place;
+use crate::driver::set::WatchSet;
+use crate::driver::shards::{Message, Shard, Shards};
+use crate::driver::uring::{self, Aftermath, Ending, Engine, Remote};
+use crate::sys::epoll::Events;
+use crate::sys::uring::{Rung, Wait};
+
+thread_local! {
+    static SEAT: RefCell<Option<Box<Seat>>> = const { RefCell::new(None) };
+    /// Whose seat it is, for a look without a borrow.
+    static CURRENT: Cell<Current> = const { Cell::new(Current::NONE) };
+}
+
+/// See the module docs.
+pub(super) struct Seat {
+    shards: Arc<Shards>,
+    shard: Arc<Shard>,
+    engine: Option<Box<Engine>>,
+    events: Events,
+    /// The thread went to block and will not turn: see [`lend`].
+    is_lent: bool,
+    /// Scratch space of a turn.
+    messages: Vec<Message>,
+}
+
+#[derive(Clone, Copy)]
+struct Current {
+    /// 0 without a seat.
+    runtime: u64,
+    shard: usize,
+    is_lent: bool,
+}
+
+impl Current {
+    const NONE: Current = Current { runtime: 0, shard: 0, is_lent: false };
+
+    fn of(seat: Option<&Seat>) -> Current {
+        seat.map_or(Current::NONE, |seat| Current {
+            runtime: seat.shards.runtime,
+            shard: seat.shard.index,
+            is_lent: seat.is_lent,
+        })
+    }
+
+    fn get() -> Current {
+        CURRENT.try_with(Cell::get).unwrap_or(Current::NONE)
+    }
+
+    /// Does this thread drive a shard of `runtime`? Not while it is inside of `block_in_place`, when
+    /// another thread may.
+    fn drives(self, runtime: u64) -> bool {
+        self.runtime == runtime && !self.is_lent
+    }
+}
+
+/// Makes `seat` this thread's; returns the one it had.
+pub(super) fn take(seat: Box<Seat>) -> Option<Box<Seat>> {
+    CURRENT.set(Current::of(Some(&seat)));
+    SEAT.with(|cell| cell.borrow_mut().replace(seat))
+}
+
+/// Takes this thread's seat from it and puts `outer` back.
+pub(super) fn leave(outer: Option<Box<Seat>>) -> Option<Box<Seat>> {
+    CURRENT.set(Current::of(outer.as_deref()));
+    SEAT.with(|cell| std::mem::replace(&mut *cell.borrow_mut(), outer))
+}
+
+/// The shard of `runtime` that this thread drives.
+pub(super) fn current_shard(runtime: u64) -> Option<usize> {
+    let current = Current::get();
+    current.drives(runtime).then_some(current.shard)
+}
+
+/// Calls `f` with this thread's seat; `None` if it has none or is in the middle of a turn.
+fn with<R>(f: impl FnOnce(&mut Seat) -> R) -> Option<R> {
+    SEAT.try_with(|cell| match cell.try_borrow_mut() {
+        Ok(mut seat) => seat.as_deref_mut().map(f),
+        Err(_) => None,
+    })
+    .ok()
+    .flatten()
+}
+
+/// Calls `f` with the ring of this thread, if it drives a shard of `runtime` (that one, if one is
+/// given) and has a ring or gets one.
+pub(super) fn with_engine<R>(
+    runtime: u64,
+    shard: Option<usize>,
+    f: impl FnOnce(&mut Engine) -> R,
+) -> Option<R> {
+    let current = Current::get();
+    if !current.drives(runtime) || shard.is_some_and(|shard| shard != current.shard) {
+        return None;
+    }
+    with(|seat| seat.engine().map(f)).flatten()
+}
+
+/// The same if the ring is that behind `remote`.
+pub(super) fn with_engine_of<R>(remote: &Remote, f: impl FnOnce(&mut Engine) -> R) -> Option<R> {
+    with(|seat| {
+        let engine = seat.engine.as_deref_mut()?;
+        std::ptr::eq(&**engine.remote(), remote).then(|| f(engine))
+    })
+    .flatten()
+}
+
+/// Does this thread drive a shard of `runtime`, and has it a ring, or gets one?
+pub(super) fn takes_ops(runtime: u64) -> bool {
+    with_engine(runtime, None, |_| ()).is_some()
+}
+
+/// Has `outbox` sent with the next turn of this thread's shard, if it is one of `runtime` and has a ring.
+pub(super) fn send_later(runtime: u64, outbox: &Arc<Outbox>) -> bool {
+    takes_ops(runtime) && with(|seat| seat.shard.outgoing.push(outbox.clone())).is_some()
+}
+
+/// Does this thread's ring, if it has one, belong to the parent process?
+pub(super) fn is_inherited() -> bool {
+    with(|seat| seat.is_inherited()).unwrap_or(false)
+}
+
+/// Does an operation in flight on this thread keep a paused clock from advancing?
+pub(super) fn holds_clock() -> bool {
+    with(|seat| seat.engine.as_ref().is_some_and(|engine| engine.holds_clock())).unwrap_or(false)
+}
+
+/// This thread goes to block: nothing takes off here until [`reclaim`], and what flies is called
+/// back, which is waited for. Returns what is to be submitted elsewhere.
+pub(super) fn lend() -> Vec<Arc<dyn Flight>> {
+    let mut aftermath = Aftermath::default();
+    let recalled = with(|seat| {
+        seat.is_lent = true;
+        CURRENT.set(Current::of(Some(seat)));
+        seat.send_outgoing(&mut aftermath);
+        let set = seat.shards.set.as_deref();
+        seat.engine.as_mut().map(|engine| engine.land_all(set, &mut aftermath))
+    });
+    aftermath.finish();
+    recalled.flatten().unwrap_or_default()
+}
+
+/// The thread is back, and turns.
+pub(super) fn reclaim() {
+    with(|seat| {
+        seat.is_lent = false;
+        CURRENT.set(Current::of(Some(seat)));
+        if let Some(engine) = &seat.engine {
+            // Another thread may have driven the shard meanwhile, with a ring of its own.
+            seat.shard.install(engine.remote());
+        }
+    });
+}
+
+/// One turn of this thread's shard; see the module docs.
+pub(super) fn turn(wait: Wait) {
+    turn_with(|seat, aftermath| seat.turn(wait, aftermath));
+}
+
+/// A turn for which the mail of the stalled shard `other` is taken over as well, as far as any ring can
+/// serve it, and what its owner has kept to be sent.
+pub(super) fn turn_for(other: &Shard, wait: Wait) {
+    other.outgoing.send_here();
+    turn_with(|seat, aftermath| {
+        let mut messages = std::mem::take(&mut seat.messages);
+        other.hand_out(&mut messages);
+        seat.serve(messages, aftermath);
+        seat.turn(wait, aftermath);
+    });
+}
+
+fn turn_with(f: impl FnOnce(&mut Seat, &mut Aftermath)) {
+    thread_local! {
+        static SPARE: RefCell<Aftermath> = RefCell::default();
+    }
+    // Reused, since a turn happens for every few events; a nested turn takes a new one.
+    uring::new_turn();
+    let mut aftermath =
+        SPARE.with(|spare| spare.try_borrow_mut().map(|mut s| std::mem::take(&mut *s)).unwrap_or_default());
+    with(|seat| f(seat, &mut aftermath));
+    aftermath.finish();
+    SPARE.with(|spare| spare.replace(aftermath));
+}
+
+/// Wakes the owner of `shard`, who sleeps in the ring behind `target`.
+pub(super) fn ring_doorbell(shard: &Shard, target: &Remote) {
+    /// How long the kernel gets to find some memory.
+    const PAUSE: Duration = Duration::from_micros(100);
+
+    let ring = || {
+        let with_ring = |seat: &mut Seat| seat.engine.as_mut().map(|engine| engine.send_message(target));
+        let sent = if target.doorbell.needs_ring() { with(with_ring).flatten() } else { None };
+        sent.unwrap_or_else(|| target.doorbell.ring())
+    };
+    // Nobody else will ring: who finds it notified leaves it at that. So this goes on until the
+    // owner has looked around, whatever woke it.
+    loop {
+        match ring() {
+            Rung::Again if shard.parking.is_notified() => std::thread::sleep(PAUSE),
+            Rung::Again | Rung::Heard => return,
+            Rung::Forbidden => {
+                // The owner sleeps for ever, and whoever shuts the runtime down would wait for it:
+                // not a panic, which would go on to do just that.
+                eprintln!("spargio: a sleeping worker cannot be woken: {} Aborting.", uring::FORBIDDEN);
+                std::process::abort();
+            }
+        }
+    }
+}
+
+impl Seat {
+    pub(super) fn new(shards: &Arc<Shards>, shard: usize) -> Box<Seat> {
+        Box::new(Seat {
+            shards: shards.clone(),
+            shard: shards.shard(shard).clone(),
+            engine: None,
+            events: Events::new(),
+            is_lent: false,
+            messages: Vec::new(),
+        })
+    }
+
+    pub(super) fn is_inherited(&self) -> bool {
+        self.engine.as_ref().is_some_and(|engine| engine.is_inherited())
+    }
+
+    /// Is its ring, if there is one, that of another thread?
+    pub(super) fn is_foreign(&self) -> bool {
+        self.engine.as_ref().is_some_and(|engine| engine.is_foreign())
+    }
+
+    /// Has it nothing in flight?
+    pub(super) fn is_idle(&self) -> bool {
+        self.engine.as_ref().is_none_or(|engine| !engine.is_busy()) && !self.shard.outgoing.is_some()
+    }
+
+    /// The ring, which is made now if there is none; `None` if none is to be had.
+    pub(super) fn engine(&mut self) -> Option<&mut Engine> {
+        if self.engine.is_none() && self.shards.rings.may_be_had() {
+            match Engine::new(&self.shard) {
+                Ok(engine) => {
+                    self.shard.install(engine.remote());
+                    self.engine = Some(Box::new(engine));
+                }
+                Err(_) => self.shards.rings.are_refused(),
+            }
+        }
+        self.engine.as_deref_mut()
+    }
+
+    /// Ends what is in flight; returns the operations that are to be submitted again.
+    pub(super) fn give_ring_up(&mut self, ending: Ending) -> Vec<Arc<dyn Flight>> {
+        let mut aftermath = Aftermath::default();
+        self.send_outgoing(&mut aftermath);
+        aftermath.finish();
+        let Some(engine) = self.engine.take() else { return Vec::new() };
+        let remote = engine.remote().clone();
+        let (recalled, mut aftermath) = engine.end(ending, self.shards.set.as_deref());
+        self.shard.uninstall(&remote);
+        // The caller is at the end of a seat: no borrow is held, user code may run.
+        aftermath.finish();
+        recalled
+    }
+
+    fn turn(&mut self, wait: Wait, aftermath: &mut Aftermath) {
+        self.shard.count_turn();
+        self.take_mail(aftermath);
+        let wait = if self.shard.outgoing.is_some() { self.turn_outgoing(wait, aftermath) } else { wait };
+        if wait == Wait::No || !self.sleep(wait, aftermath) {
+            self.take_mail(aftermath);
+            self.look(aftermath);
+        }
+    }
+
+    /// Takes what is there.
+    fn look(&mut self, aftermath: &mut Aftermath) {
+        let set = self.shards.set.as_deref();
+        if let Some(set) = set {
+            if let Some(_hold) = set.try_hold() {
+                set.wait(&mut self.events, Wait::No);
+                set.serve(&self.events, &mut aftermath.wakers);
+            }
+        }
+        if let Some(engine) = &mut self.engine {
+            engine.look(set, aftermath);
+        }
+    }
+
+    /// Sleeps until something comes, and takes it; `false` if there is something to do already.
+    fn sleep(&mut self, wait: Wait, aftermath: &mut Aftermath) -> bool {
+        let Seat { shards, shard, engine, events, .. } = self;
+        let mut engine = engine.as_deref_mut();
+        let set = shards.set.as_deref();
+        let held = set.and_then(|set| Some((set, set.try_hold()?)));
+        let Some(bed) = Bed::make(engine.as_deref_mut(), held) else { return false };
+        let has_slept = shard.parking.start(bed.place);
+        if has_slept {
+            match (bed.place, &bed.held, engine.as_deref_mut()) {
+                (Place::Set, Some((set, _)), _) => set.wait(events, wait),
+                (Place::Ring, held, Some(engine)) => engine.sleep(held.as_ref().map(|(set, _)| *set), wait),
+                _ => shard.parking.sleep(match wait {
+                    Wait::For(limit) => Some(limit),
+                    Wait::No | Wait::Forever => None,
+                }),
+            }
+            shard.parking.stop();
+            if let (Place::Set, Some((set, _))) = (bed.place, &bed.held) {
+                set.serve(events, &mut aftermath.wakers);
+            }
+        }
+        bed.leave(engine.as_deref());
+        if has_slept {
+            if let Some(engine) = engine {
+                engine.look(set, aftermath);
+            }
+            // What woke it may be mail.
+            self.take_mail(aftermath);
+        }
+        has_slept
+    }
+
+    fn take_mail(&mut self, aftermath: &mut Aftermath) {
+        if let Some(engine) = &mut self.engine {
+            engine.take_mail();
+        }
+        let mut messages = std::mem::take(&mut self.messages);
+        self.shard.receive(&mut messages);
+        self.serve(messages, aftermath);
+    }
+
+    fn serve(&mut self, mut messages: Vec<Message>, aftermath: &mut Aftermath) {
+        for message in messages.drain(..) {
+            match (self.engine(), message) {
+                (Some(engine), Message::Launch(flight)) => aftermath.flights.extend(engine.launch(flight)),
+                (Some(engine), Message::LaunchChain(chain)) => {
+                    engine.launch_chain(&chain);
+                    // What is not wanted any more is dropped with the seat free.
+                    aftermath.flights.extend(chain.into_flights());
+                }
+                (None, Message::Launch(flight)) => aftermath.refused.push(flight),
+                (None, Message::LaunchChain(chain)) => aftermath.refused.extend(chain.into_flights()),
+            }
+        }
+        self.messages = messages;
+    }
+
+    /// The sends of a turn. A wait in the same `enter` would be over at once, with their completions:
+    /// there is one of its own before, in which something to do may turn up.
+    fn turn_outgoing(&mut self, wait: Wait, aftermath: &mut Aftermath) -> Wait {
+        self.send_outgoing(aftermath);
+        if aftermath.is_empty() { wait } else { Wait::No }
+    }
+
+    fn send_outgoing(&mut self, aftermath: &mut Aftermath) {
+        if !self.shard.outgoing.is_some() {
+            return;
+        }
+        match &mut self.engine {
+            Some(engine) => engine.send_outgoing(&self.shard.outgoing, self.shards.set.as_deref(), aftermath),
+            // The ring that was there when they were kept is gone.
+            None => self.shard.outgoing.send_here(),
+        }
+    }
+}
+
+/// Where a thread sleeps, and what it holds meanwhile.
+struct Bed<'a> {
+    place: Place,
+    held: Option<(&'a WatchSet, Hold<'a>)>,
+    /// The ring rings the set's bell.
+    is_called: bool,
+}
+
+impl<'a> Bed<'a> {
+    /// For a thread with that ring, and the set if that is its to sleep in; `None` if there is something to
+    /// do.
+    fn make(engine: Option<&mut Engine>, held: Option<(&'a WatchSet, Hold<'a>)>) -> Option<Bed<'a>> {
+        let place = if held.is_some() { Place::Set } else { Place::Bed };
+        let bed = Bed { place, held, is_called: false };
+        let Some(engine) = engine else { return Some(bed) };
+        if !engine.may_sleep() || !engine.is_busy() && !engine.is_calm() {
+            return None;
+        }
+        match &bed.held {
+            _ if !engine.is_busy() => Some(bed),
+            Some((set, _)) if !uring::can_wait_in_set() => {
+                let may_sleep = engine.is_calm() && engine.call(set);
+                let bed = Bed { is_called: true, ..bed };
+                if may_sleep {
+                    return Some(bed);
+                }
+                bed.leave(Some(engine));
+                None
+            }
+            _ => Some(Bed { place: Place::Ring, ..bed }),
+        }
+    }
+
+    fn leave(self, engine: Option<&Engine>) {
+        if let Some(engine) = engine.filter(|_| self.is_called) {
+            engine.hush();
+        }
+    }
+}
