@@ -6,6 +6,8 @@
 #![cfg(test)]
 #![allow(dead_code, missing_docs, clippy::drop_non_drop)]
 
+#[path = "../../src/driver/hold.rs"]
+mod hold;
 #[path = "../../src/runtime/scheduler/sharded/idle.rs"]
 mod idle;
 #[path = "../../src/driver/interest.rs"]
@@ -20,100 +22,19 @@ mod poll;
 mod queue;
 #[path = "../../src/driver/ready.rs"]
 mod ready;
-#[path = "../../src/driver/uring/remote.rs"]
-mod remote;
 #[path = "../../src/driver/scheduled_io.rs"]
 mod scheduled_io;
-#[path = "../../src/driver/uring/stats.rs"]
-mod stats;
-#[path = "../../src/sys/uring/token.rs"]
-mod token;
 
 mod models;
 
 mod sys {
     pub(crate) use crate::poll;
-
-    pub(crate) mod io {
-        pub(crate) fn holds_address(_: std::os::fd::RawFd) -> bool {
-            true
-        }
-    }
-
-    pub(crate) mod uring {
-        pub(crate) use crate::token::{Kind, Token};
-
-        use std::io;
-
-        /// Stands in for a ring that can be rung, and waited in.
-        #[derive(Debug)]
-        pub(crate) struct Doorbell(::loom::sync::Notify);
-
-        impl Doorbell {
-            pub(crate) fn new() -> io::Result<Doorbell> {
-                Ok(Doorbell(::loom::sync::Notify::new()))
-            }
-
-            pub(crate) fn ring(&self) {
-                self.0.notify();
-            }
-
-            pub(crate) fn wait(&self) {
-                self.0.wait();
-            }
-        }
-    }
 }
 
 mod driver {
     pub(crate) use crate::interest::Interest;
-    pub(crate) use crate::parking;
     pub(crate) use crate::ready::Ready;
     pub(crate) use crate::scheduled_io;
-
-    pub(crate) mod mio {
-        #[derive(Debug)]
-        pub(crate) struct Shard;
-    }
-
-    pub(crate) mod op {
-        /// Stands in for an operation.
-        pub(crate) trait Flight: Send + Sync + std::fmt::Debug {
-            fn shard(&self) -> Option<usize> {
-                None
-            }
-        }
-
-        /// Stands in for several.
-        #[derive(Debug)]
-        pub(crate) struct Chain;
-
-        impl Chain {
-            pub(crate) fn shard(&self) -> Option<usize> {
-                None
-            }
-        }
-    }
-
-    pub(crate) mod uring {
-        pub(crate) use crate::remote::Remote;
-    }
-}
-
-mod slots {
-    #[derive(Debug, Default)]
-    pub(crate) struct Slots;
-}
-
-mod outgoing {
-    #[derive(Debug, Default)]
-    pub(crate) struct Outgoing {}
-}
-
-mod lane {
-    pub(crate) fn ring_doorbell(target: &crate::remote::Remote) {
-        target.doorbell.ring();
-    }
 }
 
 mod runtime {

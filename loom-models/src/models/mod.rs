@@ -1,4 +1,4 @@
 mod idle;
+mod parking;
 mod queue;
 mod readiness;
-mod remote;
