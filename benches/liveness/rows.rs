@@ -72,7 +72,7 @@ impl Subject {
         for _ in 0..calls {
             self.0.block_on(yield_now());
         }
-        figures().since(start, calls)
+        figures().of_thread_since(start, calls)
     }
 
     /// CPU time per second while one worker sleeps in a task.
