@@ -42,6 +42,10 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(name: &'static str) -> Bench {
+        Bench::with_rounds(name, ROUNDS)
+    }
+
+    pub fn with_rounds(name: &'static str, rounds: usize) -> Bench {
         let arguments: Vec<String> = env::args().skip(1).collect();
         let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
         // `cargo bench` says `--bench`; `cargo test` does not, and criterion then runs each once.
@@ -58,7 +62,7 @@ impl Bench {
             name,
             arguments,
             criterion: (!table_only).then_some(criterion),
-            table: measures.then(|| Table::new(name, ROUNDS)),
+            table: measures.then(|| Table::new(name, rounds)),
         }
     }
 
@@ -85,16 +89,17 @@ impl Bench {
     }
 
     /// Adds rows to the table, which are measured together: what the functions return, in nanoseconds,
-    /// belongs to `rows`.
+    /// belongs to `rows`. Returns each side's medians, tokio's first, and their ratio; nothing if there is no table.
     pub fn in_turns(
         &mut self,
         rows: &[&str],
         tokio: &mut dyn FnMut() -> Vec<f64>,
         spargio: &mut dyn FnMut() -> Vec<f64>,
-    ) {
-        let Some(table) = &mut self.table else { return };
+    ) -> Vec<([f64; 2], f64)> {
+        let mut figures = Vec::new();
+        let Some(table) = &mut self.table else { return figures };
         let mut rounds = Vec::new();
-        for round in 0..ROUNDS {
+        for round in 0..table.rounds() {
             rounds.push(if round % 2 == 0 {
                 let first = tokio();
                 [first, spargio()]
@@ -105,8 +110,11 @@ impl Bench {
         }
         for (index, row) in rows.iter().enumerate() {
             let rounds = rounds.iter().map(|[tokio, spargio]| [tokio[index], spargio[index]]).collect();
-            table.add(Line::new(row, rounds));
+            let line = Line::new(row, rounds);
+            figures.push(line.figures());
+            table.add(line);
         }
+        figures
     }
 
     /// Has criterion measure a row.

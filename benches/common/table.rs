@@ -29,6 +29,11 @@ impl Line {
             ratio: median(rounds.iter().map(|[tokio, spargio]| spargio / tokio)),
         }
     }
+
+    /// The medians and the ratio.
+    pub fn figures(&self) -> ([f64; 2], f64) {
+        (self.medians, self.ratio)
+    }
 }
 
 /// Not of nothing.
@@ -42,6 +47,10 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
 impl Table {
     pub fn new(bench: &'static str, rounds: usize) -> Table {
         Table { bench, rounds, lines: Vec::new() }
+    }
+
+    pub fn rounds(&self) -> usize {
+        self.rounds
     }
 
     pub fn add(&mut self, line: Line) {
@@ -124,6 +133,7 @@ fn time(nanos: f64) -> String {
     match nanos {
         n if n < 1e3 => format!("{n:.1} ns"),
         n if n < 1e6 => format!("{:.2} µs", n / 1e3),
+        n if n >= 1e9 => format!("{:.2} s", n / 1e9),
         n => format!("{:.2} ms", n / 1e6),
     }
 }

@@ -12,7 +12,7 @@ use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
 use std::pin::pin;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicIsize, Ordering::SeqCst};
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::{Mutex, MutexGuard, OnceLock, mpsc};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -230,6 +230,9 @@ pub fn rebind(addr: SocketAddr) -> io::Result<StdListener> {
     StdListener::bind(addr)
 }
 
+/// Set in such a process.
+const CHILD: &str = "HAZARD_CHILD";
+
 /// Runs this very test in a process of its own, where `body` may spoil what all threads share.
 pub fn in_a_child(test: &str, body: impl FnOnce()) {
     in_a_child_with(test, &[], body);
@@ -237,17 +240,77 @@ pub fn in_a_child(test: &str, body: impl FnOnce()) {
 
 /// The same with variables for it.
 pub fn in_a_child_with(test: &str, variables: &[(&str, String)], body: impl FnOnce()) {
-    const CHILD: &str = "HAZARD_CHILD";
     if env::var_os(CHILD).is_some() {
         return body();
     }
+    let (passed, output) = child(test, variables);
+    assert!(passed, "{output}");
+}
+
+/// Runs this very test on each backend there is, in a process of its own each.
+pub fn on_each_backend(test: &str, body: impl FnOnce()) {
+    if env::var_os(CHILD).is_some() {
+        return body();
+    }
+    let mut backends = vec!["epoll"];
+    if backend() == BackendKind::IoUring {
+        backends.push("io_uring");
+    }
+    let run = |name| (name, child(test, &[("SPARGIO_BACKEND", String::from(name))]));
+    let ends: Vec<_> = backends.into_iter().map(run).collect();
+    let failed: Vec<_> = ends.iter().filter(|(_, (passed, _))| !passed).collect();
+    for (name, (_, output)) in &failed {
+        println!("===== on {name} =====\n{output}");
+    }
+    assert!(failed.is_empty(), "not on {:?}", failed.iter().map(|(name, _)| name).collect::<Vec<_>>());
+}
+
+/// Did the test pass in a process of its own, and what did it print?
+fn child(test: &str, variables: &[(&str, String)]) -> (bool, String) {
     let mut command = Command::new(env::current_exe().unwrap());
     command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
     command.env(CHILD, "1").envs(variables.iter().map(|(name, value)| (name, value)));
     let child = spawn(command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()));
+    // One that hangs is killed: what it printed until then tells where.
+    let pid = child.id() as libc::pid_t;
+    let (ended, ends) = mpsc::channel::<()>();
+    let watch = std::thread::spawn(move || {
+        if ends.recv_timeout(10 * LONG) == Err(mpsc::RecvTimeoutError::Timeout) {
+            // SAFETY: a child that is not waited for yet, or hardly ever, just now.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
+        }
+    });
     let child = child.wait_with_output().unwrap();
+    drop(ended);
+    watch.join().unwrap();
     let output = String::from_utf8_lossy(&child.stdout) + String::from_utf8_lossy(&child.stderr);
-    assert!(child.status.success() && output.contains("1 passed"), "{output}");
+    (child.status.success() && output.contains("1 passed"), output.into_owned())
+}
+
+/// The version of the running kernel.
+pub fn kernel() -> (u32, u32) {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|n| n.parse().unwrap());
+    (numbers.next().unwrap(), numbers.next().unwrap())
+}
+
+/// Is the kernel older than what the test needs? Then it says so, and the test should return.
+pub fn lacks(least: (u32, u32), what: &str) -> bool {
+    let older = kernel() < least;
+    if older {
+        println!("skipped: needs Linux {}.{} ({what})", least.0, least.1);
+    }
+    older
+}
+
+/// Does this kernel, or this process, give no rings? Then the test says so, and should return.
+pub fn lacks_rings() -> bool {
+    let none = backend() != BackendKind::IoUring;
+    if none {
+        let why = current_thread().handle().backend().to_string();
+        println!("skipped: needs rings ({why})");
+    }
+    none
 }
 
 /// Leaves the process no descriptor; returns what undoes that.
