@@ -384,7 +384,7 @@ fn h03_two_owners_that_wait_for_each_other() {
 }
 
 #[test]
-fn h03_a_busy_owner_closes_when_it_is_back() {
+fn h03_a_busy_owner_holds_no_close_up() {
     const BUSY: Duration = Duration::from_millis(200);
     let _alone = alone();
     let rt = multi_thread(1);

@@ -32,7 +32,7 @@ impl Holder {
     /// The right, unless somebody has it.
     pub(crate) fn try_hold(&self) -> Option<Hold<'_>> {
         // A load first: workers that run share the line.
-        let is_free = !self.0.load(Relaxed) && !self.0.swap(true, SeqCst);
+        let is_free = !self.0.load(Relaxed) && self.0.compare_exchange(false, true, SeqCst, Relaxed).is_ok();
         is_free.then(|| Hold(self))
     }
 }

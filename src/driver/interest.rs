@@ -98,10 +98,11 @@ impl Interest {
         mask
     }
 
-    /// The poll bits to watch for; errors and hang-ups are always reported.
+    /// The poll bits to watch for; errors and hang-ups are always reported. Tokio watches for readable
+    /// events along with errors, and reports them.
     pub(crate) fn poll_events(self) -> u32 {
         let mut events = 0;
-        if self.is_readable() {
+        if self.is_readable() || self.is_error() {
             events |= poll::IN | poll::RDHUP;
         }
         if self.is_writable() {

@@ -148,6 +148,13 @@ pub(crate) struct Driver {
     outer: Option<Box<Seat>>,
 }
 
+/// How much a turn may leave to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    Briefly,
+    Closely,
+}
+
 /// The driver of a `current_thread` runtime: one shard.
 pub(crate) fn new_single(cfg: &Cfg) -> io::Result<(Driver, Handle)> {
     let (mut drivers, handle) = new_sharded(cfg, 1)?;
@@ -499,15 +506,21 @@ impl Driver {
 
     /// Waits for the next event or timer, and serves both.
     pub(crate) fn park(&mut self, handle: &Handle) {
-        self.park_internal(handle, None);
+        self.park_internal(handle, None, Look::Closely);
     }
 
     /// The same, but waits no longer than `limit`; with zero it only looks.
     pub(crate) fn park_timeout(&mut self, handle: &Handle, limit: Duration) {
-        self.park_internal(handle, Some(limit));
+        self.park_internal(handle, Some(limit), Look::Closely);
     }
 
-    fn park_internal(&mut self, handle: &Handle, limit: Option<Duration>) {
+    /// Looks for what is there, for a thread that has tasks to run. The set is not asked again if it was
+    /// asked a moment ago.
+    pub(crate) fn glance(&mut self, handle: &Handle) {
+        self.park_internal(handle, Some(Duration::ZERO), Look::Briefly);
+    }
+
+    fn park_internal(&mut self, handle: &Handle, limit: Option<Duration>, look: Look) {
         handle.assert_own();
         let inner = &handle.0;
         #[cfg(feature = "process")]
@@ -515,11 +528,14 @@ impl Driver {
             process::adopt(handle);
         }
         if !inner.time_enabled {
-            self.turn(match limit {
-                None => Wait::Forever,
-                Some(Duration::ZERO) => Wait::No,
-                Some(limit) => Wait::For(limit),
-            });
+            self.turn(
+                match limit {
+                    None => Wait::Forever,
+                    Some(Duration::ZERO) => Wait::No,
+                    Some(limit) => Wait::For(limit),
+                },
+                look,
+            );
             return;
         }
         let shard = self.shard;
@@ -530,11 +546,14 @@ impl Driver {
                 plan = ParkPlan::For(limit);
             }
         }
-        self.turn(match plan {
-            ParkPlan::Forever => Wait::Forever,
-            ParkPlan::For(Duration::ZERO) | ParkPlan::PollThenAdvance(_) => Wait::No,
-            ParkPlan::For(limit) => Wait::For(limit),
-        });
+        let (wait, look) = match plan {
+            ParkPlan::Forever => (Wait::Forever, look),
+            ParkPlan::For(Duration::ZERO) => (Wait::No, look),
+            // Time stands still until nothing is left to do.
+            ParkPlan::PollThenAdvance(_) => (Wait::No, Look::Closely),
+            ParkPlan::For(limit) => (Wait::For(limit), look),
+        };
+        self.turn(wait, look);
         if let ParkPlan::PollThenAdvance(limit) = plan {
             if seat::holds_clock() {
                 // It came by mail just now.
@@ -567,12 +586,15 @@ impl Driver {
         }
     }
 
-    fn turn(&mut self, wait: Wait) {
+    fn turn(&mut self, wait: Wait, look: Look) {
         debug_assert!(self.is_attached);
         if matches!(wait, Wait::For(_)) && self.slack.is_none() {
             self.slack = Some(timer_slack::minimize());
         }
-        seat::turn(wait);
+        match look {
+            Look::Briefly if wait == Wait::No => seat::glance(),
+            Look::Briefly | Look::Closely => seat::turn(wait),
+        }
     }
 
     /// See the module docs. `handle` must be marked shut down.

@@ -22,7 +22,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::driver::hold::Hold;
 use crate::driver::op::Flight;
@@ -33,6 +33,10 @@ use crate::driver::shards::{Message, Shard, Shards};
 use crate::driver::uring::{self, Aftermath, Ending, Engine, Remote};
 use crate::sys::epoll::Events;
 use crate::sys::uring::{Rung, Wait};
+
+/// For so long a thread with tasks to run need not look into the set again: a system call for each poll of a
+/// task that yields would cost several times the poll.
+const PAUSE: Duration = Duration::from_micros(10);
 
 thread_local! {
     static SEAT: RefCell<Option<Box<Seat>>> = const { RefCell::new(None) };
@@ -46,6 +50,8 @@ pub(super) struct Seat {
     shard: Arc<Shard>,
     engine: Option<Box<Engine>>,
     events: Events,
+    /// When the set was looked into last, without sleeping.
+    last_look: Option<Instant>,
     /// The thread went to block and will not turn: see [`lend`].
     is_lent: bool,
     /// Scratch space of a turn.
@@ -185,6 +191,24 @@ pub(super) fn turn(wait: Wait) {
     turn_with(|seat, aftermath| seat.turn(wait, aftermath));
 }
 
+/// A turn of a thread that has tasks to run, and does not wait: the set is asked only every now and then.
+pub(super) fn glance() {
+    turn_with(|seat, aftermath| {
+        let now = Instant::now();
+        let is_due = seat.last_look.is_none_or(|last| now.saturating_duration_since(last) >= PAUSE);
+        if is_due {
+            seat.last_look = Some(now);
+            return seat.turn(Wait::No, aftermath);
+        }
+        seat.shard.count_turn();
+        seat.take_mail(aftermath);
+        seat.turn_outgoing(Wait::No, aftermath);
+        if let Some(engine) = &mut seat.engine {
+            engine.look(seat.shards.set.as_deref(), aftermath);
+        }
+    });
+}
+
 /// A turn for which the mail of the stalled shard `other` is taken over as well, as far as any ring can
 /// serve it, and what its owner has kept to be sent.
 pub(super) fn turn_for(other: &Shard, wait: Wait) {
@@ -213,7 +237,7 @@ fn turn_with(f: impl FnOnce(&mut Seat, &mut Aftermath)) {
 /// Wakes the owner of `shard`, who sleeps in the ring behind `target`.
 pub(super) fn ring_doorbell(shard: &Shard, target: &Remote) {
     /// How long the kernel gets to find some memory.
-    const PAUSE: Duration = Duration::from_micros(100);
+    const MOMENT: Duration = Duration::from_micros(100);
 
     let ring = || {
         let with_ring = |seat: &mut Seat| seat.engine.as_mut().map(|engine| engine.send_message(target));
@@ -224,7 +248,7 @@ pub(super) fn ring_doorbell(shard: &Shard, target: &Remote) {
     // owner has looked around, whatever woke it.
     loop {
         match ring() {
-            Rung::Again if shard.parking.is_notified() => std::thread::sleep(PAUSE),
+            Rung::Again if shard.parking.is_notified() => std::thread::sleep(MOMENT),
             Rung::Again | Rung::Heard => return,
             Rung::Forbidden => {
                 // The owner sleeps for ever, and whoever shuts the runtime down would wait for it:
@@ -243,6 +267,7 @@ impl Seat {
             shard: shards.shard(shard).clone(),
             engine: None,
             events: Events::new(),
+            last_look: None,
             is_lent: false,
             messages: Vec::new(),
         })
@@ -293,7 +318,7 @@ impl Seat {
     fn turn(&mut self, wait: Wait, aftermath: &mut Aftermath) {
         self.shard.count_turn();
         self.take_mail(aftermath);
-        let wait = if self.shard.outgoing.is_some() { self.turn_outgoing(wait, aftermath) } else { wait };
+        let wait = self.turn_outgoing(wait, aftermath);
         if wait == Wait::No || !self.sleep(wait, aftermath) {
             self.take_mail(aftermath);
             self.look(aftermath);
@@ -375,6 +400,9 @@ impl Seat {
     /// The sends of a turn. A wait in the same `enter` would be over at once, with their completions:
     /// there is one of its own before, in which something to do may turn up.
     fn turn_outgoing(&mut self, wait: Wait, aftermath: &mut Aftermath) -> Wait {
+        if !self.shard.outgoing.is_some() {
+            return wait;
+        }
         self.send_outgoing(aftermath);
         if aftermath.is_empty() { wait } else { Wait::No }
     }

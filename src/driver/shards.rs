@@ -186,6 +186,7 @@ impl Shards {
         let mut sum = past.sum.clone();
         let ring = shard.ring.lock().clone();
         past.rings.iter().chain(ring.as_ref().map(|ring| &ring.stats)).for_each(|ring| ring.add_to(&mut sum));
+        sum.turns = shard.turns.load(Relaxed);
         sum.doorbells = shard.doorbells.load(Relaxed);
         // They are the runtime's.
         sum.watched = self.set.as_ref().filter(|_| shard.index == 0).map_or(0, |set| set.len());

@@ -189,7 +189,10 @@ pub(crate) fn defer(waker: &Waker) {
 /// The index of the worker that this thread is.
 #[allow(dead_code)]
 pub(crate) fn worker_index() -> Option<usize> {
-    with_scheduler(|scheduler| scheduler.and_then(|s| s.worker_index()))
+    // The thread may be another runtime's worker that has entered this one.
+    let is_own =
+        |scheduler: &scheduler::Context| with_current(|current| scheduler.is_of(current)).unwrap_or(false);
+    with_scheduler(|scheduler| scheduler.filter(|s| is_own(s)).and_then(|s| s.worker_index()))
 }
 
 /// Whom futures to be bound to the current shard's thread have to wait for: that thread is not the

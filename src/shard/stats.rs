@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 /// The shard counts for itself, without atomic operations that others would notice; what is read
 /// here may be a moment old, and the numbers may be of slightly different moments.
 ///
-/// Without `io_uring`, `enters` counts the calls of `epoll_wait`, and what is about rings is 0.
+/// What is about rings is 0 without `io_uring`, and as long as the shard has had no operation to submit.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ShardStats {
@@ -21,6 +21,8 @@ pub struct ShardStats {
     pub steal_operations: u64,
     /// How often its run queue was full and half of it went to the global one.
     pub queue_overflows: u64,
+    /// How often it looked for events, or slept until there were some.
+    pub turns: u64,
     /// Calls of `io_uring_enter`.
     pub enters: u64,
     /// Entries (SQEs) handed to the kernel. Divided by `enters`: the mean batch.
@@ -33,7 +35,7 @@ pub struct ShardStats {
     pub largest_completion: u64,
     /// How often completions did not fit into their queue, and waited in the kernel.
     pub ring_overflows: u64,
-    /// How often this shard slept and had its doorbell rung, by other shards or threads.
+    /// How often this shard slept and was woken by other shards or threads.
     pub doorbells: u64,
     /// Sockets and other descriptors that the runtime watches at this moment; with the first shard only, so
     /// that sums are right.
@@ -44,8 +46,7 @@ pub struct ShardStats {
 }
 
 impl ShardStats {
-    /// Operations with this opcode (an `IORING_OP_…` number) that are in flight. Polls are not among
-    /// them: see `watched`.
+    /// Operations with this opcode (an `IORING_OP_…` number) that are in flight.
     pub fn in_flight(&self, opcode: u8) -> u32 {
         self.ring.in_flight.get(usize::from(opcode)).copied().unwrap_or(0)
     }
@@ -63,6 +64,7 @@ impl fmt::Debug for ShardStats {
             .field("steals", &self.steals)
             .field("steal_operations", &self.steal_operations)
             .field("queue_overflows", &self.queue_overflows)
+            .field("turns", &self.turns)
             .field("enters", &self.enters)
             .field("submissions", &self.submissions)
             .field("largest_submission", &self.largest_submission)
@@ -100,6 +102,7 @@ impl Remote {
             steals: worker.steal_count.load(Relaxed),
             steal_operations: worker.steal_operations.load(Relaxed),
             queue_overflows: worker.overflow_count.load(Relaxed),
+            turns: ring.turns,
             enters: ring.enters,
             submissions: ring.submissions,
             largest_submission: ring.largest_submission,

@@ -27,7 +27,12 @@ struct Set {
 
 impl Shard {
     fn new() -> Shard {
-        Shard { parking: Parking::new(), mail: Mutex::new(Vec::new()), bed: Notify::new(), ring: Notify::new() }
+        Shard {
+            parking: Parking::new(),
+            mail: Mutex::new(Vec::new()),
+            bed: Notify::new(),
+            ring: Notify::new(),
+        }
     }
 
     fn unpark(&self, set: &Set) {
@@ -91,7 +96,8 @@ fn check(preemptions: usize, scene: impl Fn() + Sync + Send + 'static) {
     model.check(scene);
 }
 
-const PLACES: [[Place; 2]; 3] = [[Place::Bed, Place::Set], [Place::Set, Place::Ring], [Place::Ring, Place::Bed]];
+const PLACES: [[Place; 2]; 3] =
+    [[Place::Bed, Place::Set], [Place::Set, Place::Ring], [Place::Ring, Place::Bed]];
 
 #[test]
 fn h36_no_message_is_left_while_the_owner_sleeps() {

@@ -103,6 +103,7 @@ impl Stats {
 /// The numbers of a shard, of all the rings it has had.
 #[derive(Debug, Clone)]
 pub(crate) struct RingStats {
+    pub(crate) turns: u64,
     pub(crate) enters: u64,
     pub(crate) submissions: u64,
     pub(crate) largest_submission: u64,
@@ -120,6 +121,7 @@ pub(crate) struct RingStats {
 impl Default for RingStats {
     fn default() -> RingStats {
         RingStats {
+            turns: 0,
             enters: 0,
             submissions: 0,
             largest_submission: 0,

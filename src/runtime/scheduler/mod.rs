@@ -255,6 +255,19 @@ impl Context {
         }
     }
 
+    /// Is it that of a thread which runs tasks of `handle`'s runtime?
+    pub(crate) fn is_of(&self, handle: &Handle) -> bool {
+        match (self, handle) {
+            (Context::CurrentThread(context), Handle::CurrentThread(handle)) => {
+                Arc::ptr_eq(context.handle(), handle)
+            }
+            (Context::MultiThread(context), Handle::MultiThread(handle)) => {
+                Arc::ptr_eq(context.handle(), handle)
+            }
+            (Context::CurrentThread(_), _) | (Context::MultiThread(_), _) => false,
+        }
+    }
+
     pub(crate) fn worker_index(&self) -> Option<usize> {
         match self {
             Context::CurrentThread(_) => Some(0),

@@ -294,7 +294,12 @@ impl LocalSet {
         context::nested_set(waker, || context::nested_budget(|| self.run_tasks()))
     }
 
+    /// `true` if the set is to be polled again, after the runtime has looked at its driver.
     fn run_tasks(&self) -> bool {
+        {
+            let Local { queue, yielded, .. } = self.local();
+            queue.borrow_mut().extend(yielded.borrow_mut().drain(..));
+        }
         for _ in 0..MAX_TASKS_PER_TICK {
             assert!(
                 !self.context.unhandled_panic.get(),
@@ -302,7 +307,7 @@ impl LocalSet {
             );
 
             let Some(task) = self.next_task() else {
-                return false;
+                return !self.local().yielded.borrow().is_empty();
             };
             let task = self.local().owned.assert_owner(task);
             context::budget(|| task.run());
@@ -400,7 +405,7 @@ impl Drop for LocalSet {
             local.owned.close_and_shutdown_all();
 
             // 2.
-            let tasks = mem::take(&mut *local.queue.borrow_mut());
+            let tasks = (mem::take(&mut *local.queue.borrow_mut()), mem::take(&mut *local.yielded.borrow_mut()));
             drop(tasks);
 
             // 3.

@@ -51,6 +51,8 @@ pub(super) struct Shared {
 /// What only the owner's thread touches.
 pub(super) struct Local {
     pub(super) queue: RefCell<VecDeque<Notified>>,
+    /// Tasks that woke themselves: they wait for the next time the set is polled.
+    pub(super) yielded: RefCell<Vec<Notified>>,
     pub(super) owned: LocalOwnedTasks<Arc<Shared>>,
 }
 
@@ -63,6 +65,7 @@ impl Context {
             shared: Arc::new(Shared {
                 local: OwnerOnly::new(Local {
                     queue: RefCell::new(VecDeque::with_capacity(INITIAL_CAPACITY)),
+                    yielded: RefCell::default(),
                     owned: LocalOwnedTasks::new(),
                 }),
                 remote: Inject::new(),
@@ -120,6 +123,13 @@ impl Schedule for Arc<Shared> {
                 self.remote.push(task);
                 self.waker.wake();
             }
+        }
+    }
+
+    fn yield_now(&self, task: Notified) {
+        match self.local.get().filter(|_| Current::is_polling(self)) {
+            Some(local) => local.yielded.borrow_mut().push(task),
+            None => self.schedule(task),
         }
     }
 

@@ -11,7 +11,6 @@ use std::collections::VecDeque;
 use std::mem;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Duration;
 
 /// The initial capacity of the local queue.
 const INITIAL_CAPACITY: usize = 64;
@@ -26,6 +25,8 @@ pub(super) type Notified = task::Notified<Arc<Handle>>;
 pub(super) struct Core {
     /// The local queue: first in, first out.
     tasks: VecDeque<Notified>,
+    /// Tasks that woke themselves: they wait for the next turn of the driver.
+    yielded: Vec<Notified>,
     metrics: MetricsBatch,
     global_queue_interval: u32,
     /// Tasks to go until the injection queue comes first.
@@ -41,6 +42,7 @@ impl Core {
         let interval = handle.config().global_queue_interval.unwrap_or(DEFAULT_GLOBAL_QUEUE_INTERVAL);
         Core {
             tasks: VecDeque::with_capacity(INITIAL_CAPACITY),
+            yielded: Vec::new(),
             metrics: MetricsBatch::new(handle.worker_metrics(0)),
             global_queue_interval: interval,
             until_global: interval,
@@ -69,7 +71,7 @@ impl Context {
         Context { handle, core: RefCell::new(core), defer: Defer::new(), unhandled_panic }
     }
 
-    pub(super) fn handle(&self) -> &Arc<Handle> {
+    pub(in crate::runtime::scheduler) fn handle(&self) -> &Arc<Handle> {
         &self.handle
     }
 
@@ -108,6 +110,29 @@ impl Context {
         });
         // Outside of the borrow: this may be the task's last reference.
         drop(refused);
+    }
+
+    /// Keeps a task that woke itself until the driver was turned: whatever it does, others' events and timers
+    /// are seen to first.
+    pub(super) fn push_yielded(&self, task: Notified) {
+        let refused = self.with_core(|core| {
+            if core.is_shutdown {
+                return Some(task);
+            }
+            core.yielded.push(task);
+            core.metrics.inc_local_schedule_count();
+            None
+        });
+        drop(refused);
+    }
+
+    /// The driver was turned.
+    fn after_turn(&self) {
+        self.defer.wake();
+        self.with_core(|core| {
+            let Core { tasks, yielded, .. } = core;
+            tasks.extend(yielded.drain(..));
+        });
     }
 
     /// Takes the next task, to be run: from the local queue first, except every n-th time.
@@ -159,14 +184,20 @@ impl Context {
     /// Takes all tasks out of the local queue.
     #[cfg(all(tokio_unstable, feature = "taskdump"))]
     pub(super) fn take_tasks(&self) -> VecDeque<Notified> {
-        self.with_core(|core| mem::take(&mut core.tasks))
+        self.with_core(|core| {
+            let mut tasks = mem::take(&mut core.tasks);
+            tasks.extend(core.yielded.drain(..));
+            tasks
+        })
     }
 
     /// Is there anything to do before the thread may sleep?
     ///
     /// The injection queue is not asked: who pushes there unparks the driver afterwards.
     pub(super) fn has_pending_work(&self) -> bool {
-        self.with_core(|core| !core.tasks.is_empty()) || !self.defer.is_empty() || self.handle.is_woken()
+        self.with_core(|core| !core.tasks.is_empty() || !core.yielded.is_empty())
+            || !self.defer.is_empty()
+            || self.handle.is_woken()
     }
 
     /// Sleeps until an event, a timer or a wake-up.
@@ -187,7 +218,7 @@ impl Context {
                 core.metrics.submit(self.handle.worker_metrics(0), 0);
             });
             driver.park(&self.handle.driver);
-            self.defer.wake();
+            self.after_turn();
             self.with_core(|core| {
                 core.metrics.unparked();
                 core.metrics.submit(self.handle.worker_metrics(0), 0);
@@ -202,8 +233,8 @@ impl Context {
     /// Turns the driver without sleeping.
     pub(super) fn park_yield(&self, driver: &mut Driver) {
         self.submit_metrics();
-        driver.park_timeout(&self.handle.driver, Duration::ZERO);
-        self.defer.wake();
+        driver.glance(&self.handle.driver);
+        self.after_turn();
     }
 
     pub(super) fn start_processing(&self) {
@@ -235,7 +266,7 @@ impl Context {
         self.handle.close_and_shutdown_all();
 
         // 2. The tasks are cancelled already; only the references are left.
-        let tasks = self.with_core(|core| mem::take(&mut core.tasks));
+        let tasks = self.with_core(|core| (mem::take(&mut core.tasks), mem::take(&mut core.yielded)));
         drop(tasks);
         self.handle.worker_metrics(0).set_queue_depth(0);
 

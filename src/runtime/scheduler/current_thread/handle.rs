@@ -250,6 +250,22 @@ impl Schedule for Arc<Handle> {
         });
     }
 
+    fn yield_now(&self, task: task::Notified<Self>) {
+        self.shared.latency_clock.stamp(|| task.scheduled_at());
+        let elsewhere = self.with_context(|cx| match cx {
+            Some(cx) => {
+                cx.push_yielded(task);
+                None
+            }
+            None => Some(task),
+        });
+        if let Some(task) = elsewhere {
+            self.schedule(task);
+        }
+        #[cfg(feature = "test-util")]
+        self.driver.unpark_self();
+    }
+
     fn hooks(&self) -> TaskHarnessScheduleHooks {
         TaskHarnessScheduleHooks { task_terminate_callback: self.task_hooks.task_terminate_callback.clone() }
     }

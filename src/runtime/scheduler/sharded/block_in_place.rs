@@ -50,9 +50,10 @@ where
 /// Puts the core into its slot and has another thread run it.
 fn lend_core(cx: &super::Context) -> Option<Reclaim> {
     // `None`: lent already, earlier in this very poll.
-    let core = cx.core.borrow_mut().take()?;
+    let mut core = cx.core.borrow_mut().take()?;
     // What was deferred until this worker's next turn would wait for `f`.
     cx.defer.wake();
+    core.resume_yielded(&cx.handle().shared.inject);
     let worker = cx.worker().clone();
     let must_return = register_absence(&worker);
     let reclaim = Reclaim { worker, must_return };

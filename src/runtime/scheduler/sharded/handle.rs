@@ -299,9 +299,14 @@ impl Context {
         let inject = &self.handle().shared.inject;
         core.stats.inc_local_schedule_count();
 
-        // A woken task goes first: what it waits for is still in the cache. One that yielded goes
-        // to the back of the queue.
-        let pushed = if is_yield || !core.lifo_enabled {
+        // One that yielded, or woke itself, comes after a look at the driver: whatever it does, others'
+        // events and timers are seen to first.
+        if is_yield {
+            core.yielded.push(task);
+            return None;
+        }
+        // A woken task goes first: what it waits for is still in the cache.
+        let pushed = if !core.lifo_enabled {
             core.push(task, inject);
             true
         } else {

@@ -4,7 +4,8 @@
 //! (or in many without a look at its driver) leaves its timers unfired and its mail unread, and if
 //! all others sleep elsewhere, nobody is in the set. So workers look after each other:
 //!
-//! - A **busy** worker checks one sibling at each maintenance, in turn.
+//! - A **busy** worker looks at one sibling after a turn, in turn, so that each is looked at about twice
+//!   in a [`STALL`].
 //! - While some workers run and others sleep, one or two of the sleepers are **sentinels**: they
 //!   sleep for [`STALL`] at a time and look at all of them. A worker that wakes up and finds
 //!   sleepers but no sentinel appoints one.
@@ -89,6 +90,8 @@ impl Sentinels {
 pub(super) struct Watchdog {
     seen: Box<[Option<(Progress, Instant)>]>,
     next: usize,
+    /// When a busy worker looks at the next one.
+    next_look: Option<Instant>,
     /// Looks in a row, as a sentinel, at a runtime in which nobody ran.
     idle_looks: u32,
     /// Was the last sleep shorter than a sentinel's would be?
@@ -100,6 +103,7 @@ impl Watchdog {
         Watchdog {
             seen: vec![None; workers].into_boxed_slice(),
             next: 0,
+            next_look: None,
             idle_looks: 0,
             slept_briefly: false,
         }
@@ -126,10 +130,15 @@ impl Watchdog {
         self.idle_looks < LINGER
     }
 
-    /// The sibling whose turn it is to be looked at.
-    pub(super) fn next(&mut self) -> usize {
-        self.next = (self.next + 1) % self.seen.len();
-        self.next
+    /// The sibling whose turn it is to be looked at, if it is time for one.
+    pub(super) fn next(&mut self, now: Instant) -> Option<usize> {
+        let n = self.seen.len();
+        if n < 2 || self.next_look.is_some_and(|next_look| now < next_look) {
+            return None;
+        }
+        self.next_look = now.checked_add(STALL / 2 / n as u32);
+        self.next = (self.next + 1) % n;
+        Some(self.next)
     }
 
     /// Takes a look at `worker`; `true` if it made no progress for [`STALL`] and does not sleep.
@@ -163,6 +172,18 @@ mod tests {
         assert!(dog.is_stalled(1, progress(7, false), start + STALL));
         assert!(!dog.is_stalled(1, progress(8, false), start + STALL * 2));
         assert!(!dog.is_stalled(1, progress(8, false), start + STALL * 2));
+    }
+
+    #[test]
+    fn each_sibling_is_looked_at_twice_in_a_while() {
+        let mut dog = Watchdog::new(4);
+        let start = Instant::now();
+        let steps = 1_000;
+        let looks = (0..steps).filter_map(|i| dog.next(start + STALL * i / steps)).collect::<Vec<_>>();
+        for sibling in 0..4 {
+            assert_eq!(looks.iter().filter(|&&look| look == sibling).count(), 2, "{looks:?}");
+        }
+        assert_eq!(Watchdog::new(1).next(start), None);
     }
 
     #[test]

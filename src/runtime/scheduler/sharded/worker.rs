@@ -41,8 +41,12 @@ pub(crate) struct Core {
     pub(super) lifo_enabled: bool,
     lifo_allowed: bool,
     pub(super) run_queue: Local<Arc<Handle>>,
+    /// Tasks that woke themselves: they wait for the next turn of the driver.
+    pub(super) yielded: Vec<Task>,
     /// Tasks that stay here; see [`pinned`](super::pinned).
     pub(super) pinned: VecDeque<PinnedTask>,
+    /// Is it their turn, or that of the others?
+    prefers_pinned: bool,
     pub(super) is_searching: bool,
     pub(super) is_shutdown: bool,
     /// The thread that lent this core wants it back.
@@ -73,7 +77,9 @@ impl Core {
             lifo_enabled: !config.disable_lifo_slot,
             lifo_allowed: !config.disable_lifo_slot,
             run_queue,
+            yielded: Vec::new(),
             pinned: VecDeque::new(),
+            prefers_pinned: false,
             is_searching: false,
             is_shutdown: false,
             is_recalled: false,
@@ -93,6 +99,15 @@ impl Core {
             stats.incr_overflow_count();
             inject.push_batch(batch);
         });
+    }
+
+    /// Puts those that yielded back into the queue.
+    pub(super) fn resume_yielded(&mut self, inject: &Inject<Arc<Handle>>) {
+        if !self.yielded.is_empty() {
+            let mut yielded = std::mem::take(&mut self.yielded);
+            yielded.drain(..).for_each(|task| self.push(task, inject));
+            self.yielded = yielded;
+        }
     }
 
     fn submit_stats(&mut self, metrics: &WorkerMetrics) {
@@ -244,7 +259,7 @@ enum Turn {
 type Run = Option<Box<Core>>;
 
 impl Context {
-    pub(super) fn handle(&self) -> &Arc<Handle> {
+    pub(in crate::runtime::scheduler) fn handle(&self) -> &Arc<Handle> {
         &self.worker.handle
     }
 
@@ -276,7 +291,6 @@ impl Context {
                 core = self.turn_at_work(core, Turn::Look);
                 core = self.maintain(core);
                 core.start_working();
-                core = self.look_after_sibling(core);
             }
             if core.is_recalled {
                 return self.give_back(core);
@@ -301,8 +315,11 @@ impl Context {
                 }
             } else {
                 // Tasks that yielded come back after one look at the driver.
-                core =
-                    if self.defer.is_empty() { self.park(core) } else { self.turn_at_work(core, Turn::Look) };
+                core = if self.defer.is_empty() && core.yielded.is_empty() {
+                    self.park(core)
+                } else {
+                    self.turn_at_work(core, Turn::Look)
+                };
                 core = self.maintain(core);
                 core.start_working();
             }
@@ -355,17 +372,20 @@ impl Context {
     // ===== tasks =====
 
     fn next_task(&self, core: &mut Core) -> Option<Next> {
-        // Every other turn is theirs.
-        if !core.pinned.is_empty() && core.tick % 2 == 0 {
-            return core.pinned.pop_front().map(Next::Pinned);
-        }
-        let next = if core.tick % core.global_queue_interval == 0 {
+        if core.tick % core.global_queue_interval == 0 {
             self.receive(core);
-            self.handle().shared.inject.pop().or_else(|| core.next_local_task())
-        } else {
-            core.next_local_task()
-        };
-        next.map(Next::Stealable).or_else(|| self.next_after_local(core))
+            if let Some(task) = self.handle().shared.inject.pop() {
+                return Some(Next::Stealable(task));
+            }
+        }
+        // The others get their turns in between, whatever the interval is.
+        if !core.pinned.is_empty() {
+            core.prefers_pinned = !core.prefers_pinned;
+            if core.prefers_pinned {
+                return core.pinned.pop_front().map(Next::Pinned);
+            }
+        }
+        core.next_local_task().map(Next::Stealable).or_else(|| self.next_after_local(core))
     }
 
     /// The local queue is empty.
@@ -554,9 +574,13 @@ impl Context {
         self.core.borrow_mut().take().expect("core missing")
     }
 
-    /// A turn between two tasks.
+    /// A turn between two tasks, and a look at a sibling every now and then, whatever it is that keeps this
+    /// worker busy.
     fn turn_at_work(&self, core: Box<Core>, turn: Turn) -> Box<Core> {
-        let core = self.turn(core, turn);
+        let mut core = self.turn(core, turn);
+        if let Some(stalled) = self.stalled_sibling(&mut core) {
+            core = self.turn(core, Turn::Rescue { stalled, limit: Duration::ZERO });
+        }
         self.share(&core);
         core
     }
@@ -568,7 +592,7 @@ impl Context {
             let driver = &mut *self.driver.borrow_mut();
             let handle = &self.handle().driver;
             match turn {
-                Turn::Look => driver.park_timeout(handle, Duration::ZERO),
+                Turn::Look => driver.glance(handle),
                 Turn::Sleep => driver.park(handle),
                 Turn::Watch => driver.park_timeout(handle, STALL),
                 Turn::Rescue { stalled, limit } => driver.park_for(handle, stalled, limit),
@@ -576,6 +600,7 @@ impl Context {
             self.defer.wake();
         });
         core.in_turn = false;
+        core.resume_yielded(&self.handle().shared.inject);
         let ready = core.run_queue.len() + core.pinned.len();
         core.turn_at = core.tick.wrapping_add(self.handle().shared.config.tasks_until_turn(ready));
         core
@@ -608,12 +633,10 @@ impl Context {
     }
 
     /// A busy worker's part: a look at one sibling.
-    fn look_after_sibling(&self, mut core: Box<Core>) -> Box<Core> {
-        let worker = core.watchdog.next();
-        if self.is_stalled(&mut core, worker, Instant::now()) {
-            return self.turn_at_work(core, Turn::Rescue { stalled: worker, limit: Duration::ZERO });
-        }
-        core
+    fn stalled_sibling(&self, core: &mut Core) -> Option<usize> {
+        let now = Instant::now();
+        let sibling = core.watchdog.next(now)?;
+        self.is_stalled(core, sibling, now).then_some(sibling)
     }
 
     fn is_stalled(&self, core: &mut Core, worker: usize, now: Instant) -> bool {
@@ -625,6 +648,7 @@ impl Context {
     pub(super) fn has_work(&self, core: &Core) -> bool {
         let worker = self.worker.shared();
         !core.run_queue.is_empty()
+            || !core.yielded.is_empty()
             || !core.pinned.is_empty()
             || !worker.mail.is_empty()
             || worker.is_recalled.load(Acquire)
@@ -679,6 +703,7 @@ impl Context {
         worker.call_absent();
         worker.mail.drain();
         core.pinned.clear();
+        core.yielded.clear();
         while let Some(task) = core.next_local_task() {
             drop(task);
         }
