@@ -25,6 +25,9 @@ impl fs::File {
 
 /// Operations of the ring on an open file: [`fs::File::native`].
 ///
+/// Offsets go up to `i64::MAX`; a larger one is refused with
+/// [`InvalidInput`](io::ErrorKind::InvalidInput), as by `pread(2)`.
+///
 /// Any number may be on their way at once. Without its opcode each is a system call on the blocking
 /// pool, and needs a runtime around.
 ///

@@ -124,7 +124,7 @@ impl<A: Action> Part for Request<'_, A> {
         }
         if A::TAKES {
             // It is not asked to: it would take them before its turn.
-            return !self.target.has_leftovers();
+            return !self.target.has_leftovers() && !action.wants_nothing();
         }
         match action.early() {
             Early::Attempt => true,
