@@ -144,5 +144,5 @@ pub unsafe fn raw<R: Send + Unpin + 'static>(
     owned: R,
     otherwise: fn(&mut R) -> io::Result<u32>,
 ) -> Request<'static, Raw<R>> {
-    Request::new(Raw::new(entry, owned, otherwise), Target::Blocking)
+    Request::new(Raw::new(entry, owned, otherwise), Target::Entry)
 }

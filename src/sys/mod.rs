@@ -19,6 +19,8 @@ pub(crate) mod call;
 pub(crate) mod control;
 pub(crate) mod epoll;
 pub(crate) mod fault;
+#[cfg(feature = "fs")]
+pub(crate) mod file;
 #[cfg_attr(not(feature = "net"), allow(dead_code))]
 pub(crate) mod foreign;
 pub(crate) mod fork;

@@ -1,11 +1,11 @@
 //! Calls on an open file.
 
-use super::ring::Request;
 use super::{asyncify, background_task_failed, ring, ring_for};
 use crate::fs::file::Buf;
 use crate::runtime::task::JoinHandle;
 use crate::runtime::{spawn_blocking, spawn_mandatory_blocking};
 use crate::sys;
+use crate::sys::file::About;
 
 use std::fs::{File, FileTimes, Metadata, Permissions};
 use std::future::Future;
@@ -72,16 +72,21 @@ impl Future for Call {
     }
 }
 
-/// Reads once, at most `max` bytes, behind what is in `buf`. Through a ring only if nobody else uses the
-/// cursor: unlike `read(2)`, a ring does not lock it.
+/// Reads once, at most `max` bytes, behind what is in `buf`. Through a ring only if that makes no thread wait,
+/// and if nobody else uses the cursor: unlike `read(2)`, a ring does not lock it.
 pub(in crate::fs) fn read(
     file: Arc<File>,
-    buf: Buf,
+    about: &About,
+    mut buf: Buf,
     max: usize,
     is_cursor_ours: bool,
     cx: &Context<'_>,
 ) -> Call {
-    let driver = if is_cursor_ours { ring_for(cx, opcode::Read::CODE) } else { None };
+    if about.wants_alignment(file.as_raw_fd()) {
+        buf.align(max);
+    }
+    let may_ring = is_cursor_ours && about.reads_by_ring(file.as_raw_fd());
+    let driver = if may_ring { ring_for(cx, opcode::Read::CODE) } else { None };
     if let Some(driver) = driver {
         return Call::Ring(ring::Read::new(&driver, file, buf, max));
     }
@@ -167,17 +172,11 @@ fn rewind(mut file: &File, by: i64) -> io::Result<()> {
 }
 
 pub(in crate::fs) async fn sync_all(file: &Arc<File>) -> io::Result<()> {
-    if let Some(done) = ring::call(|| Some(Request::Sync { file: file.clone(), data_only: false })).await {
-        return done.map(drop);
-    }
     let file = file.clone();
     asyncify(move || file.sync_all()).await
 }
 
 pub(in crate::fs) async fn sync_data(file: &Arc<File>) -> io::Result<()> {
-    if let Some(done) = ring::call(|| Some(Request::Sync { file: file.clone(), data_only: true })).await {
-        return done.map(drop);
-    }
     let file = file.clone();
     asyncify(move || file.sync_data()).await
 }
