@@ -15,8 +15,10 @@ use std::os::fd::AsRawFd;
 #[derive(Default)]
 pub(in crate::fs) struct Buf {
     storage: Vec<u8>,
-    /// How much of `storage` has been handed out.
+    /// How much of `storage` has been handed out, or is padding.
     pos: usize,
+    /// How much at the front of it is for alignment only, and never changes.
+    pad: usize,
 }
 
 impl Buf {
@@ -29,8 +31,8 @@ impl Buf {
     }
 
     pub(in crate::fs) fn clear(&mut self) {
-        self.storage.clear();
-        self.pos = 0;
+        self.storage.truncate(self.pad);
+        self.pos = self.pad;
     }
 
     /// Forgets what has not been handed out, and returns how much that was.
@@ -95,19 +97,27 @@ impl Buf {
         // A page is enough for all devices.
         const ALIGN: usize = 4096;
         assert!(self.is_empty());
+        self.clear();
+        let is_aligned = (self.storage.as_ptr().addr() + self.pad) % ALIGN == 0;
+        if is_aligned && self.storage.capacity() - self.pad >= max {
+            return;
+        }
         self.storage.clear();
         self.storage.reserve(max.saturating_add(ALIGN - 1));
-        self.pos = self.storage.as_ptr().align_offset(ALIGN).min(ALIGN - 1);
-        self.storage.resize(self.pos, 0);
+        self.pad = self.storage.as_ptr().align_offset(ALIGN).min(ALIGN - 1);
+        self.storage.resize(self.pad, 0);
+        self.pos = self.pad;
     }
 
-    /// The memory, for a read that appends to it, and how much of it has been handed out.
+    /// The memory, for a read that appends to it, and how much of it is padding. Nothing may have been handed
+    /// out.
     pub(in crate::fs) fn into_storage(self) -> (Vec<u8>, usize) {
-        (self.storage, self.pos)
+        assert_eq!(self.pos, self.pad);
+        (self.storage, self.pad)
     }
 
-    pub(in crate::fs) fn from_storage(storage: Vec<u8>, pos: usize) -> Buf {
-        Buf { storage, pos }
+    pub(in crate::fs) fn from_storage(storage: Vec<u8>, pad: usize) -> Buf {
+        Buf { storage, pos: pad, pad }
     }
 
     /// Forgets the first `n` bytes, which have been written.

@@ -6,7 +6,7 @@
 //!   wait; a future that is dropped leaves the call for the next one to find.
 
 use super::Buf;
-use crate::fs::op::file::{Call, Done, NOW_MAX, is_unsupported, read, seek, set_len, write};
+use crate::fs::op::file::{Call, Cursor, Done, NOW_MAX, is_unsupported, read, seek, set_len, write};
 use crate::io::ReadBuf;
 use crate::sys;
 use crate::sys::file::About;
@@ -30,6 +30,8 @@ pub(super) struct Inner {
     write_error: Option<io::ErrorKind>,
     /// Where the last seek went.
     pos: u64,
+    /// Where the cursor is, if nothing has moved it since.
+    cursor: Option<u64>,
     /// What is known of the file.
     traits: Traits,
 }
@@ -74,6 +76,7 @@ impl Inner {
         self.buf = buf;
         if let Done::Seek(Ok(pos)) = done {
             self.pos = pos;
+            self.cursor = Some(pos);
         }
         Poll::Ready(Ok(Some(done)))
     }
@@ -95,6 +98,7 @@ impl Inner {
                 // The calls that follow ask for a unit of the budget themselves.
                 let max = max.min(dst.remaining());
                 let unit = ready!(coop::poll_proceed(cx));
+                let at = self.cursor.take();
                 let left = self.read_now(file, about, max, dst);
                 if left == 0 {
                     unit.made_progress();
@@ -102,8 +106,9 @@ impl Inner {
                 }
                 drop(unit);
                 let buf = mem::take(&mut self.buf);
-                let is_cursor_ours = self.traits.is_cursor_ours;
-                self.call = Some(read(file.clone(), about, buf, left, is_cursor_ours, cx));
+                let at = at.filter(|_| left == max);
+                let cursor = Cursor { is_ours: self.traits.is_cursor_ours, at };
+                self.call = Some(read(file.clone(), about, buf, left, cursor, cx));
             }
             match ready!(self.poll_call(cx))? {
                 Some(Done::Read(result)) => {
@@ -158,6 +163,7 @@ impl Inner {
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_flush(cx))?;
         let unit = ready!(coop::poll_proceed(cx));
+        self.cursor = None;
         let unread = self.buf.discard();
         if about.wants_alignment(file.as_raw_fd()) {
             let wanted = srcs.iter().map(|src| src.len()).fold(0, usize::saturating_add);
@@ -213,7 +219,10 @@ impl Inner {
         let unread = self.buf.discard();
         let buf = mem::take(&mut self.buf);
         self.call = Some(set_len(file.clone(), buf, unread, len));
-        match poll_fn(|cx| self.poll_call(cx)).await? {
+        let done = poll_fn(|cx| self.poll_call(cx)).await;
+        // That was none.
+        self.cursor = None;
+        match done? {
             Some(Done::Seek(result)) => result.map(drop),
             Some(Done::Read(_) | Done::Write(_)) | None => Ok(()),
         }

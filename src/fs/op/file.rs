@@ -22,6 +22,10 @@ use io_uring::opcode;
 /// tasks waiting.
 pub(in crate::fs) const NOW_MAX: usize = 256 * 1024;
 
+/// The most that a ring reads of what is not in memory. The one thread of a ring that copies more is slower
+/// than the threads of the pool together.
+const RING_MAX: usize = 32 * 1024;
+
 /// A call on its way, with the file's buffer.
 ///
 /// Resolves to an error of its own if the call never ran or panicked: then the buffer is lost.
@@ -72,6 +76,15 @@ impl Future for Call {
     }
 }
 
+/// Who reads, and where.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::fs) struct Cursor {
+    /// Nobody else uses it.
+    pub(in crate::fs) is_ours: bool,
+    /// Where it is, if that is known.
+    pub(in crate::fs) at: Option<u64>,
+}
+
 /// Reads once, at most `max` bytes, behind what is in `buf`. Through a ring only if that makes no thread wait,
 /// and if nobody else uses the cursor: unlike `read(2)`, a ring does not lock it.
 pub(in crate::fs) fn read(
@@ -79,16 +92,18 @@ pub(in crate::fs) fn read(
     about: &About,
     mut buf: Buf,
     max: usize,
-    is_cursor_ours: bool,
+    cursor: Cursor,
     cx: &Context<'_>,
 ) -> Call {
-    if about.wants_alignment(file.as_raw_fd()) {
+    let fd = file.as_raw_fd();
+    let is_direct = about.wants_alignment(fd);
+    if is_direct {
         buf.align(max);
     }
-    let may_ring = is_cursor_ours && about.reads_by_ring(file.as_raw_fd());
+    let may_ring = cursor.is_ours && (is_direct || max <= RING_MAX) && about.reads_by_ring(fd);
     let driver = if may_ring { ring_for(cx, opcode::Read::CODE) } else { None };
     if let Some(driver) = driver {
-        return Call::Ring(ring::Read::new(&driver, file, buf, max));
+        return Call::Ring(ring::Read::new(&driver, file, buf, max, cursor.at));
     }
     read_on_pool(file, buf, max)
 }

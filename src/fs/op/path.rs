@@ -13,10 +13,12 @@ use std::ffi::CString;
 use std::fs::{self, FileType, Metadata, Permissions};
 use std::future::poll_fn;
 use std::io::{self, Read};
+use std::mem;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::task::Poll;
 
 pub(in crate::fs) async fn open(path: &Path, options: &OpenOptions) -> io::Result<(fs::File, About)> {
     match options.to_read_flags() {
@@ -66,7 +68,7 @@ async fn open_now(path: &Path, flags: i32, longest: Option<u64>) -> Opened {
 }
 
 pub(in crate::fs) async fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let learns = match open_now(path, libc::O_RDONLY | libc::O_CLOEXEC, Some(NOW_MAX as u64)).await {
+    let learns = match open_now(path, libc::O_RDONLY | libc::O_CLOEXEC, Some(PIECES as u64)).await {
         Opened::Now(file, _, len) => return read_opened(file, len as usize).await,
         Opened::Not(e) => return Err(e),
         Opened::Unknown => true,
@@ -86,12 +88,20 @@ pub(in crate::fs) async fn read(path: &Path) -> io::Result<Vec<u8>> {
     asyncify(read).await
 }
 
-/// `len` is how long the file was, and not more than is read at once.
+/// The longest file that is read on the task's own thread: in pieces, with a turn for others in between.
+const PIECES: usize = 4 * NOW_MAX;
+
+/// `len` is how long the file was.
 async fn read_opened(file: fs::File, len: usize) -> io::Result<Vec<u8>> {
     // The byte more is for the read that finds the end.
     let mut bytes = Vec::with_capacity(len + 1);
-    if read_now(&file, &mut bytes) {
-        return Ok(bytes);
+    while bytes.len() <= PIECES {
+        match read_now(&file, &mut bytes) {
+            Progress::End => return Ok(bytes),
+            Progress::Piece if bytes.len() < len => turn_for_others().await,
+            Progress::Piece => {}
+            Progress::MustWait => break,
+        }
     }
     let read = move || {
         // What it allocates is up to the size of the file, and how much of that is to come.
@@ -101,21 +111,40 @@ async fn read_opened(file: fs::File, len: usize) -> io::Result<Vec<u8>> {
     asyncify(read).await
 }
 
-/// Reads what takes no waiting; `true` if that is all there is.
-fn read_now(file: &fs::File, bytes: &mut Vec<u8>) -> bool {
+async fn turn_for_others() {
+    let mut is_over = false;
+    let turn = poll_fn(|cx| {
+        if mem::replace(&mut is_over, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    });
+    turn.await
+}
+
+enum Progress {
+    End,
+    Piece,
+    MustWait,
+}
+
+/// Reads the next piece, if that takes no waiting.
+fn read_now(file: &fs::File, bytes: &mut Vec<u8>) -> Progress {
     const NEXT: usize = 8 * 1024;
-    while bytes.len() <= NOW_MAX {
+    let begin = bytes.len();
+    while bytes.len() - begin < NOW_MAX {
         let max = match bytes.capacity() - bytes.len() {
             0 => NEXT,
-            room => room,
+            room => room.min(NOW_MAX),
         };
         match sys::io::read_vec_now(file.as_raw_fd(), bytes, max) {
-            Ok(0) => return true,
+            Ok(0) => return Progress::End,
             Ok(_) => {}
-            Err(_) => break,
+            Err(_) => return Progress::MustWait,
         }
     }
-    false
+    Progress::Piece
 }
 
 pub(in crate::fs) async fn read_to_string(path: &Path) -> io::Result<String> {

@@ -30,22 +30,29 @@ pub(in crate::fs) struct Read(op::Op<ReadOp>);
 struct ReadOp {
     file: Arc<File>,
     storage: Vec<u8>,
-    /// How much at the front of it is none of the file's.
-    pos: usize,
+    /// How much at the front of it is padding.
+    pad: usize,
     max: usize,
     /// Where the cursor is, if the file has one.
     at: Option<u64>,
 }
 
 impl Read {
-    /// Reads at most `max` bytes behind what is in `buf`, at the cursor, which nobody else may use.
-    pub(super) fn new(driver: &driver::Handle, file: Arc<File>, buf: Buf, max: usize) -> Read {
-        let (mut storage, pos) = buf.into_storage();
+    /// Reads at most `max` bytes behind what is in `buf`, at the cursor, which nobody else may use and is at
+    /// `at` if that is known.
+    pub(super) fn new(
+        driver: &driver::Handle,
+        file: Arc<File>,
+        buf: Buf,
+        max: usize,
+        at: Option<u64>,
+    ) -> Read {
+        let (mut storage, pad) = buf.into_storage();
         let max = max.min(MAX_LEN);
         storage.reserve(max);
         // Not left to the ring: it does not move the cursor if the disk is late (`O_DIRECT`).
-        let at = (&*file).stream_position().ok();
-        Read(op::Op::new(driver, ReadOp { file, storage, pos, max, at }))
+        let at = at.or_else(|| (&*file).stream_position().ok());
+        Read(op::Op::new(driver, ReadOp { file, storage, pad, max, at }))
     }
 }
 
@@ -83,11 +90,11 @@ unsafe impl op::Operation for ReadOp {
                 }
             }
             Err(e) if is_for_others(&e) => {
-                return Err((self.file, Buf::from_storage(self.storage, self.pos), self.max));
+                return Err((self.file, Buf::from_storage(self.storage, self.pad), self.max));
             }
             Err(e) => Err(e),
         };
-        let buf = Buf::from_storage(self.storage, self.pos);
+        let buf = Buf::from_storage(self.storage, self.pad);
         Ok((buf.after_read(result), buf))
     }
 }

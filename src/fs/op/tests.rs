@@ -78,6 +78,19 @@ fn what_may_wait_goes_to_no_ring() {
     assert!(threads > 0);
 }
 
+#[cfg(feature = "uring-native")]
+#[test]
+fn native_reads_of_what_may_wait_go_to_no_ring() {
+    let reads = async {
+        let file = File::open("/proc/self/status").await.unwrap();
+        let (n, buf) = file.native().read_at(vec![0; 5], 0).await;
+        assert_eq!(&buf[..n.unwrap()], b"Name:");
+    };
+    let (submissions, threads) = effort(&Script::default(), reads);
+    assert_eq!(submissions, 0);
+    assert!(threads > 0);
+}
+
 const BLOCK: usize = 4096;
 
 /// A file of four blocks.
