@@ -59,7 +59,7 @@ async fn open_now(path: &Path, flags: i32, longest: Option<u64>) -> Opened {
     }
     // The standard library has an error for a path with a zero in it.
     let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return Opened::Later };
-    let unit = poll_fn(|cx| coop::poll_proceed(cx)).await;
+    let unit = poll_fn(coop::poll_proceed).await;
     let opened = sys::file::open_now(&path, flags, longest);
     if matches!(opened, Opened::Now(..) | Opened::Not(_)) {
         unit.made_progress();
