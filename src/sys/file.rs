@@ -179,11 +179,14 @@ struct Mount {
     device: (u32, u32),
 }
 
-const MOUNT_ID: u32 = libc::STATX_TYPE | libc::STATX_SIZE | libc::STATX_MNT_ID | libc::STATX_MNT_ID_UNIQUE;
+/// `STATX_MNT_ID` and `STATX_MNT_ID_UNIQUE`, which not every `libc` of ours has.
+const ANY_ID: u32 = 0x1000 | 0x4000;
+
+const MOUNT_ID: u32 = libc::STATX_TYPE | libc::STATX_SIZE | ANY_ID;
 
 impl Mount {
     fn of(found: &libc::statx) -> Option<Mount> {
-        let has_id = found.stx_mask & (libc::STATX_MNT_ID | libc::STATX_MNT_ID_UNIQUE) != 0;
+        let has_id = found.stx_mask & ANY_ID != 0;
         let device = (found.stx_dev_major, found.stx_dev_minor);
         has_id.then_some(Mount { id: found.stx_mnt_id, device })
     }
