@@ -1,4 +1,4 @@
-//! Calls to the file system that a ring carries out: with the results of `std::fs`, under whatever
+//! Calls to the file system, wherever they are carried out: with the results of `std::fs`, under whatever
 //! executor polls them, and wherever their runtime is driven.
 
 use std::future::poll_fn;
@@ -287,7 +287,142 @@ fn modes_and_flags_arrive() {
     }
 }
 
-/// The kernel opens without waiting first, which a FIFO takes for a wish.
+/// Waits until `is_so`.
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    for _ in 0..2_000 {
+        if is_so() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    panic!("{what}: not within 10 s");
+}
+
+/// A change that has begun goes on when its future is dropped: a time limit does not undo it.
+#[test]
+fn changes_go_on_when_nobody_waits() {
+    const N: usize = 30;
+
+    /// Begins a call, and forgets it.
+    async fn begun<T>(call: impl Future<Output = io::Result<T>>) {
+        let mut call = Box::pin(call);
+        let polled = poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx))).await;
+        assert!(polled.is_pending(), "it is done between two polls");
+    }
+
+    for rt in runtimes() {
+        let (folder, _) = folder();
+        let at = |name: &str, n: usize| folder.path().join(format!("{name}{n}"));
+        for n in 0..N {
+            for name in ["renamed", "removed", "linked", "opened"] {
+                fs::write(at(name, n), "contents").unwrap();
+            }
+            fs::create_dir(at("removed-dir", n)).unwrap();
+        }
+        rt.block_on(async {
+            for n in 0..N {
+                begun(tokio::fs::rename(at("renamed", n), at("other", n))).await;
+                begun(tokio::fs::remove_file(at("removed", n))).await;
+                begun(tokio::fs::hard_link(at("linked", n), at("link", n))).await;
+                begun(tokio::fs::symlink("nowhere", at("symlink", n))).await;
+                begun(tokio::fs::create_dir(at("dir", n))).await;
+                begun(tokio::fs::remove_dir(at("removed-dir", n))).await;
+                begun(File::create(at("created", n))).await;
+                begun(OpenOptions::new().write(true).truncate(true).open(at("opened", n))).await;
+            }
+        });
+        let is_there = |name, n| fs::symlink_metadata(at(name, n)).is_ok();
+        for n in 0..N {
+            for name in ["other", "link", "symlink", "dir", "created"] {
+                wait_until(name, || is_there(name, n));
+            }
+            for name in ["renamed", "removed", "removed-dir"] {
+                wait_until(name, || !is_there(name, n));
+            }
+            wait_until("opened", || fs::metadata(at("opened", n)).unwrap().len() == 0);
+        }
+    }
+}
+
+/// A FIFO is opened once: a first reader that goes again would let the writer go with it.
+#[test]
+fn a_fifo_is_opened_once() {
+    for rt in runtimes() {
+        let (folder, _) = folder();
+        let path = fifo(folder.path());
+        in_time(|| {
+            for _ in 0..20 {
+                let theirs = path.clone();
+                let writer = thread::spawn(move || fs::write(theirs, "a line"));
+                // So that it waits for a reader.
+                thread::sleep(Duration::from_millis(10));
+                let ours = path.clone();
+                let text = rt.block_on(rt.spawn(async move { tokio::fs::read_to_string(ours).await }));
+                assert_eq!(text.unwrap().unwrap(), "a line");
+                writer.join().unwrap().unwrap();
+            }
+        });
+    }
+}
+
+/// What the user says is meant: this one does not wait.
+#[test]
+fn a_fifo_in_non_blocking_mode_does_not_wait() {
+    for rt in runtimes() {
+        let (folder, _) = folder();
+        let path = fifo(folder.path());
+        in_time(|| {
+            rt.block_on(async {
+                let mut options = OpenOptions::new();
+                options.read(true).custom_flags(libc::O_NONBLOCK);
+                let mut reader = options.open(&path).await.unwrap();
+                let mut writer = fs::OpenOptions::new().write(true).open(&path).unwrap();
+                let error = reader.read(&mut [0; 8]).await.unwrap_err();
+                assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+                writer.write_all(b"now").unwrap();
+                let mut buf = [0; 8];
+                assert_eq!(reader.read(&mut buf).await.unwrap(), 3);
+
+                let mut options = OpenOptions::new();
+                options.write(true).custom_flags(libc::O_NONBLOCK);
+                drop((reader, writer));
+                assert_eq!(options.open(&path).await.unwrap_err().raw_os_error(), Some(libc::ENXIO));
+            });
+        });
+    }
+}
+
+/// Calls that are stuck in the kernel take nobody's turn.
+#[test]
+fn stuck_opens_hold_up_nobody() {
+    for rt in runtimes() {
+        let (folder, path) = folder();
+        let fifo = fifo(folder.path());
+        in_time(|| {
+            rt.block_on(async {
+                let opens: Vec<_> =
+                    (0..40).map(|n| tokio::spawn(stuck_open(fifo.clone(), n % 2 == 0))).collect();
+                sleep(Duration::from_millis(50)).await;
+                everything(folder.path()).await.unwrap();
+                assert_eq!(tokio::fs::read(&path).await.unwrap(), b"contents");
+                // Some that is both ends lets them go.
+                let _both = fs::OpenOptions::new().read(true).write(true).open(&fifo).unwrap();
+                for open in opens {
+                    open.await.unwrap();
+                }
+            });
+        });
+    }
+}
+
+/// Waits for a reader of a FIFO, with one open or the other.
+async fn stuck_open(fifo: PathBuf, creates: bool) {
+    let open =
+        if creates { File::create(&fifo).await } else { OpenOptions::new().write(true).open(&fifo).await };
+    drop(open.unwrap());
+}
+
+/// Opening waits, and the one opening there is does.
 #[test]
 fn opening_a_fifo_waits_for_the_other_side() {
     for rt in runtimes() {
@@ -425,7 +560,7 @@ fn h12_dropped_opens_leave_no_descriptor() {
             for n in 0..3_000_usize {
                 let new = path.with_extension((n % 8).to_string());
                 let mut options = OpenOptions::new();
-                // One that the kernel opens at once, and one that it gives to a thread of its own.
+                // One that is opened at once, and one that a thread of the pool opens.
                 options.read(true).write(n % 2 == 0).create(n % 2 == 0);
                 let mut open = Box::pin(options.open(if n % 2 == 0 { &new } else { &path }));
                 let _ = poll_fn(|cx| Poll::Ready(open.as_mut().poll(cx))).await;

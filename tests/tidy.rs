@@ -102,6 +102,7 @@ const UNSAFE: &[&str] = &[
     "src/sys/call/tests.rs",
     "src/sys/control.rs",
     "src/sys/wait.rs",
+    "src/sys/file.rs",
     "src/sys/foreign.rs",
     "src/sys/fork.rs",
     "src/sys/io.rs",

@@ -55,11 +55,6 @@ impl DirBuilder {
         op::path::create_dir(path.as_ref(), self).await
     }
 
-    /// The mode of a single new directory; `None` if there may be several.
-    pub(super) fn single_mode(&self) -> Option<u32> {
-        (!self.recursive).then(|| self.mode.unwrap_or(0o777))
-    }
-
     pub(super) fn to_std(&self) -> std::fs::DirBuilder {
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(self.recursive);

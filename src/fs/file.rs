@@ -12,6 +12,7 @@
 //!   way, and keeps the error of a write for the next write.
 
 use super::{FileTimes, OpenOptions, op};
+use crate::sys::file::About;
 use crate::upstream::sync::Mutex;
 
 mod buf;
@@ -79,6 +80,7 @@ const DEFAULT_MAX_BUF_SIZE: usize = 2 * 1024 * 1024;
 /// ```
 pub struct File {
     std: Arc<StdFile>,
+    about: About,
     inner: Mutex<Inner>,
     max_buf_size: usize,
 }
@@ -149,6 +151,7 @@ impl File {
     pub fn from_std(std: StdFile) -> File {
         File {
             std: Arc::new(std),
+            about: About::default(),
             inner: Mutex::new(Inner::default()),
             max_buf_size: DEFAULT_MAX_BUF_SIZE,
         }
@@ -304,8 +307,8 @@ impl File {
 
 impl File {
     /// A file just opened.
-    pub(super) fn new(std: StdFile) -> File {
-        File { inner: Mutex::new(Inner::of_new_file()), ..File::from_std(std) }
+    pub(super) fn new(std: StdFile, about: About) -> File {
+        File { inner: Mutex::new(Inner::of_new_file()), about, ..File::from_std(std) }
     }
 }
 
@@ -325,8 +328,8 @@ impl fmt::Debug for File {
 
 #[cfg(feature = "uring-native")]
 impl File {
-    /// The open file, which calls on their way share.
-    pub(crate) fn shared(&self) -> &Arc<StdFile> {
-        &self.std
+    /// The open file, which calls on their way share, and what it is like.
+    pub(crate) fn shared(&self) -> (&Arc<StdFile>, &About) {
+        (&self.std, &self.about)
     }
 }

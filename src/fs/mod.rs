@@ -1,26 +1,23 @@
 //! Files and directories.
 //!
 //! Every call here may block in the kernel: a file system has no readiness to wait for. So what cannot be
-//! done at once, from memory, leaves for a place where it may block: the worker's ring, or a thread
-//! of the runtime's blocking pool. The task waits for its result. Many small calls to the pool are better
-//! made as one: a closure of `std::fs` calls in [`spawn_blocking`](crate::task::spawn_blocking), or
-//! [`read()`] and [`write()`] for whole files.
+//! done at once, from memory, leaves for a place where it may block: a thread of the runtime's blocking pool,
+//! or for reads that no thread waits for the worker's ring. The task waits for its result. Many small calls to
+//! the pool are better made as one: a closure of `std::fs` calls in
+//! [`spawn_blocking`](crate::task::spawn_blocking), or [`read()`] and [`write()`] for whole files.
 //!
-//! | | at once (up to 256 KiB) | by the ring: opcode, Linux | else |
+//! | | at once | by the ring | else |
 //! |---|---|---|---|
-//! | read | `preadv2` with `RWF_NOWAIT` | `READ`, 5.6 | the pool |
-//! | write | `pwritev2` with `RWF_NOWAIT` | | the pool |
+//! | open a regular file for reading | if it is in memory: `openat2` with `RESOLVE_CACHED`, 5.12 | | the pool |
+//! | read | up to 256 KiB from memory: `preadv2` with `RWF_NOWAIT` | up to 32 KiB from a disk, and `O_DIRECT`: `READ`, 5.6 | the pool |
+//! | write | up to 256 KiB: `pwritev2` with `RWF_NOWAIT`; not `O_APPEND`, `O_SYNC`, `O_DIRECT` | | the pool |
 //! | seek | `lseek` | | |
-//! | open | | `OPENAT`, 5.6 | the pool |
-//! | sync | | `FSYNC`, 5.1 | the pool |
-//! | rename | | `RENAMEAT`, 5.11 | the pool |
-//! | remove a file or directory | | `UNLINKAT`, 5.11 | the pool |
-//! | create a directory | | `MKDIRAT`, 5.15 | the pool |
-//! | link, symlink | | `LINKAT`, `SYMLINKAT`, 5.15 | the pool |
 //! | everything else | | | the pool |
 //!
-//! A ring is only used for a call that is polled by a task or `block_on` of the runtime itself, not through
-//! an executor or a collection with wakers of its own: nobody would turn the ring if those kept the thread.
+//! The first two only on file systems that can say whether a read would wait: those of disks, not FUSE, NFS and
+//! the like, and not overlayfs or tmpfs. A ring is only used for a call that is polled by a task or `block_on`
+//! of the runtime itself, not through an executor or a collection with wakers of its own: nobody would turn the
+//! ring if those kept the thread.
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
@@ -63,8 +60,8 @@
 //! one that says "background task failed" if the runtime shuts down before the call has begun.
 //! They panic when they are polled outside of a runtime.
 //!
-//! Dropping a future of this module does not take the call back: one that has begun goes on to its
-//! end, one that has not may or may not begin. Nobody learns its result.
+//! Dropping a future of this module does not take the call back: one that was polled goes on to its end, if
+//! the runtime does. Nobody learns its result.
 
 #![cfg_attr(
     not(all(feature = "io-util", feature = "rt")),

@@ -166,15 +166,14 @@ impl OpenOptions {
     ///
     /// If it is polled outside of a runtime.
     pub async fn open(&self, path: impl AsRef<Path>) -> io::Result<File> {
-        let std = op::path::open(path.as_ref(), self).await?;
-        Ok(File::new(std))
+        let (std, about) = op::path::open(path.as_ref(), self).await?;
+        Ok(File::new(std, about))
     }
 
-    /// The flags and the mode for `open(2)`. `None` if they contradict each other, for which the standard
-    /// library has an error, or if nobody can tell.
-    pub(super) fn to_flags(&self) -> Option<(i32, u32)> {
+    /// The flags for `open(2)`, if it is only for reading. `None` for all else, and if nobody can tell.
+    pub(super) fn to_read_flags(&self) -> Option<i32> {
         match &self.inner {
-            Kind::Own(options) => Some((options.to_flags()?, options.mode)),
+            Kind::Own(options) => options.to_read_flags(),
             Kind::Std(_) => None,
         }
     }
@@ -208,31 +207,9 @@ impl Options {
     }
 
     /// As the standard library would have it.
-    fn to_flags(&self) -> Option<i32> {
-        let access = match (self.read, self.write, self.append) {
-            (true, false, false) => libc::O_RDONLY,
-            (false, true, false) => libc::O_WRONLY,
-            (true, true, false) => libc::O_RDWR,
-            (false, _, true) => libc::O_WRONLY | libc::O_APPEND,
-            (true, _, true) => libc::O_RDWR | libc::O_APPEND,
-            (false, false, false) => return None,
-        };
-        let is_contradiction = match (self.write, self.append) {
-            (true, false) => false,
-            (false, false) => self.truncate || self.create || self.create_new,
-            (_, true) => self.truncate && !self.create_new,
-        };
-        if is_contradiction {
-            return None;
-        }
-        let creation = match (self.create, self.truncate, self.create_new) {
-            (false, false, false) => 0,
-            (true, false, false) => libc::O_CREAT,
-            (false, true, false) => libc::O_TRUNC,
-            (true, true, false) => libc::O_CREAT | libc::O_TRUNC,
-            (_, _, true) => libc::O_CREAT | libc::O_EXCL,
-        };
-        Some(libc::O_CLOEXEC | access | creation | self.custom_flags & !libc::O_ACCMODE)
+    fn to_read_flags(&self) -> Option<i32> {
+        let changes = self.write || self.append || self.truncate || self.create || self.create_new;
+        (self.read && !changes).then_some(libc::O_CLOEXEC | libc::O_RDONLY | self.custom_flags & !libc::O_ACCMODE)
     }
 
     fn to_std(&self) -> StdOpenOptions {

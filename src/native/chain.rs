@@ -25,6 +25,7 @@ use self::part::{Part, SoFar};
 use super::action::Action;
 use super::{Request, ShardLane};
 use crate::driver::op;
+use crate::sys::uring::Punt;
 use crate::time::Instant;
 
 /// Two to four operations, one after the other, submitted to a ring together.
@@ -139,8 +140,22 @@ impl<P: Parts> Chain<P> {
         if !left.iter().all(|&i| self.parts.part(i).is_linkable(&driver)) {
             return Poll::Ready(false);
         }
+        // One begins when the one before is over, so the kernel needs one thread for all. The last has the
+        // permit.
+        let mut punt = None;
+        if left.iter().any(|&i| self.parts.part(i).is_punted()) {
+            punt = Punt::take();
+            if punt.is_none() {
+                return Poll::Ready(false);
+            }
+        }
         let coop = ready!(coop::poll_proceed(cx));
-        let flights = left.iter().map(|&i| self.parts.part(i).link(&driver, cx)).collect();
+        let last = left.last().copied();
+        let link = |&i: &usize| {
+            let punt = if Some(i) == last { punt.take() } else { None };
+            self.parts.part(i).link(&driver, punt, cx)
+        };
+        let flights = left.iter().map(link).collect();
         let chain = Arc::new(op::Chain::new(flights, self.is_hard));
         self.flying = Some(chain.clone());
         driver.launch_chain(chain);

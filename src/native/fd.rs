@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::action::{Action, How, Kind};
 use super::target::Target;
 use super::{
-    BoundedBuf, BoundedBufMut, Recv, RecvVectored, Request, Send, SendAll, SendVectored, stream::leftovers,
+    BoundedBuf, BoundedBufMut, Recv, RecvVectored, Request, Send, SendAll, WriteVectored, stream::leftovers,
 };
 use crate::driver::{Interest, Leftovers, Registration};
 use crate::io::unix::AsyncFd;
@@ -121,8 +121,8 @@ macro_rules! writing {
             /// # Errors
             ///
             /// Those of `writev(2)`.
-            pub fn write_vectored<B: BoundedBuf>(self, bufs: Vec<B>) -> Request<'a, SendVectored<B>> {
-                self.writing(SendVectored::new(self.io(), bufs))
+            pub fn write_vectored<B: BoundedBuf>(self, bufs: Vec<B>) -> Request<'a, WriteVectored<B>> {
+                self.writing(WriteVectored::new(self.io(), bufs))
             }
 
             fn writing<A: Action>(self, action: A) -> Request<'a, A> {

@@ -11,6 +11,7 @@ use super::{
     action,
 };
 use crate::fs;
+use crate::sys::file::About;
 
 impl fs::File {
     /// Operations of the ring on this file.
@@ -19,11 +20,15 @@ impl fs::File {
     /// [`AsyncWriteExt`](crate::io::AsyncWriteExt) [`flush`](crate::io::AsyncWriteExt::flush) first.
     #[cfg_attr(docsrs, doc(cfg(feature = "uring-native")))]
     pub fn native(&self) -> File<'_> {
-        File { file: self.shared() }
+        let (file, about) = self.shared();
+        File { file, about }
     }
 }
 
 /// Operations of the ring on an open file: [`fs::File::native`].
+///
+/// Offsets go up to `i64::MAX`; a larger one is refused with
+/// [`InvalidInput`](io::ErrorKind::InvalidInput), as by `pread(2)`.
 ///
 /// Any number may be on their way at once. Without its opcode each is a system call on the blocking
 /// pool, and needs a runtime around.
@@ -42,6 +47,7 @@ impl fs::File {
 #[derive(Debug, Clone, Copy)]
 pub struct File<'a> {
     file: &'a Arc<std::fs::File>,
+    about: &'a About,
 }
 
 /// What direct I/O wants to be aligned: see `STATX_DIOALIGN` in `statx(2)`.
@@ -53,7 +59,7 @@ pub struct DioAlign {
     pub offset: usize,
 }
 
-/// A request that needs no descriptor to become ready.
+/// One that the kernel carries out on a thread of its own.
 fn request<'a, A: action::Action>(action: A) -> Request<'a, A> {
     Request::new(action, Target::Blocking)
 }
@@ -68,7 +74,7 @@ impl<'a> File<'a> {
     ///
     /// Those of `pread(2)`.
     pub fn read_at<B: BoundedBufMut>(self, buf: B, offset: u64) -> Request<'a, ReadAt<B>> {
-        request(ReadAt::new(self.file, buf, offset, Extent::Once))
+        self.bytes(false, ReadAt::new(self.file, buf, offset, Extent::Once))
     }
 
     /// Reads until `buf` is full, up to its capacity; the result is that capacity.
@@ -80,7 +86,7 @@ impl<'a> File<'a> {
     /// Those of `pread(2)`, and [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) if the file ends
     /// before: then the buffer has what there was.
     pub fn read_exact_at<B: BoundedBufMut>(self, buf: B, offset: u64) -> Request<'a, ReadAt<B>> {
-        request(ReadAt::new(self.file, buf, offset, Extent::All))
+        self.bytes(false, ReadAt::new(self.file, buf, offset, Extent::All))
     }
 
     /// Reads into several buffers, one after the other.
@@ -91,7 +97,7 @@ impl<'a> File<'a> {
     ///
     /// Those of `preadv(2)`.
     pub fn readv<B: BoundedBufMut>(self, bufs: Vec<B>, offset: u64) -> Request<'a, Readv<B>> {
-        request(Readv::new(self.file, bufs, offset))
+        self.bytes(false, Readv::new(self.file, bufs, offset))
     }
 
     /// Writes what is initialised of `buf`, or a part of it, to `offset`; the result says how much.
@@ -102,7 +108,7 @@ impl<'a> File<'a> {
     ///
     /// Those of `pwrite(2)`.
     pub fn write_at<B: BoundedBuf>(self, buf: B, offset: u64) -> Request<'a, WriteAt<B>> {
-        request(WriteAt::new(self.file, buf, offset, Extent::Once))
+        self.bytes(true, WriteAt::new(self.file, buf, offset, Extent::Once))
     }
 
     /// Writes all that is initialised of `buf`; the result is how much that was.
@@ -113,7 +119,7 @@ impl<'a> File<'a> {
     ///
     /// Those of `pwrite(2)`.
     pub fn write_all_at<B: BoundedBuf>(self, buf: B, offset: u64) -> Request<'a, WriteAt<B>> {
-        request(WriteAt::new(self.file, buf, offset, Extent::All))
+        self.bytes(true, WriteAt::new(self.file, buf, offset, Extent::All))
     }
 
     /// Writes from several buffers, one after the other; the result says how much.
@@ -124,7 +130,7 @@ impl<'a> File<'a> {
     ///
     /// Those of `pwritev(2)`.
     pub fn writev<B: BoundedBuf>(self, bufs: Vec<B>, offset: u64) -> Request<'a, Writev<B>> {
-        request(Writev::new(self.file, bufs, offset))
+        self.bytes(true, Writev::new(self.file, bufs, offset))
     }
 
     /// Waits until all that was written is on the disk, and what the file system knows of it.
@@ -238,6 +244,10 @@ impl<'a> File<'a> {
     /// Those of `fsetxattr(2)`.
     pub fn setxattr<B: BoundedBuf>(self, name: &str, value: B, flags: i32) -> Request<'a, SetXattr<B>> {
         request(SetXattr::new(XattrOf::File(self.file.clone()), action::Name::new(name), value, flags))
+    }
+
+    fn bytes<A: action::Action>(self, writes: bool, action: A) -> Request<'a, A> {
+        Request::new(action, Target::Bytes { file: self.file, about: self.about, writes })
     }
 
     pub(crate) fn shared(self) -> &'a Arc<std::fs::File> {

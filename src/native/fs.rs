@@ -3,7 +3,9 @@
 //! The functions take paths like those of [`fs`](crate::fs). For paths relative to a directory that
 //! is open there is [`Dir`].
 //!
-//! Without its opcode each is a system call on the blocking pool.
+//! Without its opcode each is a system call on the blocking pool. So are those that are too many: the
+//! kernel carries such operations out on threads of its own, of which a ring has few, and whoever is stuck
+//! there, on a dead server for one, holds the others up. Of each process two for each core are on rings.
 //!
 //! # Safety
 //!
@@ -44,7 +46,7 @@ impl Dir {
     pub async fn open_dir(&self, path: impl AsRef<Path>) -> io::Result<Dir> {
         let how = OpenHow::new().flags(libc::O_PATH | libc::O_DIRECTORY);
         let dir = self.open(path, how).await?;
-        Ok(Dir(action::Dir(Some(dir.shared().clone()))))
+        Ok(Dir(action::Dir(Some(dir.shared().0.clone()))))
     }
 
     /// See [`open`](open()).
@@ -106,7 +108,9 @@ impl Dir {
 
 /// Opens a file.
 ///
-/// `IORING_OP_OPENAT2` (Linux 5.6); without it `openat2(2)`.
+/// `IORING_OP_OPENAT2` (Linux 5.6), by a thread of the kernel (`IOSQE_ASYNC`): a try without waiting would
+/// make the ring's thread wait for a server (FUSE, NFS), and let the other side of a FIFO go. Without it
+/// `openat2(2)`.
 ///
 /// # Errors
 ///
@@ -319,21 +323,6 @@ impl OpenHow {
         self
     }
 
-    fn is(&self, access: i32) -> bool {
-        let mask = (libc::O_ACCMODE | libc::O_NONBLOCK | libc::O_PATH) as u64;
-        self.0.flags & mask == access as u64
-    }
-
-    /// Does it wait for a writer, if it is for a FIFO?
-    pub(super) fn waits_for_writers(&self) -> bool {
-        self.is(libc::O_RDONLY)
-    }
-
-    /// Does it wait for a reader, if it is for a FIFO?
-    pub(super) fn waits_for_readers(&self) -> bool {
-        self.is(libc::O_WRONLY)
-    }
-
     pub(super) fn as_kernel(&self) -> *const libc::open_how {
         &raw const self.0
     }
@@ -414,6 +403,6 @@ impl Metadata {
 /// For whoever has a directory open already.
 impl From<crate::fs::File> for Dir {
     fn from(dir: crate::fs::File) -> Dir {
-        Dir(action::Dir(Some(Arc::clone(dir.shared()))))
+        Dir(action::Dir(Some(Arc::clone(dir.shared().0))))
     }
 }

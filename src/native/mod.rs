@@ -54,7 +54,7 @@ mod action;
 pub use action::{
     Accept, Action, Connect, Control, Fallocate, GetXattr, Open, PathChange, Raw, ReadAt, Readv, Recv,
     RecvExact, RecvFrom, RecvMsg, RecvVectored, Send, SendAll, SendMsg, SendTo, SendVectored, SetXattr,
-    Shutdown, Splice, Statx, WaitId, WriteAt, Writev,
+    Shutdown, Splice, Statx, WaitId, WriteAt, WriteVectored, Writev,
 };
 
 mod address;

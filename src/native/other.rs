@@ -125,7 +125,8 @@ pub fn waitid(pid: u32) -> Request<'static, WaitId> {
 ///
 /// # Errors
 ///
-/// What the operation says.
+/// What the operation says; [`InvalidInput`](io::ErrorKind::InvalidInput) if the entry names its file by
+/// an index ([`types::Fixed`](entry::types::Fixed)): a ring of the runtime has no table of files.
 ///
 /// # Panics
 ///
@@ -143,5 +144,5 @@ pub unsafe fn raw<R: Send + Unpin + 'static>(
     owned: R,
     otherwise: fn(&mut R) -> io::Result<u32>,
 ) -> Request<'static, Raw<R>> {
-    Request::new(Raw::new(entry, owned, otherwise), Target::Blocking)
+    Request::new(Raw::new(entry, owned, otherwise), Target::Entry)
 }

@@ -5,7 +5,7 @@
 //! A request holds its [`Action`], or knows who does:
 //!
 //! - **Idle**: the request has it. Leftovers are asked first; then, where a ring of the runtime knows
-//!   the opcode, the action goes to the ring. Otherwise it is performed right here if its
+//!   the opcode and may do it, the action goes to the ring. Otherwise it is performed right here if its
 //!   descriptor can be waited for, or on the blocking pool if not.
 //! - **Waiting**: the request has it, and waits for its descriptor to become ready. So it is after
 //!   an attempt that would have blocked, and while leftovers are on their way.
@@ -41,6 +41,7 @@ use crate::driver::op::Op;
 use crate::driver::{Handle, ReadyEvent};
 use crate::runtime::spawn_blocking;
 use crate::runtime::task::JoinHandle;
+use crate::sys::uring::Punt;
 use crate::time::{Instant, Sleep};
 use crate::util::leaf;
 
@@ -87,6 +88,9 @@ pub(super) enum State<'a, A: Action> {
     Ended(A, io::Result<u32>),
     Over,
 }
+
+/// `EINTR`, as opening says it on such a thread.
+const ERESTARTSYS: i32 = 512;
 
 /// What was to be done, and what came of it.
 type Ended<A> = (A, io::Result<u32>);
@@ -145,6 +149,10 @@ impl<'a, A: Action> Request<'a, A> {
         }
     }
 
+    fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= Instant::now())
+    }
+
     fn expired(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(deadline) = self.deadline else { return false };
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(Sleep::new_timeout(deadline)));
@@ -179,12 +187,12 @@ impl<'a, A: Action> Request<'a, A> {
                 let driver = &*driver;
                 if let Some(gone) = self.target.runtime_gone() {
                     Err(gone)
-                } else if !self.is_refused && ring::supports(driver, action.opcode()) {
+                } else if let Some(punt) = self.admit(&mut action, driver) {
                     if leaf::trace_leaf(cx).is_pending() {
                         self.state = State::Idle(action);
                         return Poll::Pending;
                     }
-                    self.state = State::Ring(self.launch(action, driver, cx));
+                    self.state = State::Ring(self.launch(action, punt, driver, cx));
                     // Time goes by, and may have been advanced.
                     return if self.deadline.is_some() { Poll::Ready(None) } else { Poll::Pending };
                 } else if self.target.is_blocking() {
@@ -219,19 +227,24 @@ impl<'a, A: Action> Request<'a, A> {
         Poll::Ready(None)
     }
 
+    /// Is it a ring that does it? Then with what it takes.
+    fn admit(&self, action: &mut A, driver: &Handle) -> Option<Option<Punt>> {
+        if !self.is_refused && ring::supports(driver, action.opcode()) { self.target.admit() } else { None }
+    }
+
     /// Hands the action to a ring.
-    fn launch(&self, action: A, driver: &Handle, cx: &Context<'_>) -> Op<Ringed<A>> {
+    fn launch(&self, action: A, punt: Option<Punt>, driver: &Handle, cx: &Context<'_>) -> Op<Ringed<A>> {
         let shard = self.lane.as_ref().map(|lane| lane.shard.index());
         // The kernel knows nothing of a clock that is paused.
         let deadline = self.deadline.filter(|_| !driver.clock().is_paused());
         let limit = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        Op::launched(driver, shard, Ringed::new(action), limit, cx.waker())
+        Op::launched(driver, shard, Ringed::new(action, punt), limit, cx.waker())
     }
 
     /// The action as an operation of a ring.
-    pub(super) fn operation(&self, action: A, driver: &Handle) -> Op<Ringed<A>> {
+    pub(super) fn operation(&self, action: A, punt: Option<Punt>, driver: &Handle) -> Op<Ringed<A>> {
         let shard = self.lane.as_ref().map(|lane| lane.shard.index());
-        let op = Op::on(driver, shard, Ringed::new(action));
+        let op = Op::on(driver, shard, Ringed::new(action, punt));
         match self.deadline {
             // The kernel knows nothing of a clock that is paused.
             Some(deadline) if !driver.clock().is_paused() => {
@@ -254,6 +267,14 @@ impl<'a, A: Action> Request<'a, A> {
             // Nothing else cancels what somebody waits for, but the end of the runtime.
             Some(libc::ECANCELED) if self.deadline.is_some() => {
                 Poll::Ready(self.after(action, Err(timed_out())))
+            }
+            // A thread of the kernel was called off, in the middle of it.
+            Some(libc::EINTR | ERESTARTSYS) if self.is_late() => {
+                Poll::Ready(self.after(action, Err(timed_out())))
+            }
+            Some(libc::EINTR | ERESTARTSYS) if action.is_repeatable() => {
+                self.state = State::Idle(action);
+                Poll::Ready(None)
             }
             // What is in non-blocking mode is not waited for by every operation.
             Some(libc::EAGAIN) if self.target.can_wait() => self.wait(action),

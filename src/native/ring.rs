@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use super::action::Action;
 use crate::driver::{Handle, Remote};
 use crate::driver::op::{Completion, Operation};
-use crate::sys::uring::{Ring, Sqe};
+use crate::sys::uring::{Punt, Ring, Sqe};
 
 /// Does a ring of that runtime do this operation?
 pub(crate) fn supports(driver: &Handle, opcode: u8) -> bool {
@@ -26,11 +26,12 @@ fn is_emulated() -> bool {
 
 /// See the module docs. One that takes something out of its descriptor is an orphan unless it
 /// completes: its request has said so by then.
-pub(in crate::native) struct Ringed<A: Action>(Option<A>);
+pub(in crate::native) struct Ringed<A: Action>(Option<A>, #[allow(dead_code)] Option<Punt>);
 
 impl<A: Action> Ringed<A> {
-    pub(super) fn new(action: A) -> Ringed<A> {
-        Ringed(Some(action))
+    /// The permit is kept until the kernel is done.
+    pub(super) fn new(action: A, punt: Option<Punt>) -> Ringed<A> {
+        Ringed(Some(action), punt)
     }
 
     fn take(&mut self) -> A {

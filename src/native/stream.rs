@@ -205,11 +205,11 @@ impl<'a> Stream<'a> {
 
     /// Sends from several buffers, one after the other; the result says how much.
     ///
-    /// `IORING_OP_WRITEV` (Linux 5.1); without it `writev(2)` when writable.
+    /// `IORING_OP_SENDMSG` (Linux 5.3); without it `sendmsg(2)` when writable.
     ///
     /// # Errors
     ///
-    /// Those of `writev(2)`.
+    /// Those of `sendmsg(2)`. No send raises `SIGPIPE`.
     pub fn send_vectored<B: BoundedBuf>(self, bufs: Vec<B>) -> Request<'a, SendVectored<B>> {
         self.write(SendVectored::new(self.io(), bufs))
     }

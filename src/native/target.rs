@@ -1,15 +1,19 @@
 //! What an operation works on, and so how one waits for it.
 
 use std::borrow::Cow;
+use std::fs::File;
 use std::future::Future;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::pin::Pin;
+use std::sync::Arc;
 
 use super::action::End;
 use crate::driver::{Handle, Interest, ReadyEvent, Registration};
 use crate::io::PollEvented;
 use crate::runtime::context;
+use crate::sys::file::About;
+use crate::sys::uring::Punt;
 use crate::sys::{pidfd, poll};
 
 /// A wait for readiness.
@@ -24,13 +28,45 @@ pub(crate) enum Target<'a> {
     Between { from: (End, Option<&'a Registration>), to: (End, Option<&'a Registration>) },
     /// A child process, and a descriptor for it once it was waited for.
     Child(u32),
-    /// Nothing that becomes ready: the blocking pool.
+    /// A file, whose bytes are read or written: nothing that becomes ready.
+    Bytes { file: &'a Arc<File>, about: &'a About, writes: bool },
+    /// What else is done to a file or a name: the kernel does that on a thread of its own.
     Blocking,
+    /// An entry of somebody's own.
+    Entry,
 }
 
 impl<'a> Target<'a> {
     pub(crate) fn is_blocking(&self) -> bool {
-        matches!(self, Target::Blocking)
+        matches!(self, Target::Bytes { .. } | Target::Blocking | Target::Entry)
+    }
+
+    /// May the kernel do it on a thread of its own, if a ring does it? `None` if no ring is to, since the
+    /// ring's thread would wait.
+    pub(crate) fn is_punted(&self) -> Option<bool> {
+        match self {
+            Target::Bytes { file, about, writes } => {
+                let fd = file.as_raw_fd();
+                about.is_for_rings(fd).then(|| *writes && about.writes_are_punted(fd))
+            }
+            Target::Blocking | Target::Between { .. } => Some(true),
+            Target::Io(..) | Target::Child(_) | Target::Entry => Some(false),
+        }
+    }
+
+    /// May a ring do it now? Then with what it takes. If there are too many already that the kernel may have
+    /// on threads of its own it is done as if there were no ring.
+    pub(crate) fn admit(&self) -> Option<Option<Punt>> {
+        let punt = if self.is_punted()? { Some(Punt::take()) } else { None };
+        match (punt, self) {
+            (None, _) => Some(None),
+            (Some(Some(punt)), _) => Some(Some(punt)),
+            // Without a ring this thread would wait for the file.
+            (Some(None), Target::Between { from: (_, None), .. } | Target::Between { to: (_, None), .. }) => {
+                Some(None)
+            }
+            (Some(None), _) => None,
+        }
     }
 
     /// The drivers of the runtime that does it.
@@ -44,7 +80,7 @@ impl<'a> Target<'a> {
             Target::Io(io, _)
             | Target::Between { from: (_, Some(io)), .. }
             | Target::Between { to: (_, Some(io)), .. } => Cow::Borrowed(io.handle()),
-            Target::Between { .. } | Target::Child(_) | Target::Blocking => Cow::Owned(current_driver()),
+            Target::Between { .. } | Target::Child(_) | Target::Bytes { .. } | Target::Blocking | Target::Entry => Cow::Owned(current_driver()),
         }
     }
 
@@ -58,7 +94,7 @@ impl<'a> Target<'a> {
         match self {
             Target::Io(io, _) => io.gone(),
             Target::Between { from, to } => from.1.or(to.1).and_then(Registration::gone),
-            Target::Child(_) | Target::Blocking => None,
+            Target::Child(_) | Target::Bytes { .. } | Target::Blocking | Target::Entry => None,
         }
     }
 
@@ -72,7 +108,7 @@ impl<'a> Target<'a> {
             Target::Io(io, _)
             | Target::Between { from: (_, Some(io)), .. }
             | Target::Between { to: (_, Some(io)), .. } => io.handle().assert_own(),
-            Target::Between { .. } | Target::Child(_) | Target::Blocking => {}
+            Target::Between { .. } | Target::Child(_) | Target::Bytes { .. } | Target::Blocking | Target::Entry => {}
         }
     }
 
@@ -80,7 +116,7 @@ impl<'a> Target<'a> {
     pub(crate) fn has_leftovers(&self) -> bool {
         match self {
             Target::Io(io, _) => io.leftovers().is_pending(),
-            Target::Between { .. } | Target::Child(_) | Target::Blocking => false,
+            Target::Between { .. } | Target::Child(_) | Target::Bytes { .. } | Target::Blocking | Target::Entry => false,
         }
     }
 
@@ -90,7 +126,7 @@ impl<'a> Target<'a> {
             Target::Io(io, Interest::WRITABLE) | Target::Between { to: (_, Some(io)), .. } => {
                 io.known_outbox().map_or(Ok(()), |outbox| outbox.send_all())
             }
-            Target::Io(..) | Target::Between { .. } | Target::Child(_) | Target::Blocking => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -123,7 +159,7 @@ impl<'a> Target<'a> {
                     }
                 }))
             }
-            Target::Between { .. } | Target::Child(_) | Target::Blocking => {
+            Target::Between { .. } | Target::Child(_) | Target::Bytes { .. } | Target::Blocking | Target::Entry => {
                 unreachable!("nothing is received from there")
             }
         }
@@ -142,7 +178,7 @@ impl<'a> Target<'a> {
                     PollEvented::new_with_interest(pidfd::open(*pid)?, Interest::READABLE)?;
                 Ok(Box::pin(async move { pidfd.registration().readiness(Interest::READABLE).await }))
             }
-            Target::Blocking => unreachable!("what runs on the blocking pool blocks there"),
+            Target::Bytes { .. } | Target::Blocking | Target::Entry => unreachable!("what runs on the blocking pool blocks there"),
         }
     }
 }

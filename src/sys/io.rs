@@ -65,19 +65,6 @@ pub(crate) fn write_now(fd: RawFd, bytes: &[u8]) -> io::Result<usize> {
     usize::try_from(n).map_err(|_| io::Error::last_os_error())
 }
 
-/// Is it a FIFO? Asks nobody but the kernel's memory (`statx`, Linux 4.11).
-#[cfg(feature = "fs")]
-pub(crate) fn is_fifo(fd: RawFd) -> bool {
-    let mut found = std::mem::MaybeUninit::<libc::statx>::zeroed();
-    let flags = libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC;
-    // SAFETY: both the empty path and the structure outlive the call, and zeroes are a valid structure.
-    let found = unsafe {
-        libc::statx(fd, c"".as_ptr(), flags, libc::STATX_TYPE, found.as_mut_ptr());
-        found.assume_init()
-    };
-    u32::from(found.stx_mode) & libc::S_IFMT == libc::S_IFIFO
-}
-
 /// `recv(2)` without waiting.
 #[cfg(feature = "uring-native")]
 pub(crate) fn recv_slice(fd: RawFd, buf: &mut [u8]) -> io::Result<usize> {

@@ -20,6 +20,8 @@ pub(crate) mod control;
 pub(crate) mod epoll;
 pub(crate) mod event_fd;
 pub(crate) mod fault;
+#[cfg(feature = "fs")]
+pub(crate) mod file;
 pub(crate) mod fork;
 pub(crate) mod futex;
 pub(crate) mod io;

@@ -70,3 +70,20 @@ fn no_room_and_nothing_to_send() {
         assert_eq!(b.native().recv(vec![0]).await.1, b"x");
     });
 }
+
+/// As `read_exact(&mut [])` and `send_all("")`: there is nothing to wait for.
+#[test]
+fn receiving_nothing_waits_for_nothing() {
+    on_all_flavours(|| async {
+        let (a, b) = UnixStream::pair().unwrap();
+        b.native().recv_exact(Vec::new()).await.0.unwrap();
+        assert_eq!(b.native().recv(Vec::new()).await.0.unwrap(), 0);
+        assert_eq!(b.native().recv_vectored(vec![Vec::new(), Vec::new()]).await.0.unwrap(), 0);
+        // The end of the stream changes nothing, and neither does what is there.
+        a.native().send_all("x").await.0.unwrap();
+        b.native().recv_exact(Vec::new()).await.0.unwrap();
+        drop(a);
+        assert_eq!(b.native().recv_exact(vec![0]).await.1, b"x");
+        b.native().recv_exact(Vec::new()).await.0.unwrap();
+    });
+}

@@ -15,6 +15,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::shard::{self, Shard};
 use tokio::task::yield_now;
 
+use super::streams::tcp_pair;
 use super::{is_emulated, on_workers};
 
 const RECV: u8 = native::entry::opcode::Recv::CODE;
@@ -596,5 +597,22 @@ fn after_completion_it_panics() {
             let _ = std::pin::Pin::new(&mut both).poll(&mut cx);
         }));
         assert!(again.is_err());
+    });
+}
+
+#[test]
+fn a_part_that_wants_nothing_waits_for_nothing() {
+    on_workers(|| async {
+        let (a, b) = tcp_pair().await;
+        let parts = (b.native().recv_exact(Vec::new()), b.native().recv(Vec::new()), a.native().send("x"));
+        let ((exact, _), (some, _), (sent, _)) = chain(parts).await;
+        exact.unwrap();
+        assert_eq!((some.unwrap(), sent.unwrap()), (0, 1));
+        // In the middle of it, too.
+        let parts = (a.native().send("y"), b.native().recv_exact(Vec::new()), a.native().send("z"));
+        let ((_, _), (exact, _), (sent, _)) = chain(parts).await;
+        exact.unwrap();
+        assert_eq!(sent.unwrap(), 1);
+        assert_eq!(b.native().recv_exact(vec![0; 3]).await.1, b"xyz");
     });
 }

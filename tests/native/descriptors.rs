@@ -165,3 +165,17 @@ fn entries_of_ones_own() {
         assert_eq!((result.unwrap(), *buf), (16, [0; 16]));
     });
 }
+
+/// A ring has no such files; as a descriptor the index would be somebody else's.
+#[test]
+fn an_index_is_no_descriptor() {
+    on_workers(|| async {
+        let file = std::fs::File::open("/dev/zero").unwrap();
+        let mut owned = (file, Box::new([7_u8; 16]));
+        let fixed = entry::types::Fixed(owned.0.as_raw_fd() as u32);
+        let read = entry::opcode::Read::new(fixed, owned.1.as_mut_ptr(), 16).build();
+        // SAFETY: file and buffer are owned, the buffer is on the heap.
+        let (result, (_, buf)) = unsafe { raw(read, owned, |_| panic!("a fixed file, done by hand")) }.await;
+        assert_eq!((result.unwrap_err().kind(), *buf), (ErrorKind::InvalidInput, [7; 16]));
+    });
+}

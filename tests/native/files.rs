@@ -40,6 +40,30 @@ fn read_and_write() {
     });
 }
 
+/// The kernel takes the last of them for "at the cursor".
+#[test]
+fn offsets_beyond_all_files_are_refused() {
+    on_workers(|| async {
+        let dir = tempfile::tempdir().unwrap();
+        let file = file(&dir).await;
+        file.native().write_all_at("contents", 0).await.0.unwrap();
+        for offset in [1 << 63, u64::MAX - 1, u64::MAX] {
+            let results = [
+                file.native().write_at("X", offset).await.0,
+                file.native().write_all_at("X", offset).await.0,
+                file.native().writev(vec!["X"], offset).await.0,
+                file.native().read_at(vec![0; 4], offset).await.0,
+                file.native().read_exact_at(vec![0; 4], offset).await.0,
+                file.native().readv(vec![vec![0; 4]], offset).await.0,
+            ];
+            for (i, result) in results.into_iter().enumerate() {
+                assert_eq!(result.unwrap_err().kind(), ErrorKind::InvalidInput, "{i} at {offset:#x}");
+            }
+        }
+        assert_eq!(std::fs::read(dir.path().join("file")).unwrap(), b"contents");
+    });
+}
+
 #[test]
 fn many_at_once() {
     on_workers(|| async {

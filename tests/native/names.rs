@@ -145,3 +145,29 @@ fn an_open_waits_for_the_other_end() {
         assert_eq!(open_count(fifo), 1, "what came last is not closed");
     }
 }
+
+/// They wait in the kernel for somebody who reads.
+#[test]
+fn stuck_openings_hold_up_nobody() {
+    on_workers(|| async {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        assert!(spawn(Command::new("mkfifo").arg(&fifo)).wait().unwrap().success());
+        let open_one = |_| {
+            let fifo = fifo.clone();
+            tokio::spawn(async move { open(fifo, OpenHow::new().write_only()).await.map(drop) })
+        };
+        let opens: Vec<_> = (0..40).map(open_one).collect();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let [a, b] = ["a", "b"].map(|name| dir.path().join(name));
+        let new = open(&a, OpenHow::new().write_only().create_new(0o600)).await.unwrap();
+        new.native().write_all_at("new", 0).await.0.unwrap();
+        new.native().fsync().await.unwrap();
+        rename(&a, &b, 0).await.unwrap();
+        assert_eq!(statx(&b, libc::STATX_SIZE).await.unwrap().len(), 3);
+        let _both = std::fs::File::options().read(true).write(true).open(&fifo).unwrap();
+        for open in opens {
+            open.await.unwrap().unwrap();
+        }
+    });
+}

@@ -400,3 +400,50 @@ fn on_the_native_lane<F: Future<Output = ()> + Send + 'static>(test: impl Fn() -
         runtime.block_on(async { tokio::spawn(test()).await.unwrap() });
     }
 }
+
+/// Is a `SIGPIPE` pending for this thread, which has it blocked?
+fn has_sigpipe() -> bool {
+    // SAFETY: an empty set, which is written to.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigpending(&raw mut set);
+        libc::sigismember(&raw const set, libc::SIGPIPE) == 1
+    }
+}
+
+/// Blocked, a signal is kept for the thread even if the process ignores it, as this one does.
+fn block_sigpipe() {
+    // SAFETY: an empty set, which is written to before it is read.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGPIPE);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+    }
+}
+
+#[test]
+fn no_send_raises_sigpipe() {
+    let thread = std::thread::spawn(|| {
+        block_sigpipe();
+        let rt = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        rt.block_on(async {
+            for how in 0..6 {
+                let (a, b) = UnixStream::pair().unwrap();
+                drop(b);
+                let native = a.native();
+                let error = match how {
+                    0 => native.send("x").await.0.unwrap_err(),
+                    1 => native.send_all("x").await.0.unwrap_err(),
+                    2 => native.send_vectored(vec!["x", "y"]).await.0.unwrap_err(),
+                    3 => native.send_msg(vec!["x"], Vec::new()).await.0.unwrap_err(),
+                    4 => native.send_zc("x").await.0.unwrap_err(),
+                    _ => native.send_msg_zc(vec!["x"], Vec::new()).await.0.unwrap_err(),
+                };
+                assert_eq!(error.kind(), ErrorKind::BrokenPipe, "send {how}");
+                assert!(!has_sigpipe(), "send {how}");
+            }
+        });
+    });
+    thread.join().unwrap();
+}

@@ -15,8 +15,10 @@ use std::os::fd::AsRawFd;
 #[derive(Default)]
 pub(in crate::fs) struct Buf {
     storage: Vec<u8>,
-    /// How much of `storage` has been handed out.
+    /// How much of `storage` has been handed out, or is padding.
     pos: usize,
+    /// How much at the front of it is for alignment only, and never changes.
+    pad: usize,
 }
 
 impl Buf {
@@ -29,8 +31,8 @@ impl Buf {
     }
 
     pub(in crate::fs) fn clear(&mut self) {
-        self.storage.clear();
-        self.pos = 0;
+        self.storage.truncate(self.pad);
+        self.pos = self.pad;
     }
 
     /// Forgets what has not been handed out, and returns how much that was.
@@ -55,13 +57,13 @@ impl Buf {
     pub(in crate::fs) fn copy_from(&mut self, srcs: &[IoSlice<'_>], max: usize) -> usize {
         assert!(self.is_empty());
         for src in srcs {
-            let room = max - self.storage.len();
+            let room = max - self.bytes().len();
             if room == 0 {
                 break;
             }
             self.storage.extend_from_slice(&src[..src.len().min(room)]);
         }
-        self.storage.len()
+        self.bytes().len()
     }
 
     /// Takes over bytes that belong before all others, of which there must be none.
@@ -90,14 +92,32 @@ impl Buf {
         }
     }
 
-    /// The memory, for a read that appends to it. Nothing may have been handed out.
-    pub(in crate::fs) fn into_storage(self) -> Vec<u8> {
-        assert_eq!(self.pos, 0);
-        self.storage
+    /// Has up to `max` bytes begin at an address as `O_DIRECT` wants it. The buffer must be empty.
+    pub(in crate::fs) fn align(&mut self, max: usize) {
+        // A page is enough for all devices.
+        const ALIGN: usize = 4096;
+        assert!(self.is_empty());
+        self.clear();
+        let is_aligned = (self.storage.as_ptr().addr() + self.pad) % ALIGN == 0;
+        if is_aligned && self.storage.capacity() - self.pad >= max {
+            return;
+        }
+        self.storage.clear();
+        self.storage.reserve(max.saturating_add(ALIGN - 1));
+        self.pad = self.storage.as_ptr().align_offset(ALIGN).min(ALIGN - 1);
+        self.storage.resize(self.pad, 0);
+        self.pos = self.pad;
     }
 
-    pub(in crate::fs) fn from_storage(storage: Vec<u8>) -> Buf {
-        Buf { storage, pos: 0 }
+    /// The memory, for a read that appends to it, and how much of it is padding. Nothing may have been handed
+    /// out.
+    pub(in crate::fs) fn into_storage(self) -> (Vec<u8>, usize) {
+        assert_eq!(self.pos, self.pad);
+        (self.storage, self.pad)
+    }
+
+    pub(in crate::fs) fn from_storage(storage: Vec<u8>, pad: usize) -> Buf {
+        Buf { storage, pos: pad, pad }
     }
 
     /// Forgets the first `n` bytes, which have been written.
@@ -170,5 +190,24 @@ mod tests {
         assert_eq!(take(&mut buf, 64), b"89");
         assert_eq!(buf.read_from(&file, 64).unwrap(), 0);
         assert!(buf.is_empty());
+    }
+
+    #[test]
+    fn begins_at_a_page_where_that_is_wanted() {
+        let file = tempfile::tempfile().unwrap();
+        (&file).write_all(&[5; 20_000]).unwrap();
+        io::Seek::rewind(&mut &file).unwrap();
+        let mut buf = Buf::default();
+        for max in [1, 4096, 10_000] {
+            buf.align(max);
+            assert_eq!(buf.read_from(&file, max).unwrap(), max);
+            assert_eq!(buf.bytes().as_ptr().addr() % 4096, 0);
+            assert_eq!(take(&mut buf, 20_000), vec![5; max]);
+            buf.align(max);
+            assert_eq!(buf.copy_from(&[IoSlice::new(&[6; 20_000])], max), max);
+            assert_eq!(buf.bytes().as_ptr().addr() % 4096, 0);
+            assert_eq!(buf.bytes(), vec![6; max]);
+            assert_eq!(buf.discard(), max as i64);
+        }
     }
 }

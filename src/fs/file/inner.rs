@@ -6,9 +6,10 @@
 //!   wait; a future that is dropped leaves the call for the next one to find.
 
 use super::Buf;
-use crate::fs::op::file::{Call, Done, NOW_MAX, is_unsupported, read, seek, set_len, write};
+use crate::fs::op::file::{Call, Cursor, Done, NOW_MAX, is_unsupported, read, seek, set_len, write};
 use crate::io::ReadBuf;
 use crate::sys;
+use crate::sys::file::About;
 use crate::upstream::task::coop;
 
 use std::fs::File as StdFile;
@@ -16,7 +17,6 @@ use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice, SeekFrom};
 use std::mem;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileTypeExt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -30,34 +30,25 @@ pub(super) struct Inner {
     write_error: Option<io::ErrorKind>,
     /// Where the last seek went.
     pos: u64,
+    /// Where the cursor is, if nothing has moved it since.
+    cursor: Option<u64>,
     /// What is known of the file.
     traits: Traits,
 }
 
-/// What is known of a file, and saves calls that are to no purpose.
+/// What has been seen of a file, and saves calls that are to no purpose. What it is like is in [`About`].
 #[derive(Debug)]
 struct Traits {
-    /// It can say whether a read would wait; likewise for a write.
+    /// It has not said yet that it cannot say whether a read would wait; likewise for a write.
     reads_now: bool,
     writes_now: bool,
-    /// A read ends early at the end of it only. Unknown until it matters.
-    has_end: Option<bool>,
     /// Nobody else has the cursor.
     is_cursor_ours: bool,
 }
 
 impl Default for Traits {
     fn default() -> Traits {
-        Traits { reads_now: true, writes_now: true, has_end: None, is_cursor_ours: false }
-    }
-}
-
-impl Traits {
-    fn has_end(&mut self, file: &StdFile) -> bool {
-        *self.has_end.get_or_insert_with(|| {
-            let kind = file.metadata().map(|metadata| metadata.file_type());
-            kind.is_ok_and(|kind| kind.is_file() || kind.is_block_device())
-        })
+        Traits { reads_now: true, writes_now: true, is_cursor_ours: false }
     }
 }
 
@@ -85,6 +76,7 @@ impl Inner {
         self.buf = buf;
         if let Done::Seek(Ok(pos)) = done {
             self.pos = pos;
+            self.cursor = Some(pos);
         }
         Poll::Ready(Ok(Some(done)))
     }
@@ -92,6 +84,7 @@ impl Inner {
     pub(super) fn poll_read(
         &mut self,
         file: &Arc<StdFile>,
+        about: &About,
         max: usize,
         cx: &mut Context<'_>,
         dst: &mut ReadBuf<'_>,
@@ -105,14 +98,17 @@ impl Inner {
                 // The calls that follow ask for a unit of the budget themselves.
                 let max = max.min(dst.remaining());
                 let unit = ready!(coop::poll_proceed(cx));
-                let left = self.read_now(file, max, dst);
+                let at = self.cursor.take();
+                let left = self.read_now(file, about, max, dst);
                 if left == 0 {
                     unit.made_progress();
                     return Poll::Ready(Ok(()));
                 }
                 drop(unit);
                 let buf = mem::take(&mut self.buf);
-                self.call = Some(read(file.clone(), buf, left, self.traits.is_cursor_ours, cx));
+                let at = at.filter(|_| left == max);
+                let cursor = Cursor { is_ours: self.traits.is_cursor_ours, at };
+                self.call = Some(read(file.clone(), about, buf, left, cursor, cx));
             }
             match ready!(self.poll_call(cx))? {
                 Some(Done::Read(result)) => {
@@ -128,8 +124,8 @@ impl Inner {
 
     /// Reads into `dst` what takes no waiting, and returns how much of `max` is left to be read in
     /// another way. What there was so far is in the buffer then.
-    fn read_now(&mut self, file: &StdFile, max: usize, dst: &mut ReadBuf<'_>) -> usize {
-        if !self.traits.reads_now || max > NOW_MAX {
+    fn read_now(&mut self, file: &StdFile, about: &About, max: usize, dst: &mut ReadBuf<'_>) -> usize {
+        if !self.traits.reads_now || max > NOW_MAX || !about.may_read_now(file.as_raw_fd()) {
             return max;
         }
         let start = dst.filled().len();
@@ -140,7 +136,7 @@ impl Inner {
                 Ok(n) => {
                     left -= n;
                     // A part may be all there is for now, or all that is in memory.
-                    if left == 0 || !self.traits.has_end(file) {
+                    if left == 0 || !about.has_end(file.as_raw_fd()) {
                         return 0;
                     }
                 }
@@ -160,16 +156,25 @@ impl Inner {
     pub(super) fn poll_write(
         &mut self,
         file: &Arc<StdFile>,
+        about: &About,
         max: usize,
         cx: &mut Context<'_>,
         srcs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_flush(cx))?;
         let unit = ready!(coop::poll_proceed(cx));
+        self.cursor = None;
         let unread = self.buf.discard();
+        if about.wants_alignment(file.as_raw_fd()) {
+            let wanted = srcs.iter().map(|src| src.len()).fold(0, usize::saturating_add);
+            self.buf.align(wanted.min(max));
+        }
         let n = self.buf.copy_from(srcs, max);
         let buf = mem::take(&mut self.buf);
-        self.call = Some(write(file.clone(), buf, unread, &mut self.traits.writes_now)?);
+        let mut try_now = self.traits.writes_now && about.may_write_now(file.as_raw_fd());
+        let may_try = try_now;
+        self.call = Some(write(file.clone(), buf, unread, &mut try_now)?);
+        self.traits.writes_now &= try_now || !may_try;
         unit.made_progress();
         Poll::Ready(Ok(n))
     }
@@ -214,7 +219,10 @@ impl Inner {
         let unread = self.buf.discard();
         let buf = mem::take(&mut self.buf);
         self.call = Some(set_len(file.clone(), buf, unread, len));
-        match poll_fn(|cx| self.poll_call(cx)).await? {
+        let done = poll_fn(|cx| self.poll_call(cx)).await;
+        // That was none.
+        self.cursor = None;
+        match done? {
             Some(Done::Seek(result)) => result.map(drop),
             Some(Done::Read(_) | Done::Write(_)) | None => Ok(()),
         }

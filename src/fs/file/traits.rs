@@ -16,7 +16,7 @@ impl AsyncRead for File {
         let me = self.get_mut();
         me.inner
             .get_mut()
-            .poll_read(&me.std, me.max_buf_size, cx, dst)
+            .poll_read(&me.std, &me.about, me.max_buf_size, cx, dst)
     }
 }
 
@@ -37,7 +37,7 @@ impl AsyncWrite for File {
         let me = self.get_mut();
         me.inner
             .get_mut()
-            .poll_write(&me.std, me.max_buf_size, cx, srcs)
+            .poll_write(&me.std, &me.about, me.max_buf_size, cx, srcs)
     }
 
     fn is_write_vectored(&self) -> bool {

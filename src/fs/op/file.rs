@@ -1,11 +1,11 @@
 //! Calls on an open file.
 
-use super::ring::Request;
 use super::{asyncify, background_task_failed, ring, ring_for};
 use crate::fs::file::Buf;
 use crate::runtime::task::JoinHandle;
 use crate::runtime::{spawn_blocking, spawn_mandatory_blocking};
 use crate::sys;
+use crate::sys::file::About;
 
 use std::fs::{File, FileTimes, Metadata, Permissions};
 use std::future::Future;
@@ -21,6 +21,10 @@ use io_uring::opcode;
 /// The most that is read or written at once, on the task's own thread: what is copied there keeps other
 /// tasks waiting.
 pub(in crate::fs) const NOW_MAX: usize = 256 * 1024;
+
+/// The most that a ring reads of what is not in memory. The one thread of a ring that copies more is slower
+/// than the threads of the pool together.
+const RING_MAX: usize = 32 * 1024;
 
 /// A call on its way, with the file's buffer.
 ///
@@ -72,18 +76,34 @@ impl Future for Call {
     }
 }
 
-/// Reads once, at most `max` bytes, behind what is in `buf`. Through a ring only if nobody else uses the
-/// cursor: unlike `read(2)`, a ring does not lock it.
+/// Who reads, and where.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::fs) struct Cursor {
+    /// Nobody else uses it.
+    pub(in crate::fs) is_ours: bool,
+    /// Where it is, if that is known.
+    pub(in crate::fs) at: Option<u64>,
+}
+
+/// Reads once, at most `max` bytes, behind what is in `buf`. Through a ring only if that makes no thread wait,
+/// and if nobody else uses the cursor: unlike `read(2)`, a ring does not lock it.
 pub(in crate::fs) fn read(
     file: Arc<File>,
-    buf: Buf,
+    about: &About,
+    mut buf: Buf,
     max: usize,
-    is_cursor_ours: bool,
+    cursor: Cursor,
     cx: &Context<'_>,
 ) -> Call {
-    let driver = if is_cursor_ours { ring_for(cx, opcode::Read::CODE) } else { None };
+    let fd = file.as_raw_fd();
+    let is_direct = about.wants_alignment(fd);
+    if is_direct {
+        buf.align(max);
+    }
+    let may_ring = cursor.is_ours && (is_direct || max <= RING_MAX) && about.reads_by_ring(fd);
+    let driver = if may_ring { ring_for(cx, opcode::Read::CODE) } else { None };
     if let Some(driver) = driver {
-        return Call::Ring(ring::Read::new(&driver, file, buf, max));
+        return Call::Ring(ring::Read::new(&driver, file, buf, max, cursor.at));
     }
     read_on_pool(file, buf, max)
 }
@@ -167,17 +187,11 @@ fn rewind(mut file: &File, by: i64) -> io::Result<()> {
 }
 
 pub(in crate::fs) async fn sync_all(file: &Arc<File>) -> io::Result<()> {
-    if let Some(done) = ring::call(|| Some(Request::Sync { file: file.clone(), data_only: false })).await {
-        return done.map(drop);
-    }
     let file = file.clone();
     asyncify(move || file.sync_all()).await
 }
 
 pub(in crate::fs) async fn sync_data(file: &Arc<File>) -> io::Result<()> {
-    if let Some(done) = ring::call(|| Some(Request::Sync { file: file.clone(), data_only: true })).await {
-        return done.map(drop);
-    }
     let file = file.clone();
     asyncify(move || file.sync_data()).await
 }

@@ -10,8 +10,9 @@
 //!   began it; the others are plain futures.
 //!
 //! There are three places for a call: the task's own thread, if it cannot wait; the ring of that thread
-//! ([`ring`]), if it knows the operation and will certainly be turned; else the blocking pool. Which call
-//! goes where, and what that costs, is in `docs/adr/0009-where-a-file-call-runs.md`.
+//! ([`ring`]), for a read that no thread waits for, if the ring will certainly be turned; else the
+//! blocking pool. Which call goes where, and what that costs, is in
+//! `docs/adr/0012-what-a-ring-does-for-files.md`.
 //!
 //! A call on its way holds a reference to the file, so the descriptor stays open until it is back.
 
@@ -30,12 +31,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use io_uring::opcode;
+
 /// What a call reports that never ran, or panicked.
 const BACKGROUND_TASK_FAILED: &str = "background task failed";
 
-/// Runs `call` on the blocking pool.
+/// Runs `call` on the blocking pool. It goes on if the future is dropped.
 ///
-/// As on a ring, it happens between two polls: the first one is pending, however quick the pool is.
+/// It happens between two polls: the first one is pending, however quick the pool is.
 async fn asyncify<T, F>(call: F) -> io::Result<T>
 where
     F: FnOnce() -> io::Result<T> + Send + 'static,
@@ -62,6 +65,12 @@ where
 
 fn background_task_failed() -> io::Error {
     io::Error::other(BACKGROUND_TASK_FAILED)
+}
+
+/// Is the kernel one that may be asked to open a file (`openat2`)? Where rings are forbidden other new calls
+/// may be, too.
+fn knows_opening() -> bool {
+    context::with_current(|handle| handle.driver().supports(opcode::OpenAt2::CODE)).unwrap_or(false)
 }
 
 /// The driver, if a ring of this thread can do the operation `opcode`, and will.

@@ -1,62 +1,107 @@
 //! Calls that name files by their path.
 
-use super::asyncify;
 use super::file::NOW_MAX;
-use super::ring::{self, Done, Request};
+use super::{asyncify, knows_opening};
 use crate::fs::contents::Contents;
 use crate::fs::read_dir::Chunk;
 use crate::fs::{DirBuilder, OpenOptions};
 use crate::sys;
+use crate::sys::file::{About, Opened};
+use crate::upstream::task::coop;
 
+use std::ffi::CString;
 use std::fs::{self, FileType, Metadata, Permissions};
+use std::future::poll_fn;
 use std::io::{self, Read};
+use std::mem;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::task::Poll;
 
-pub(in crate::fs) async fn open(path: &Path, options: &OpenOptions) -> io::Result<fs::File> {
-    match open_by_ring(path, options).await? {
-        Some(file) => Ok(file),
-        None => open_on_pool(path, options).await,
+pub(in crate::fs) async fn open(path: &Path, options: &OpenOptions) -> io::Result<(fs::File, About)> {
+    match options.to_read_flags() {
+        Some(flags) => open_to_read(path, options, flags).await,
+        None => open_on_pool(path, options, false).await,
     }
 }
 
-async fn open_on_pool(path: &Path, options: &OpenOptions) -> io::Result<fs::File> {
+async fn open_to_read(path: &Path, options: &OpenOptions, flags: i32) -> io::Result<(fs::File, About)> {
+    match open_now(path, flags, None).await {
+        Opened::Now(file, about, _) => Ok((file, about)),
+        Opened::Not(e) => Err(e),
+        Opened::Unknown => open_on_pool(path, options, true).await,
+        Opened::Long | Opened::Later => open_on_pool(path, options, false).await,
+    }
+}
+
+/// The one opening of a file, if it may wait. `learns`: nobody knows its file system yet.
+async fn open_on_pool(path: &Path, options: &OpenOptions, learns: bool) -> io::Result<(fs::File, About)> {
     let path = path.to_owned();
     let options = options.to_std();
-    asyncify(move || options.open(path)).await
+    asyncify(move || {
+        let file = options.open(path)?;
+        if learns {
+            sys::file::learn(&file);
+        }
+        let about = About::of(&file);
+        Ok((file, about))
+    })
+    .await
 }
 
-/// `None` if no ring is to do it.
-async fn open_by_ring(path: &Path, options: &OpenOptions) -> io::Result<Option<fs::File>> {
-    let Some((flags, mode)) = options.to_flags() else { return Ok(None) };
-    let request = || Some(Request::Open { path: ring::path(path)?, flags, mode });
-    match ring::call(request).await {
-        Some(Ok(Done::Opened(file))) => {
-            // The kernel tries without waiting (`O_NONBLOCK`) first, so a FIFO did not wait for a writer.
-            // It counts as a reader until the one that does is there.
-            let waits = flags & (libc::O_ACCMODE | libc::O_NONBLOCK) == libc::O_RDONLY;
-            if waits && sys::io::is_fifo(file.as_raw_fd()) {
-                return open_on_pool(path, options).await.map(Some);
-            }
-            Ok(Some(file))
-        }
-        // And one for writing did not wait for a reader.
-        Some(Err(e)) if e.raw_os_error() == Some(libc::ENXIO) => Ok(None),
-        Some(Err(e)) => Err(e),
-        Some(Ok(Done::Nothing)) | None => Ok(None),
+/// Opens a file for reading on the task's own thread, if that takes no waiting; not one that is longer than
+/// `longest`.
+async fn open_now(path: &Path, flags: i32, longest: Option<u64>) -> Opened {
+    if !knows_opening() {
+        return Opened::Later;
     }
+    // The standard library has an error for a path with a zero in it.
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return Opened::Later };
+    let unit = poll_fn(coop::poll_proceed).await;
+    let opened = sys::file::open_now(&path, flags, longest);
+    if matches!(opened, Opened::Now(..) | Opened::Not(_)) {
+        unit.made_progress();
+    }
+    opened
 }
 
 pub(in crate::fs) async fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut options = OpenOptions::new();
-    let Some(file) = open_by_ring(path, options.read(true)).await? else {
-        let path = path.to_owned();
-        return asyncify(move || fs::read(path)).await;
+    let learns = match open_now(path, libc::O_RDONLY | libc::O_CLOEXEC, Some(PIECES as u64)).await {
+        Opened::Now(file, _, len) => return read_opened(file, len as usize).await,
+        Opened::Not(e) => return Err(e),
+        Opened::Unknown => true,
+        Opened::Long | Opened::Later => false,
     };
-    let mut bytes = Vec::new();
-    if read_now(&file, &mut bytes) {
-        return Ok(bytes);
+    let path = path.to_owned();
+    let read = move || {
+        if !learns {
+            return fs::read(path);
+        }
+        let mut file = fs::File::open(path)?;
+        sys::file::learn(&file);
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    asyncify(read).await
+}
+
+/// The longest file that is read on the task's own thread: in pieces, with a turn for others in between.
+const PIECES: usize = 4 * NOW_MAX;
+
+/// `len` is how long the file was.
+async fn read_opened(file: fs::File, len: usize) -> io::Result<Vec<u8>> {
+    // The byte more is for the read that finds the end.
+    let mut bytes = Vec::with_capacity(len + 1);
+    while bytes.len() <= PIECES {
+        match read_now(&file, &mut bytes) {
+            Progress::End => return Ok(bytes),
+            Progress::Piece if bytes.len() < len => turn_for_others().await,
+            Progress::Piece => {}
+            Progress::MustWait => break,
+        }
     }
     let read = move || {
         // What it allocates is up to the size of the file, and how much of that is to come.
@@ -66,17 +111,40 @@ pub(in crate::fs) async fn read(path: &Path) -> io::Result<Vec<u8>> {
     asyncify(read).await
 }
 
-/// Reads what takes no waiting; `true` if that is all there is.
-fn read_now(file: &fs::File, bytes: &mut Vec<u8>) -> bool {
-    const FIRST: usize = 8 * 1024;
-    while bytes.len() < NOW_MAX {
-        match sys::io::read_vec_now(file.as_raw_fd(), bytes, bytes.len().max(FIRST)) {
-            Ok(0) => return true,
+async fn turn_for_others() {
+    let mut is_over = false;
+    let turn = poll_fn(|cx| {
+        if mem::replace(&mut is_over, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    });
+    turn.await
+}
+
+enum Progress {
+    End,
+    Piece,
+    MustWait,
+}
+
+/// Reads the next piece, if that takes no waiting.
+fn read_now(file: &fs::File, bytes: &mut Vec<u8>) -> Progress {
+    const NEXT: usize = 8 * 1024;
+    let begin = bytes.len();
+    while bytes.len() - begin < NOW_MAX {
+        let max = match bytes.capacity() - bytes.len() {
+            0 => NEXT,
+            room => room.min(NOW_MAX),
+        };
+        match sys::io::read_vec_now(file.as_raw_fd(), bytes, max) {
+            Ok(0) => return Progress::End,
             Ok(_) => {}
-            Err(_) => break,
+            Err(_) => return Progress::MustWait,
         }
     }
-    false
+    Progress::Piece
 }
 
 pub(in crate::fs) async fn read_to_string(path: &Path) -> io::Result<String> {
@@ -119,33 +187,21 @@ pub(in crate::fs) async fn set_permissions(path: &Path, perm: Permissions) -> io
 }
 
 pub(in crate::fs) async fn rename(from: &Path, to: &Path) -> io::Result<()> {
-    if let Some(done) = ring::call(|| Some(Request::Rename(ring::path(from)?, ring::path(to)?))).await {
-        return done.map(drop);
-    }
     let [from, to] = [from, to].map(Path::to_owned);
     asyncify(move || fs::rename(from, to)).await
 }
 
 pub(in crate::fs) async fn remove_file(path: &Path) -> io::Result<()> {
-    if let Some(done) = ring::call(|| Some(Request::Unlink { path: ring::path(path)?, flags: 0 })).await {
-        return done.map(drop);
-    }
     let path = path.to_owned();
     asyncify(move || fs::remove_file(path)).await
 }
 
 pub(in crate::fs) async fn hard_link(original: &Path, link: &Path) -> io::Result<()> {
-    if let Some(done) = ring::call(|| Some(Request::Link(ring::path(original)?, ring::path(link)?))).await {
-        return done.map(drop);
-    }
     let [original, link] = [original, link].map(Path::to_owned);
     asyncify(move || fs::hard_link(original, link)).await
 }
 
 pub(in crate::fs) async fn symlink(original: &Path, link: &Path) -> io::Result<()> {
-    if let Some(done) = ring::call(|| Some(Request::Symlink(ring::path(original)?, ring::path(link)?))).await {
-        return done.map(drop);
-    }
     let [original, link] = [original, link].map(Path::to_owned);
     asyncify(move || std::os::unix::fs::symlink(original, link)).await
 }
@@ -162,24 +218,12 @@ pub(in crate::fs) async fn canonicalize(path: &Path) -> io::Result<PathBuf> {
 
 /// Creates a directory as `builder` says.
 pub(in crate::fs) async fn create_dir(path: &Path, builder: &DirBuilder) -> io::Result<()> {
-    let request = || {
-        // Parents are the standard library's business.
-        let mode = builder.single_mode()?;
-        Some(Request::MkDir { path: ring::path(path)?, mode })
-    };
-    if let Some(done) = ring::call(request).await {
-        return done.map(drop);
-    }
     let path = path.to_owned();
     let builder = builder.to_std();
     asyncify(move || builder.create(path)).await
 }
 
 pub(in crate::fs) async fn remove_dir(path: &Path) -> io::Result<()> {
-    let flags = libc::AT_REMOVEDIR;
-    if let Some(done) = ring::call(|| Some(Request::Unlink { path: ring::path(path)?, flags })).await {
-        return done.map(drop);
-    }
     let path = path.to_owned();
     asyncify(move || fs::remove_dir(path)).await
 }

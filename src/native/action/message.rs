@@ -345,6 +345,36 @@ unsafe impl<B: BoundedBuf> sealed::Action for SendMsg<B> {
     }
 }
 
+/// Sends once, from several buffers. See [`Stream::send_vectored`](crate::native::Stream::send_vectored).
+///
+/// A message with nothing to it: unlike `writev(2)` it can do without the signal of a broken pipe.
+#[derive(Debug)]
+pub struct SendVectored<B>(SendMsg<B>);
+
+impl<B: BoundedBuf> SendVectored<B> {
+    pub(crate) fn new(io: &Arc<Leftovers>, bufs: Vec<B>) -> SendVectored<B> {
+        SendVectored(SendMsg::new(io, bufs, None, Vec::new()))
+    }
+}
+
+// SAFETY: that of `SendMsg`.
+#[allow(private_interfaces)]
+unsafe impl<B: BoundedBuf> sealed::Action for SendVectored<B> {
+    type Output = BufResult<usize, Vec<B>>;
+
+    fn call(&mut self) -> Call {
+        self.0.call()
+    }
+
+    fn falls_short(&self, moved: u32) -> bool {
+        (moved as usize) < self.0.bufs.iter().map(BoundedBuf::bytes_init).sum()
+    }
+
+    fn complete(self, result: io::Result<u32>) -> Self::Output {
+        self.0.complete(result)
+    }
+}
+
 /// Sends a datagram to an address. See [`Udp::send_to`](crate::native::Udp::send_to).
 #[derive(Debug)]
 pub struct SendTo<B>(SendMsg<B>);

@@ -46,14 +46,14 @@ pub(crate) use xattr::Of as XattrOf;
 pub use accept::Accept;
 pub use connect::{Connect, Shutdown};
 pub use file::{Control, Fallocate};
-pub use message::{RecvFrom, RecvMsg, SendMsg, SendTo};
+pub use message::{RecvFrom, RecvMsg, SendMsg, SendTo, SendVectored};
 pub use path::{Open, PathChange, Statx};
 pub use raw::Raw;
 pub use recv::{Recv, RecvExact};
 pub use rw::{ReadAt, WriteAt};
 pub use send::{Send, SendAll};
 pub use splice::Splice;
-pub use vectored::{RecvVectored, SendVectored, Readv, Writev};
+pub use vectored::{Readv, RecvVectored, WriteVectored, Writev};
 pub use wait::WaitId;
 pub use xattr::{GetXattr, SetXattr};
 
@@ -136,6 +136,11 @@ pub(crate) mod sealed {
         /// Is there anything to know before an attempt?
         fn early(&mut self) -> Early {
             Early::Attempt
+        }
+
+        /// Is it over before it begins, since there is no room for what it would take?
+        fn wants_nothing(&self) -> bool {
+            false
         }
 
         /// That happened; is there more to do?

@@ -9,7 +9,7 @@
 use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
@@ -17,10 +17,6 @@ use super::accept::accepted;
 use super::{Early, sealed};
 use crate::native::fs::{Metadata, OpenHow};
 use crate::sys::call::Call;
-use crate::sys::io::is_fifo;
-
-/// That of no operation: no ring knows it.
-const NO_OPCODE: u8 = u8::MAX;
 
 /// A path or another string as the kernel reads it.
 #[derive(Debug)]
@@ -67,15 +63,11 @@ pub struct Open {
     dir: Dir,
     path: Name,
     how: Box<OpenHow>,
-    /// Who waits for the other end of a FIFO is not a ring.
-    waits: bool,
-    /// It counts as a reader until the one that waits is there.
-    reader: Option<OwnedFd>,
 }
 
 impl Open {
     pub(crate) fn new(dir: Dir, path: Name, how: OpenHow) -> Open {
-        Open { dir, path, how: Box::new(how), waits: false, reader: None }
+        Open { dir, path, how: Box::new(how) }
     }
 }
 
@@ -90,34 +82,8 @@ unsafe impl sealed::Action for Open {
         Call::OpenAt2 { dir: self.dir.fd(), path: self.path.as_ptr(), how: self.how.as_kernel() }
     }
 
-    fn opcode(&mut self) -> u8 {
-        if self.waits { NO_OPCODE } else { self.call().opcode() }
-    }
-
-    unsafe fn perform(&mut self) -> i32 {
-        self.waits = true;
-        // SAFETY: what it points to is there.
-        unsafe { self.call().perform() }
-    }
-
     fn early(&mut self) -> Early {
         check([&self.path])
-    }
-
-    /// A ring tries without waiting (`O_NONBLOCK`) first, which a FIFO takes for a wish.
-    fn again(&mut self, result: &io::Result<u32>) -> bool {
-        if self.waits {
-            return false;
-        }
-        self.waits = match result {
-            Ok(fd) if self.how.waits_for_writers() && is_fifo(*fd as RawFd) => {
-                self.reader = Some(accepted(*fd));
-                true
-            }
-            Err(e) => e.raw_os_error() == Some(libc::ENXIO) && self.how.waits_for_readers(),
-            Ok(_) => false,
-        };
-        self.waits
     }
 
     fn complete(self, result: io::Result<u32>) -> Self::Output {

@@ -71,6 +71,9 @@ unsafe impl<B: BoundedBufMut> sealed::Action for Recv<B> {
     }
 
     fn early(&mut self) -> Early {
+        if self.wants_nothing() {
+            return Early::Done(Ok(0));
+        }
         if !self.io.is_pending() {
             return Early::Attempt;
         }
@@ -81,6 +84,11 @@ unsafe impl<B: BoundedBufMut> sealed::Action for Recv<B> {
             }
             Kind::Stream(_) | Kind::Pipe => Early::bytes(&self.io, &mut self.buf),
         }
+    }
+
+    /// A socket would wait for bytes that nobody wants.
+    fn wants_nothing(&self) -> bool {
+        matches!(self.kind, Kind::Stream(_)) && self.buf.bytes_total() == 0
     }
 
     fn falls_short(&self, moved: u32) -> bool {
@@ -163,6 +171,9 @@ unsafe impl<B: BoundedBufMut> sealed::Action for RecvExact<B> {
     }
 
     fn early(&mut self) -> Early {
+        if self.wants_nothing() {
+            return Early::Done(Ok(0));
+        }
         if !self.io.is_pending() {
             return Early::Attempt;
         }
@@ -189,6 +200,11 @@ unsafe impl<B: BoundedBufMut> sealed::Action for RecvExact<B> {
             }
             Ok(0) | Err(_) => false,
         }
+    }
+
+    /// The same.
+    fn wants_nothing(&self) -> bool {
+        self.filled == self.buf.bytes_total()
     }
 
     fn falls_short(&self, _: u32) -> bool {

@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
-use super::{len32, sealed};
+use super::{Early, len32, sealed};
 use crate::driver::FixedMemory;
 use crate::native::buf::{BoundedBuf, BoundedBufMut, BufResult, IoBuf, received};
 use crate::sys::call::Call;
@@ -22,6 +22,15 @@ pub(crate) enum Extent {
     Once,
     /// All of it.
     All,
+}
+
+/// Refuses offsets that no file has, in the words of `pread(2)`: a ring takes the last of them for "at the
+/// cursor".
+pub(super) fn check_offset(offset: u64) -> Early {
+    match i64::try_from(offset) {
+        Ok(_) => Early::Attempt,
+        Err(_) => Early::Done(Err(io::Error::from_raw_os_error(libc::EINVAL))),
+    }
 }
 
 /// What a read or a write works on, and how far it has come.
@@ -89,6 +98,10 @@ unsafe impl<B: BoundedBufMut> sealed::Action for ReadAt<B> {
         self.0.buf.get_buf().fixed()
     }
 
+    fn early(&mut self) -> Early {
+        check_offset(self.0.offset)
+    }
+
     fn again(&mut self, result: &io::Result<u32>) -> bool {
         self.0.again(result, self.0.buf.bytes_total())
     }
@@ -130,6 +143,10 @@ unsafe impl<B: BoundedBuf> sealed::Action for WriteAt<B> {
 
     fn fixed(&self) -> Option<&FixedMemory> {
         self.0.buf.get_buf().fixed()
+    }
+
+    fn early(&mut self) -> Early {
+        check_offset(self.0.offset)
     }
 
     fn again(&mut self, result: &io::Result<u32>) -> bool {

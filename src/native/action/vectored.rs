@@ -12,6 +12,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use super::recv::copy_out;
+use super::rw::check_offset;
 use super::{Early, GivenBack, lasting, sealed};
 use crate::driver::{Leftover, Leftovers};
 use crate::native::buf::{BoundedBuf, BoundedBufMut, BufResult, fill, received};
@@ -143,23 +144,24 @@ unsafe impl<B: BoundedBufMut> sealed::Action for RecvVectored<B> {
     }
 }
 
-/// Sends once. See [`Stream::send_vectored`](crate::native::Stream::send_vectored).
+/// Writes to a pipe or the like, once. See
+/// [`PipeWriter::write_vectored`](crate::native::PipeWriter::write_vectored).
 #[derive(Debug)]
-pub struct SendVectored<B> {
+pub struct WriteVectored<B> {
     io: Arc<Leftovers>,
     bufs: Vec<B>,
     iovecs: IoVecs,
 }
 
-impl<B: BoundedBuf> SendVectored<B> {
-    pub(crate) fn new(io: &Arc<Leftovers>, bufs: Vec<B>) -> SendVectored<B> {
-        SendVectored { io: io.clone(), bufs, iovecs: IoVecs::default() }
+impl<B: BoundedBuf> WriteVectored<B> {
+    pub(crate) fn new(io: &Arc<Leftovers>, bufs: Vec<B>) -> WriteVectored<B> {
+        WriteVectored { io: io.clone(), bufs, iovecs: IoVecs::default() }
     }
 }
 
 // SAFETY: see the module docs.
 #[allow(private_interfaces)]
-unsafe impl<B: BoundedBuf> sealed::Action for SendVectored<B> {
+unsafe impl<B: BoundedBuf> sealed::Action for WriteVectored<B> {
     type Output = BufResult<usize, Vec<B>>;
 
     fn call(&mut self) -> Call {
@@ -203,6 +205,10 @@ unsafe impl<B: BoundedBufMut> sealed::Action for Readv<B> {
         Call::Readv { fd: self.file.as_raw_fd(), iov, n: n as u32, offset: self.offset }
     }
 
+    fn early(&mut self) -> Early {
+        check_offset(self.offset)
+    }
+
     fn falls_short(&self, moved: u32) -> bool {
         (moved as usize) < self.bufs.iter().map(BoundedBuf::bytes_total).sum()
     }
@@ -242,6 +248,10 @@ unsafe impl<B: BoundedBuf> sealed::Action for Writev<B> {
     fn call(&mut self) -> Call {
         let (iov, n) = self.iovecs.fill_from(&self.bufs);
         Call::Writev { fd: self.file.as_raw_fd(), iov, n: n as u32, offset: self.offset }
+    }
+
+    fn early(&mut self) -> Early {
+        check_offset(self.offset)
     }
 
     fn falls_short(&self, moved: u32) -> bool {

@@ -9,10 +9,38 @@ use std::ops::{Bound, Deref, RangeBounds};
 
 use super::{IoBuf, IoBufMut, initialised};
 
+mod sealed {
+    /// What is trusted to tell the truth about memory.
+    pub trait Sealed {}
+
+    impl<B: super::IoBuf> Sealed for B {}
+
+    impl<B: super::IoBuf> Sealed for super::Slice<B> {}
+}
+
 /// A buffer or a part of one: what operations take.
 ///
-/// Implemented for every [`IoBuf`], and for [`Slice`].
-pub trait BoundedBuf: Unpin + Send + 'static {
+/// Implemented for every [`IoBuf`], and for [`Slice`], and for nothing else: the kernel reads and writes
+/// where it says. A buffer of your own is an [`IoBuf`], which is `unsafe` to promise.
+///
+/// ```compile_fail,E0277
+/// use spargio::native::{BoundedBuf, Slice};
+///
+/// struct Anything(usize);
+///
+/// impl BoundedBuf for Anything {
+///     type Buf = Vec<u8>;
+///     fn slice(self, _: impl std::ops::RangeBounds<usize>) -> Slice<Vec<u8>> { unreachable!() }
+///     fn slice_full(self) -> Slice<Vec<u8>> { unreachable!() }
+///     fn get_buf(&self) -> &Vec<u8> { unreachable!() }
+///     fn bounds(&self) -> (usize, usize) { (0, 16) }
+///     fn from_buf_bounds(_: Vec<u8>, _: (usize, usize)) -> Self { unreachable!() }
+///     fn stable_ptr(&self) -> *const u8 { self.0 as *const u8 }
+///     fn bytes_init(&self) -> usize { 16 }
+///     fn bytes_total(&self) -> usize { 16 }
+/// }
+/// ```
+pub trait BoundedBuf: sealed::Sealed + Unpin + Send + 'static {
     /// The buffer as a whole.
     type Buf: IoBuf;
 
@@ -48,7 +76,7 @@ pub trait BoundedBuf: Unpin + Send + 'static {
     fn bytes_total(&self) -> usize;
 }
 
-/// A [`BoundedBuf`] that the kernel can write into.
+/// A [`BoundedBuf`] that the kernel can write into: every [`IoBufMut`], and [`Slice`]s of them.
 pub trait BoundedBufMut: BoundedBuf<Buf = <Self as BoundedBufMut>::BufMut> {
     /// The buffer as a whole.
     type BufMut: IoBufMut;

@@ -11,6 +11,7 @@ use crate::driver::op::Flight;
 use crate::native::action::{Action, Early};
 use crate::native::request::{self, Request, State, timed_out};
 use crate::native::{ShardLane, ring};
+use crate::sys::uring::Punt;
 use crate::time::Instant;
 
 /// See the module docs.
@@ -36,8 +37,11 @@ pub(super) trait Part {
     /// Can it go to a ring of `driver` right now?
     fn is_linkable(&mut self, driver: &Handle) -> bool;
 
+    /// May the kernel do it on a thread of its own?
+    fn is_punted(&self) -> bool;
+
     /// Makes an operation of it.
-    fn link(&mut self, driver: &Handle, cx: &mut Context<'_>) -> Arc<dyn Flight>;
+    fn link(&mut self, driver: &Handle, punt: Option<Punt>, cx: &mut Context<'_>) -> Arc<dyn Flight>;
 
     /// If it was linked, has it landed?
     fn has_landed(&mut self, cx: &mut Context<'_>) -> bool;
@@ -117,6 +121,7 @@ impl<A: Action> Part for Request<'_, A> {
     fn is_linkable(&mut self, driver: &Handle) -> bool {
         let State::Idle(action) = &mut self.state else { return false };
         if !ring::supports(driver, action.opcode())
+            || self.target.is_punted().is_none()
             || self.target.send_first().is_err()
             || self.target.runtime_gone().is_some()
         {
@@ -124,7 +129,7 @@ impl<A: Action> Part for Request<'_, A> {
         }
         if A::TAKES {
             // It is not asked to: it would take them before its turn.
-            return !self.target.has_leftovers();
+            return !self.target.has_leftovers() && !action.wants_nothing();
         }
         match action.early() {
             Early::Attempt => true,
@@ -138,10 +143,14 @@ impl<A: Action> Part for Request<'_, A> {
         }
     }
 
-    fn link(&mut self, driver: &Handle, cx: &mut Context<'_>) -> Arc<dyn Flight> {
+    fn is_punted(&self) -> bool {
+        self.target.is_punted() == Some(true)
+    }
+
+    fn link(&mut self, driver: &Handle, punt: Option<Punt>, cx: &mut Context<'_>) -> Arc<dyn Flight> {
         match mem::replace(&mut self.state, State::Over) {
             State::Idle(action) => {
-                let op = self.operation(action, driver);
+                let op = self.operation(action, punt, driver);
                 let flight = op.link(cx.waker());
                 self.state = State::Ring(op);
                 flight

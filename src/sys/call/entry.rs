@@ -133,7 +133,9 @@ impl Call {
     fn path_entry(&self) -> Entry {
         match *self {
             Call::OpenAt2 { dir, path, how } => {
-                op::OpenAt2::new(Fd(dir), path, how.cast::<OpenHow>()).build()
+                // The thread that submits it would open it with `O_NONBLOCK` first, and ask a server if the
+                // file is one's.
+                op::OpenAt2::new(Fd(dir), path, how.cast::<OpenHow>()).build().flags(Flags::ASYNC)
             }
             Call::Statx { dir, path, flags, mask, out } => {
                 op::Statx::new(Fd(dir), path, out.cast::<statx>()).flags(flags).mask(mask).build()

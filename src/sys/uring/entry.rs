@@ -104,62 +104,6 @@ impl Sqe {
         Sqe(opcode::OpenAt::new(CWD, path).flags(flags).mode(mode).build())
     }
 
-    /// `renameat(2)` from the working directory, like all that follow (`RENAMEAT`, 5.11).
-    ///
-    /// # Safety
-    ///
-    /// See the module docs; both paths end in a zero.
-    pub(crate) unsafe fn rename(from: *const libc::c_char, to: *const libc::c_char) -> Sqe {
-        Sqe(opcode::RenameAt::new(CWD, from, CWD, to).build())
-    }
-
-    /// `unlinkat(2)`; `flags` may be `AT_REMOVEDIR` (`UNLINKAT`, 5.11).
-    ///
-    /// # Safety
-    ///
-    /// See the module docs; `path` ends in a zero.
-    pub(crate) unsafe fn unlink(path: *const libc::c_char, flags: i32) -> Sqe {
-        Sqe(opcode::UnlinkAt::new(CWD, path).flags(flags).build())
-    }
-
-    /// `mkdirat(2)` (`MKDIRAT`, 5.15).
-    ///
-    /// # Safety
-    ///
-    /// See the module docs; `path` ends in a zero.
-    pub(crate) unsafe fn mkdir(path: *const libc::c_char, mode: u32) -> Sqe {
-        Sqe(opcode::MkDirAt::new(CWD, path).mode(mode).build())
-    }
-
-    /// `linkat(2)` (`LINKAT`, 5.15).
-    ///
-    /// # Safety
-    ///
-    /// See the module docs; both paths end in a zero.
-    pub(crate) unsafe fn link(from: *const libc::c_char, to: *const libc::c_char) -> Sqe {
-        Sqe(opcode::LinkAt::new(CWD, from, CWD, to).build())
-    }
-
-    /// `symlinkat(2)` (`SYMLINKAT`, 5.15).
-    ///
-    /// # Safety
-    ///
-    /// See the module docs; both paths end in a zero.
-    pub(crate) unsafe fn symlink(target: *const libc::c_char, link: *const libc::c_char) -> Sqe {
-        Sqe(opcode::SymlinkAt::new(CWD, target, link).build())
-    }
-
-    /// `fsync(2)`, or `fdatasync(2)` (`FSYNC`, 5.1).
-    pub(crate) fn fsync(fd: RawFd, data_only: bool) -> Sqe {
-        let flags = if data_only { types::FsyncFlags::DATASYNC } else { types::FsyncFlags::empty() };
-        Sqe(opcode::Fsync::new(types::Fd(fd)).flags(flags).build())
-    }
-
-    /// `ftruncate(2)` (`FTRUNCATE`, 6.9).
-    pub(crate) fn ftruncate(fd: RawFd, len: u64) -> Sqe {
-        Sqe(opcode::Ftruncate::new(types::Fd(fd), len).build())
-    }
-
     /// The same entry as the operation `token`.
     pub(crate) fn with_token(self, token: Token) -> Sqe {
         Sqe(self.0.user_data(token.into_raw()))

@@ -8,6 +8,8 @@ mod entry;
 #[cfg(feature = "uring-native")]
 pub(crate) mod fixed;
 mod probe;
+#[cfg(feature = "uring-native")]
+mod punt;
 mod ring;
 mod token;
 
@@ -15,6 +17,8 @@ pub(crate) use doorbell::{Doorbell, Rung};
 #[allow(unused_imports)]
 pub(crate) use entry::Limit;
 pub(crate) use probe::supports;
+#[cfg(feature = "uring-native")]
+pub(crate) use punt::Punt;
 #[cfg(feature = "uring-native")]
 pub(crate) use ring::MOST_LINKED;
 pub(crate) use ring::{EnterError, Refused, Ring, Wait, try_one};

@@ -89,7 +89,7 @@ fn streams() -> Vec<Operation> {
         operation!("Stream::send_zc(FixedBuf)", "SEND_ZC" op::SendZc, full, room, |s| {
             assert!(s.tcp.native().send_zc(s.fixed()).await.0.unwrap() > 0);
         }),
-        operation!("Stream::send_vectored", "WRITEV" op::Writev, full, room, |s| {
+        operation!("Stream::send_vectored", "SENDMSG" op::SendMsg, full, room, |s| {
             assert!(s.tcp.native().send_vectored(vec![s.buf(), s.buf()]).await.0.unwrap() > 0);
         }),
         operation!("Stream::send_msg", "SENDMSG" op::SendMsg, full, room, |s| {
