@@ -230,5 +230,5 @@ cfg_macros! {
 // What the attributes are depends on the flavours there are; see `macros::entry`.
 cfg_macros! {
     #[doc(inline)]
-    pub use spargio_macros::{main, test};
+    pub use spargio_entry_macros::{main, test};
 }

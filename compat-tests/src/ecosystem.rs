@@ -22,7 +22,7 @@ use crate::cli::Options;
 use crate::docs::verdict;
 use crate::materialize::{Subject, copy_tree, folder, path_value, read_manifest, table, write_manifest};
 use crate::metadata::{Workspace, cargo, clean_environment, metadata_command};
-use crate::patch::write_patch;
+use crate::patch;
 use crate::session::Outcome;
 
 /// A crate whose published package has tests.
@@ -102,7 +102,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<Outcome> {
         .collect();
     ensure!(!chosen.is_empty(), "no crate of that name; there are: {}", names(CRATES.iter()));
     let patch = match subject {
-        Subject::Spargio => Some(write_patch(workspace)?),
+        Subject::Spargio => Some(patch::ensure_current(workspace)?),
         Subject::Tokio => None,
     };
     let sources = fetch(&base.join("fetch"), &chosen)?;
