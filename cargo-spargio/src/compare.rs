@@ -1,0 +1,3 @@
+pub(crate) fn run(_: &crate::cli::Compare) -> crate::problem::Result<()> {
+    unimplemented!()
+}
