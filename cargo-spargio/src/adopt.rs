@@ -117,7 +117,7 @@ fn restore(path: &Path, text: Option<&str>) -> Result<()> {
 
 /// Is there an entry of ours?
 pub(crate) fn is_adopted(manifest: &str) -> bool {
-    manifest.lines().any(|line| is_ours(line))
+    manifest.lines().any(is_ours)
 }
 
 fn is_ours(line: &str) -> bool {

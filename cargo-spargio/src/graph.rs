@@ -1,13 +1,14 @@
 //! Is spargio the `tokio` of every crate?
 
 use std::path::Path;
+use std::process::Command;
 
 use serde_json::Value;
 
 use crate::cli::Common;
 use crate::mirror::no_tokio;
 use crate::problem::{Problem, Result};
-use crate::project::metadata;
+use crate::project::{metadata, output};
 use crate::source::Source;
 
 /// Who asks for a Tokio that is not ours.
@@ -26,17 +27,17 @@ pub(crate) fn verify(manifest: &Path, source: &Source, common: &Common) -> Resul
     if common.offline {
         args.push("--offline");
     }
-    let platform = host().map(|host| format!("--filter-platform={host}"));
+    let platform = platform();
     args.extend(platform.as_deref());
     args.extend(common.features.iter().map(String::as_str));
     let metadata = metadata(&args, Some(manifest))?;
     judge(&metadata, source, common.allow_other)
 }
 
-/// The platform that programs are built for here.
-fn host() -> Option<String> {
-    let text = crate::project::output(std::process::Command::new("rustc").arg("-vV")).ok()?;
-    text.lines().find_map(|line| line.strip_prefix("host: ")).map(str::to_owned)
+/// The argument that leaves out what is for other platforms than this one.
+pub(crate) fn platform() -> Option<String> {
+    let text = output(Command::new("rustc").arg("-vV")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("host: ")).map(|host| format!("--filter-platform={host}"))
 }
 
 fn judge(metadata: &Value, source: &Source, allow_other: bool) -> Result<()> {

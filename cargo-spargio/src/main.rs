@@ -39,6 +39,11 @@ fn main() -> ExitCode {
     // Cargo starts `cargo-spargio spargio …`.
     let args = env::args().skip(1).enumerate();
     let args = args.filter(|(at, arg)| !(*at == 0 && arg == "spargio")).map(|(_, arg)| arg).collect();
+    let args: Vec<String> = args;
+    if args == [doctor::PROBE] {
+        doctor::answer_probe();
+        return ExitCode::SUCCESS;
+    }
     match run(args) {
         Ok(code) => code,
         Err(problem) => {
