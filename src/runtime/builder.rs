@@ -564,9 +564,20 @@ impl Builder {
             track_latency: self.measures.track_latency,
             #[cfg(all(tokio_unstable, feature = "schedule-latency"))]
             schedule_latencies: self.measures.schedule_latencies(),
-            #[cfg(tokio_unstable)]
-            host: self.host.as_mut().map(context::HostBuilder::build).transpose()?,
+            host: self.make_host()?,
         })
+    }
+
+    /// What hosts the runtime's threads, if it needs one of its own.
+    fn make_host(&mut self) -> io::Result<Option<context::Host>> {
+        #[cfg(tokio_unstable)]
+        if let Some(builder) = &mut self.host {
+            return builder.build().map(Some);
+        }
+        #[cfg(feature = "interop")]
+        return context::Host::of_one();
+        #[cfg(not(feature = "interop"))]
+        Ok(None)
     }
 }
 

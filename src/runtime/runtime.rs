@@ -1,5 +1,6 @@
 use crate::driver::RUNTIME_SHUTTING_DOWN_ERROR;
 use crate::runtime::blocking::BlockingPool;
+use crate::runtime::context::HostOwner;
 use crate::runtime::scheduler::CurrentThread;
 use crate::runtime::scheduler::MultiThread;
 use crate::runtime::task::{Id as TaskId, JoinHandle};
@@ -55,6 +56,8 @@ pub struct Runtime {
     handle: Handle,
     /// Last, because dropping it waits for the threads the scheduler has told to end.
     blocking_pool: BlockingPool,
+    /// After it: tasks of ours are gone before those of third-party crates.
+    host: HostOwner,
 }
 
 /// The kind of a runtime's scheduler, see [`Handle::runtime_flavor`].
@@ -75,7 +78,8 @@ pub(super) enum Scheduler {
 
 impl Runtime {
     pub(super) fn from_parts(scheduler: Scheduler, handle: Handle, blocking_pool: BlockingPool) -> Runtime {
-        Runtime { scheduler, handle, blocking_pool }
+        let host = HostOwner::new(&handle.inner);
+        Runtime { scheduler, handle, blocking_pool, host }
     }
 
     /// Builds a multi-thread runtime with all drivers enabled and default settings.
@@ -188,6 +192,7 @@ impl Runtime {
             return;
         }
         self.handle.inner.shutdown();
+        self.host.limit(duration);
         self.blocking_pool.shutdown(Some(duration));
     }
 
@@ -210,6 +215,7 @@ impl Drop for Runtime {
         if self.handle.inner.driver().is_inherited() {
             // In the child of a fork: there are no threads to end, and tasks and descriptors are
             // the parent's to shut down.
+            self.host.forget();
             return self.blocking_pool.forget();
         }
         match &mut self.scheduler {

@@ -209,7 +209,9 @@ fn names(machine: &Machine) -> Vec<Finding> {
     for (name, value) in &machine.variables {
         if let Some(variable) = variables::ALL.iter().find(|variable| variable.name == name) {
             found.push(match variable.parse(value) {
-                Ok(_) => Finding::new("variables", Level::Fine, format!("{name}={}", value.to_string_lossy())),
+                Ok(_) => {
+                    Finding::new("variables", Level::Fine, format!("{name}={}", value.to_string_lossy()))
+                }
                 Err(error) => Finding::new("variables", Level::Fault, error.to_string()),
             });
         } else if !OTHERS.iter().any(|other| name.starts_with(other)) {

@@ -9,6 +9,7 @@
 #![allow(unsafe_code)]
 
 use crate::runtime::blocking::BlockingPool;
+use crate::runtime::context::HostOwner;
 use crate::runtime::scheduler::CurrentThread;
 use crate::runtime::task::{Id as TaskId, JoinHandle};
 use crate::runtime::{AutoBox, Builder, EnterGuard, Handle, RuntimeMetrics, context};
@@ -57,6 +58,8 @@ pub struct LocalRuntime {
     handle: Handle,
     /// Dropped, and so waited for, after the scheduler was shut down.
     blocking_pool: BlockingPool,
+    /// Dropped after it.
+    host: HostOwner,
     /// Neither `Send` nor `Sync`.
     _phantom: PhantomData<*mut u8>,
 }
@@ -73,7 +76,8 @@ impl LocalRuntime {
         handle: Handle,
         blocking_pool: BlockingPool,
     ) -> LocalRuntime {
-        LocalRuntime { scheduler, handle, blocking_pool, _phantom: PhantomData }
+        let host = HostOwner::new(&handle.inner);
+        LocalRuntime { scheduler, handle, blocking_pool, host, _phantom: PhantomData }
     }
 
     /// Builds a runtime with all drivers and default settings; for others see
@@ -183,6 +187,7 @@ impl LocalRuntime {
             return;
         }
         self.handle.inner.shutdown();
+        self.host.limit(duration);
         self.blocking_pool.shutdown(Some(duration));
     }
 
@@ -213,6 +218,7 @@ impl Drop for LocalRuntime {
         if self.handle.inner.driver().is_inherited() {
             // In the child of a fork: there are no threads to end, and tasks and descriptors are
             // the parent's to shut down.
+            self.host.forget();
             return self.blocking_pool.forget();
         }
         // Tasks are dropped in the runtime's context, where they may spawn in vain.

@@ -236,7 +236,6 @@ impl Handle {
         }
     }
 
-    #[cfg(tokio_unstable)]
     pub(crate) fn config(&self) -> &Config {
         &self.shared.config
     }
