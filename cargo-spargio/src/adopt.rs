@@ -11,7 +11,7 @@ use crate::graph;
 use crate::lock;
 use crate::mirror::update;
 use crate::problem::{About, Problem, Result};
-use crate::project::{Project, cargo, explain, output};
+use crate::project::{Project, cargo, explain, metadata, output};
 use crate::source::{REPOSITORY, Source};
 
 const COMMENT: &str = "# Every crate's tokio is spargio; `cargo spargio remove` takes this back.";
@@ -82,17 +82,13 @@ pub(crate) fn remove(common: &Common) -> Result<()> {
 
 /// Moves `tokio` in the lock file back to the published one.
 fn unlock(manifest: &Path, common: &Common, version: Option<&str>) -> Result<()> {
-    let mut command = cargo();
+    let offline: &[&str] = if common.offline { &["--offline"] } else { &[] };
     // Cargo drops what nobody has any more, and takes the newest for what it does not know.
-    command.args(["update", "--quiet", "--manifest-path"]).arg(manifest);
-    match version {
-        Some(version) => command.args(["-p", "tokio", "--precise", version]),
-        None => command.arg("--workspace"),
-    };
-    if common.offline {
-        command.arg("--offline");
-    }
-    output(&mut command).map(drop).map_err(|said| explain("moving the lock file back", &said))
+    metadata(offline, Some(manifest))?;
+    let Some(version) = version else { return Ok(()) };
+    let mut command = cargo();
+    command.args(["update", "--quiet", "-p", "tokio", "--precise", version, "--manifest-path"]).arg(manifest);
+    output(command.args(offline)).map(drop).map_err(|said| explain("moving the lock file back", &said))
 }
 
 fn kept(project: &Project, which: &str) -> PathBuf {

@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::env;
+
 use crate::problem::{Problem, Result};
 
 const HELP: &str = "\
@@ -143,7 +145,8 @@ impl Common {
         self.manifest_path = take_value(&mut args, "--manifest-path")?;
         self.allow_other = take_flag(&mut args, "--allow-other-tokio");
         let frozen = take_flag(&mut args, "--frozen");
-        self.offline = take_flag(&mut args, "--offline") || frozen;
+        let is_set = env::var_os("CARGO_NET_OFFLINE").is_some_and(|value| value == "true");
+        self.offline = take_flag(&mut args, "--offline") || frozen || is_set;
         self.locked = take_flag(&mut args, "--locked") || frozen;
         let mut at = args.iter();
         while let Some(arg) = at.next() {

@@ -31,7 +31,12 @@ pub(crate) fn verify(manifest: &Path, source: &Source, common: &Common) -> Resul
     args.extend(platform.as_deref());
     args.extend(common.features.iter().map(String::as_str));
     let metadata = metadata(&args, Some(manifest))?;
-    judge(&metadata, source, common.allow_other)
+    judge(&metadata, source, common.allow_other).map_err(|problem| {
+        if !common.offline {
+            return problem;
+        }
+        problem.cure("cargo was offline, and takes what it has then: run this once with the network")
+    })
 }
 
 /// The argument that leaves out what is for other platforms than this one.

@@ -31,7 +31,10 @@ fn tokio_is_spargio() {
 impl Program {
     fn new(name: &str, dependencies: &str) -> Program {
         let root = Path::new(FOLDER).join(name);
-        let _ = fs::remove_dir_all(&root);
+        let mirror = Path::new(FOLDER).join("target/spargio/mirror").join(root.strip_prefix("/").unwrap());
+        for left in [&root, &mirror] {
+            let _ = fs::remove_dir_all(left);
+        }
         let manifest = format!(
             "[package]\nname = \"{name}\" # kept\nversion = \"0.1.0\"\nedition = \"2021\"\n\n[workspace]\n\n\
              [dependencies]\n{dependencies}\n"

@@ -8,6 +8,7 @@ use crate::runtime::{AutoBox, EnterGuard, Handle, RuntimeMetrics, context};
 use crate::util::leaf;
 use crate::util::trace::{self, SpawnMeta};
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::time::Duration;
@@ -50,7 +51,6 @@ use std::time::Duration;
 /// [`Builder`]: crate::runtime::Builder
 /// [`shutdown_background`]: Runtime::shutdown_background
 /// [`shutdown_timeout`]: Runtime::shutdown_timeout
-#[derive(Debug)]
 pub struct Runtime {
     scheduler: Scheduler,
     handle: Handle,
@@ -207,6 +207,17 @@ impl Runtime {
     /// A live view of the runtime's counters.
     pub fn metrics(&self) -> RuntimeMetrics {
         self.handle.metrics()
+    }
+}
+
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // As Tokio prints it.
+        f.debug_struct("Runtime")
+            .field("scheduler", &self.scheduler)
+            .field("handle", &self.handle)
+            .field("blocking_pool", &self.blocking_pool)
+            .finish()
     }
 }
 

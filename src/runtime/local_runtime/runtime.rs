@@ -16,6 +16,7 @@ use crate::runtime::{AutoBox, Builder, EnterGuard, Handle, RuntimeMetrics, conte
 use crate::util::leaf;
 use crate::util::trace::{self, SpawnMeta};
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
@@ -52,7 +53,6 @@ use std::time::Duration;
 /// [`spawn_blocking`](LocalRuntime::spawn_blocking) is running; this must not happen in
 /// asynchronous code. [`shutdown_timeout`](LocalRuntime::shutdown_timeout) and
 /// [`shutdown_background`](LocalRuntime::shutdown_background) do not wait that long.
-#[derive(Debug)]
 pub struct LocalRuntime {
     scheduler: LocalRuntimeScheduler,
     handle: Handle,
@@ -210,6 +210,18 @@ impl LocalRuntime {
     /// The runtime's counters.
     pub fn metrics(&self) -> RuntimeMetrics {
         self.handle.metrics()
+    }
+}
+
+impl fmt::Debug for LocalRuntime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // As Tokio prints it.
+        f.debug_struct("LocalRuntime")
+            .field("scheduler", &self.scheduler)
+            .field("handle", &self.handle)
+            .field("blocking_pool", &self.blocking_pool)
+            .field("_phantom", &self._phantom)
+            .finish()
     }
 }
 
