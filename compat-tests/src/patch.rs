@@ -97,13 +97,13 @@ fn present(base: &Path) -> Result<Files> {
     Ok(files)
 }
 
-/// The files of `base/below`, under `to/below`, but for its authors' own tests.
+/// The files of `base/below`, under `to/below`, but for its authors' own tests and for what cargo leaves.
 fn collect(base: &Path, below: &Path, to: &Path, files: &mut Files) -> Result<()> {
     let folder = base.join(below);
     for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
         let entry = entry?;
         let (name, path) = (entry.file_name(), below.join(entry.file_name()));
-        if name == "tests" || name == "tests.rs" {
+        if ["tests", "tests.rs", "Cargo.lock", "target"].iter().any(|left_out| name == *left_out) {
             continue;
         }
         if entry.file_type()?.is_dir() {
