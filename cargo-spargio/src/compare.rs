@@ -10,6 +10,7 @@ mod measure;
 mod table;
 
 use std::fs;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -56,13 +57,14 @@ pub(crate) fn run(options: &Compare) -> Result<()> {
     let load = options.load.as_deref().map(|command| Load { command, ready: options.ready.as_deref() });
     let mut runs: [Vec<Run>; 2] = [Vec::new(), Vec::new()];
     for round in 0..options.rounds {
-        eprint!("\rspargio: round {} of {}", round + 1, options.rounds);
+        // One line of a terminal that changes; of a log, one that stays.
+        let end = if round + 1 < options.rounds && io::stderr().is_terminal() { '\r' } else { '\n' };
+        eprint!("spargio: round {} of {}{end}", round + 1, options.rounds);
         for side in [round % 2, (round + 1) % 2] {
             let run = run_once(&programs[side], args, load);
-            runs[side].push(run.inspect_err(|_| eprintln!())?);
+            runs[side].push(run?);
         }
     }
-    eprintln!();
     let calls =
         [&programs[0], &programs[1]].map(|program| system_calls(program, args, load, &moved.project.ours()));
     if calls.iter().any(Option::is_none) {

@@ -58,6 +58,13 @@ fn execute(command: &mut Command, load: Option<Load<'_>>) -> Result<Run> {
         end(pid);
     }
     let (status, mut run) = wait(pid).about(&name)?;
+    if let Some(address) = load.and_then(|load| load.ready) {
+        // The kernel may close what it listened on a little later, and the next one wants the address.
+        let end = Instant::now();
+        while TcpStream::connect(address).is_ok() && end.elapsed() < PATIENCE {
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
     run.wall = match loaded.transpose()? {
         Some(wall) => wall.as_secs_f64(),
         None if status.success() => start.elapsed().as_secs_f64(),
