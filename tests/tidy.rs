@@ -274,6 +274,29 @@ fn the_documents_name_files_that_exist() {
     assert_none(found);
 }
 
+/// How a program is moved is the same everywhere.
+#[test]
+fn the_documents_say_the_same_lines() {
+    const PATCH: &str = "tokio = { git = \"https://github.com/spargio/spargio\" }";
+    const RENAMED: &str =
+        "tokio = { package = \"spargio\", git = \"https://github.com/spargio/spargio\", features = [";
+    for (path, lines) in [
+        ("README.md", &[PATCH, RENAMED][..]),
+        ("MIGRATION.md", &[PATCH, RENAMED]),
+        ("src/lib.rs", &[PATCH, RENAMED]),
+        ("patch/README.md", &[PATCH]),
+    ] {
+        let text = fs::read_to_string(root().join(path)).unwrap();
+        for line in lines {
+            assert!(text.contains(line), "{path} does not say `{line}`");
+        }
+        assert!(
+            !text.contains("spargio\", version ="),
+            "{path}: what is on crates.io under that name is not this"
+        );
+    }
+}
+
 #[test]
 fn files_stay_readable() {
     let mut found = Vec::new();

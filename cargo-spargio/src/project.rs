@@ -82,7 +82,7 @@ pub(crate) fn output(command: &mut Command) -> std::result::Result<String, Strin
 
 /// Did cargo want the network?
 pub(crate) fn is_network(said: &str) -> bool {
-    const SIGNS: [&str; 7] = [
+    const SIGNS: [&str; 8] = [
         "failed to query replaced source",
         "download of ",
         "Could not resolve host",
@@ -90,6 +90,8 @@ pub(crate) fn is_network(said: &str) -> bool {
         "failed to fetch",
         "you're using offline mode",
         "but --offline was specified",
+        // Vendored sources are all that there is.
+        "no matching package named",
     ];
     SIGNS.iter().any(|sign| said.contains(sign))
 }
