@@ -2,7 +2,7 @@
 //! crate in their graph.
 //!
 //! The crates are fetched by cargo when this is run; nothing of them is in this repository. Their
-//! manifests and sources are as published, but for `[patch.crates-io]` ([`patch`](crate::patch))
+//! manifests and sources are as published, but for `[patch.crates-io]` ([`patch`])
 //! and no debug information. What cargo does not pin it resolves anew for the first run; the lock
 //! file stays in the target folder.
 //!

@@ -12,7 +12,7 @@
 //!
 //! The second exists because a package that replaces `tokio` cannot depend on it. Both are
 //! committed, so that one line of a manifest is the whole step for who uses them; what is in them
-//! follows from spargio's manifest and from the Tokio that `compat-tests/Cargo.toml` names. [`write`]
+//! follows from spargio's manifest and from the Tokio that `compat-tests/Cargo.toml` names. [`write()`]
 //! brings them up to date, [`differences`] says what is not, and a test wants that to be nothing.
 
 use std::collections::BTreeMap;
