@@ -1,11 +1,19 @@
 //! A drop-in replacement for Tokio on Linux `io_uring`.
 //!
-//! Rename the dependency, and a program that is written for Tokio compiles
-//! unchanged and runs on this runtime:
+//! A program that is written for Tokio runs unchanged on this runtime, with all the crates it
+//! stands on, once cargo has this crate as *their* tokio:
+//!
+//! ```toml
+//! [patch.crates-io]
+//! tokio = { git = "https://github.com/spargio/spargio" }
+//! ```
+//!
+//! (`cargo spargio adopt` writes that line, and looks at what comes of it.) One whose code is its
+//! own may rename its dependency instead; libraries keep the published Tokio then:
 //!
 //! ```toml
 //! [dependencies]
-//! tokio = { package = "spargio", version = "0.1", features = ["full"] }
+//! tokio = { package = "spargio", git = "https://github.com/spargio/spargio", features = ["full"] }
 //! ```
 //!
 //! Everything keeps Tokio's paths, names and behaviour, which is why the examples
@@ -123,9 +131,10 @@
 //! | `test-util` | a clock that can be paused, for tests |
 //! | `parking_lot` | the locks of that crate inside the re-exported half |
 //!
-//! One is ours: `interop`, part of `full`, gives crates that depend on the
-//! published Tokio a runtime to find when they run inside our tasks. Its module
-//! says more.
+//! Two are ours. `interop`, part of `full`, gives crates that depend on the
+//! published Tokio a runtime to find when they run inside our tasks. `uring-native`
+//! adds `native`: operations of the ring with owned buffers, one call at a time. The
+//! modules of these names say more.
 //!
 //! # Platforms
 //!
@@ -230,5 +239,5 @@ cfg_macros! {
 // What the attributes are depends on the flavours there are; see `macros::entry`.
 cfg_macros! {
     #[doc(inline)]
-    pub use spargio_macros::{main, test};
+    pub use spargio_entry_macros::{main, test};
 }

@@ -32,6 +32,15 @@ async fn without_the_feature_its_sockets_and_timers_panic() {
     finds_no_drivers().await;
     // What needs no driver works.
     assert_eq!(upstream::spawn(async { 42 }).await.unwrap(), 42);
+    // It is not in our runtime, and the panic says what to do.
+    finds_no_runtime(upstream::spawn(async { drop(tokio::spawn(async {})) }).await.unwrap_err());
+}
+
+fn finds_no_runtime(panicked: upstream::task::JoinError) {
+    let payload = panicked.into_panic();
+    let text = payload.downcast_ref::<String>().expect("a panic with a text");
+    assert!(text.starts_with("there is no reactor running"), "{text}");
+    assert!(text.contains("[patch.crates-io]") && text.contains("cargo spargio adopt"), "{text}");
 }
 
 #[cfg(feature = "interop")]
@@ -151,6 +160,136 @@ mod with_the_feature {
         let (a, b) = (a.into_published().unwrap(), UnixDatagram::from_published(b.into_published().unwrap()));
         a.send(b"z").await.unwrap();
         assert_eq!(b.unwrap().recv(&mut [0; 8]).await.unwrap(), 1);
+    }
+
+    /// What our code does in a task that a third-party crate spawned: a handler of a server.
+    async fn handler() -> (String, tokio::runtime::Id) {
+        let here = tokio::runtime::Handle::current().id();
+        let spawned = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            assert_eq!(tokio::runtime::Handle::current().id(), here);
+        });
+        spawned.await.unwrap();
+        tokio::time::timeout(Duration::from_secs(60), tokio::task::yield_now()).await.unwrap();
+        let name = tokio::fs::read_to_string("/proc/self/comm").await.unwrap();
+        let length = tokio::task::spawn_blocking(move || name.len()).await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stream, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (mut stream, mut accepted) = (stream.unwrap(), accepted.unwrap().0);
+        accepted.write_all(&[length as u8]).await.unwrap();
+        assert_eq!(usize::from(stream.read_u8().await.unwrap()), length);
+        let child = tokio::process::Command::new("true").status().await.unwrap();
+        assert!(child.success());
+        (std::thread::current().name().unwrap_or_default().to_owned(), here)
+    }
+
+    async fn all_that_crates_spawn() {
+        let here = tokio::runtime::Handle::current().id();
+        let expected = ("spargio-host".to_owned(), here);
+        assert_eq!(upstream::spawn(handler()).await.unwrap(), expected);
+        // As a connection's task spawns its streams'.
+        let nested = upstream::spawn(async { upstream::spawn(handler()).await.unwrap() });
+        assert_eq!(nested.await.unwrap(), expected);
+
+        let (tell, told) = tokio::sync::oneshot::channel();
+        let executor = TokioExecutor::new();
+        hyper::rt::Executor::execute(&executor, async { tell.send(handler().await).unwrap() });
+        assert_eq!(told.await.unwrap(), expected);
+
+        let on_its_pool = upstream::task::spawn_blocking(|| {
+            tokio::runtime::Handle::current().block_on(async { tokio::spawn(handler()).await.unwrap().1 })
+        });
+        assert_eq!(on_its_pool.await.unwrap(), here);
+    }
+
+    #[tokio::test]
+    async fn what_a_crate_spawns_is_in_our_current_thread_runtime() {
+        all_that_crates_spawn().await;
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_a_crate_spawns_is_in_our_multi_thread_runtime() {
+        all_that_crates_spawn().await;
+        // It may block there as well: others of its kind go on.
+        let blocked = upstream::spawn(async {
+            let (tell, told) = std::sync::mpsc::channel();
+            upstream::spawn(async move { tell.send(1).unwrap() });
+            tokio::task::block_in_place(move || {
+                tokio::runtime::Handle::current().block_on(async { handler().await });
+                told.recv().unwrap()
+            })
+        });
+        assert_eq!(blocked.await.unwrap(), 1);
+    }
+
+    #[test]
+    fn each_runtime_has_its_own() {
+        let runtimes: Vec<_> = (0..3).map(|_| tokio::runtime::Runtime::new().unwrap()).collect();
+        for runtime in &runtimes {
+            let found = runtime.block_on(async { upstream::spawn(handler()).await.unwrap().1 });
+            assert_eq!(found, runtime.handle().id());
+        }
+    }
+
+    /// Dropped runtimes take what third-party crates spawned with them, and the ports of that.
+    #[test]
+    fn what_a_crate_spawns_ends_with_our_runtime() {
+        struct Dropped(std::sync::mpsc::Sender<()>);
+        impl Drop for Dropped {
+            fn drop(&mut self) {
+                self.0.send(()).unwrap();
+            }
+        }
+
+        let (tell, told) = std::sync::mpsc::channel();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let address = runtime.block_on(async {
+            let listener = upstream::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            // One that keeps a handle of ours.
+            let (guard, handle) = (Dropped(tell), tokio::runtime::Handle::current());
+            upstream::spawn(async move {
+                let _kept = (guard, handle);
+                listener.accept().await.unwrap();
+            });
+            address
+        });
+        drop(runtime);
+        told.try_recv().unwrap();
+        std::net::TcpListener::bind(address).unwrap();
+    }
+
+    #[test]
+    fn a_shutdown_does_not_wait_longer_than_it_may() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let (begin, begun) = std::sync::mpsc::channel();
+        runtime.block_on(async {
+            upstream::task::spawn_blocking(move || {
+                begin.send(()).unwrap();
+                let _ = ended.recv();
+            });
+        });
+        begun.recv().unwrap();
+        // Would never return otherwise: the function waits for what comes after.
+        runtime.shutdown_timeout(Duration::from_millis(20));
+        drop(end);
+    }
+
+    /// A runtime that is dropped in asynchronous code of the published Tokio.
+    #[test]
+    fn a_runtime_may_be_dropped_in_a_foreign_task() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        upstream::runtime::Builder::new_current_thread().build().unwrap().block_on(async { drop(runtime) });
+    }
+
+    #[test]
+    fn a_foreign_task_of_no_runtime_is_told_what_to_do() {
+        let spawned = interop::handle().spawn(async { drop(tokio::spawn(async {})) });
+        finds_no_runtime(interop::handle().block_on(spawned).unwrap_err());
+        assert!(tokio::runtime::Handle::try_current().unwrap_err().is_missing_context());
     }
 
     #[test]

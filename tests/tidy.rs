@@ -124,7 +124,24 @@ const UNSAFE: &[&str] = &[
 ];
 
 /// The hazards that must have a test by now.
-const HAZARDS: [std::ops::RangeInclusive<u32>; 1] = [1..=53];
+const HAZARDS: [std::ops::RangeInclusive<u32>; 1] = [1..=60];
+
+/// What the library may depend on. Each is one more to trust: who adds one says why.
+const DEPENDENCIES: &[&str] = &[
+    "bytes",
+    "futures-core",
+    "io-uring",
+    "libc",
+    "mio",
+    "pin-project-lite",
+    "signal-hook-registry",
+    "slab",
+    "socket2",
+    "spargio-entry-macros",
+    "tokio-macros",
+    "tracing",
+    "upstream",
+];
 
 const LONG: usize = 600;
 const TOO_LONG: usize = 900;
@@ -206,6 +223,18 @@ fn h53_the_runtime_hands_out_no_descriptor() {
 }
 
 #[test]
+fn h54_the_dependencies_are_known() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let lines = manifest.lines().skip_while(|line| *line != "[dependencies]").skip(1);
+    let entries = lines.take_while(|line| !line.starts_with('[')).filter(|line| !line.starts_with('#'));
+    let mut names: Vec<_> = entries.filter_map(|line| line.split_once(" = ")).map(|(name, _)| name).collect();
+    names.sort_unstable();
+    assert_eq!(names, DEPENDENCIES);
+    // None behind a condition either, where this would not see it: those would be in every lock file.
+    assert!(!manifest.contains("[target."));
+}
+
+#[test]
 fn every_exception_is_needed() {
     let sources = sources("src");
     for &(file, what, reason) in LAYERING.iter().chain(HOSTING) {
@@ -244,6 +273,29 @@ fn the_documents_name_files_that_exist() {
         found.extend(missing.map(|named| format!("{}: there is no {named}", path.display())));
     }
     assert_none(found);
+}
+
+/// How a program is moved is the same everywhere.
+#[test]
+fn the_documents_say_the_same_lines() {
+    const PATCH: &str = "tokio = { git = \"https://github.com/spargio/spargio\" }";
+    const RENAMED: &str =
+        "tokio = { package = \"spargio\", git = \"https://github.com/spargio/spargio\", features = [";
+    for (path, lines) in [
+        ("README.md", &[PATCH, RENAMED][..]),
+        ("MIGRATION.md", &[PATCH, RENAMED]),
+        ("src/lib.rs", &[PATCH, RENAMED]),
+        ("patch/README.md", &[PATCH]),
+    ] {
+        let text = fs::read_to_string(root().join(path)).unwrap();
+        for line in lines {
+            assert!(text.contains(line), "{path} does not say `{line}`");
+        }
+        assert!(
+            !text.contains("spargio\", version ="),
+            "{path}: what is on crates.io under that name is not this"
+        );
+    }
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub struct Options {
     #[arg(long, conflicts_with_all = ["suite", "docs", "api", "files", "known_failures", "cfg_unstable", "json"])]
     pub ecosystem: bool,
 
-    /// Write the package named tokio that is spargio, for `[patch.crates-io]`, and print where it is
+    /// Bring patch/ up to date: the package named tokio that is spargio, for `[patch.crates-io]`
     #[arg(long, conflicts_with_all = ["suite", "docs", "api", "ecosystem", "filter", "files", "known_failures"])]
     pub patch: bool,
 

@@ -2,7 +2,7 @@
 //! crate in their graph.
 //!
 //! The crates are fetched by cargo when this is run; nothing of them is in this repository. Their
-//! manifests and sources are as published, but for `[patch.crates-io]` ([`patch`](crate::patch))
+//! manifests and sources are as published, but for `[patch.crates-io]` ([`patch`])
 //! and no debug information. What cargo does not pin it resolves anew for the first run; the lock
 //! file stays in the target folder.
 //!
@@ -22,7 +22,7 @@ use crate::cli::Options;
 use crate::docs::verdict;
 use crate::materialize::{Subject, copy_tree, folder, path_value, read_manifest, table, write_manifest};
 use crate::metadata::{Workspace, cargo, clean_environment, metadata_command};
-use crate::patch::write_patch;
+use crate::patch;
 use crate::session::Outcome;
 
 /// A crate whose published package has tests.
@@ -102,7 +102,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<Outcome> {
         .collect();
     ensure!(!chosen.is_empty(), "no crate of that name; there are: {}", names(CRATES.iter()));
     let patch = match subject {
-        Subject::Spargio => Some(write_patch(workspace)?),
+        Subject::Spargio => Some(patch::ensure_current(workspace)?),
         Subject::Tokio => None,
     };
     let sources = fetch(&base.join("fetch"), &chosen)?;

@@ -1,6 +1,7 @@
 //! Runs the *published* test suites of tokio, tokio-util and tokio-stream against spargio.
 //!
-//! The sources are taken from where cargo unpacked them; nothing of them is in this repository.
+//! The sources are taken from where cargo unpacked them; nothing of them is copied here, but for the half of
+//! Tokio that a patched program needs ([`patch`]).
 //! One run goes through these steps:
 //!
 //! 1. [`metadata`] finds the published sources and the workspace.
@@ -15,8 +16,8 @@
 //!    about ([`known`]).
 //!
 //! [`api`] compares the public interfaces of the two crates instead; [`docs`] runs the examples in
-//! the documentation; [`ecosystem`] runs the tests of crates that stand on Tokio, with a `tokio`
-//! that [`patch`] writes.
+//! the documentation; [`ecosystem`] runs the tests of crates that stand on Tokio, with the `tokio`
+//! of `patch/`, which [`patch`] keeps true.
 #![deny(unsafe_code)]
 
 pub mod api;

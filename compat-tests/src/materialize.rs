@@ -381,7 +381,7 @@ pub(crate) fn write_manifest(path: &Path, manifest: &Table) -> Result<()> {
     write_if_changed(path, toml::to_string(manifest)?.as_bytes())
 }
 
-fn write_if_changed(path: &Path, content: &[u8]) -> Result<()> {
+pub(crate) fn write_if_changed(path: &Path, content: &[u8]) -> Result<()> {
     if fs::read(path).is_ok_and(|old| old == content) {
         return Ok(());
     }

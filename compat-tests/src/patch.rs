@@ -1,57 +1,148 @@
-//! Writes a package *named* `tokio` that is spargio.
+//! Keeps `patch/` true: the packages that make spargio the `tokio` of every crate in a program.
 //!
 //! A dependency can be renamed by the crate that has it, and by nobody else. To have every crate
 //! of a program on spargio, cargo's `[patch.crates-io]` must find a package of the name and the
 //! version of the published one:
 //!
 //! ```text
-//! target/compat/patch/
+//! patch/
 //!   tokio/            spargio's manifest under that name and version, over spargio's own sources
 //!   tokio-upstream/   the published Tokio under another name, for the half that is re-exported
 //! ```
 //!
-//! The second exists because a package that replaces `tokio` cannot depend on it.
+//! The second exists because a package that replaces `tokio` cannot depend on it. Both are
+//! committed, so that one line of a manifest is the whole step for who uses them; what is in them
+//! follows from spargio's manifest and from the Tokio that `compat-tests/Cargo.toml` names. [`write()`]
+//! brings them up to date, [`differences`] says what is not, and a test wants that to be nothing.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use toml::{Table, Value};
 
-use crate::materialize::{copy_tree, folder, path_value, read_manifest, rename, table, write_manifest};
+use crate::materialize::{read_manifest, rename, table, write_if_changed};
 use crate::metadata::Workspace;
 
 /// What spargio's `upstream` is called in the patch.
 const UPSTREAM: &str = "tokio-upstream";
 
-/// Writes both packages, or brings them up to date. Returns the folder of the one called `tokio`.
-pub fn write_patch(workspace: &Workspace) -> Result<PathBuf> {
-    let base = folder(workspace).join("patch");
-    write_upstream(workspace, &base.join(UPSTREAM))?;
-    let package = base.join("tokio");
-    write_tokio(workspace, &package)?;
-    Ok(package)
+/// The features that are for a program with *two* Tokios in it, which a patched one has not.
+const UNPATCHED: &str = "interop";
+
+const HEAD: &str =
+    "# Written by `cargo run --release -p compat-tests -- --patch`; ../README.md says what for.\n\n";
+
+/// What a folder of `patch/` has to contain, by the path below `patch/`.
+type Files = BTreeMap<PathBuf, Vec<u8>>;
+
+/// The folder of the package called `tokio`.
+pub fn folder(workspace: &Workspace) -> PathBuf {
+    workspace.root.join("patch/tokio")
 }
 
-fn write_upstream(workspace: &Workspace, package: &Path) -> Result<()> {
+/// Brings both packages up to date. Returns the folder of the one called `tokio`.
+pub fn write(workspace: &Workspace) -> Result<PathBuf> {
+    let base = workspace.root.join("patch");
+    let wanted = expected(workspace)?;
+    for (path, content) in &wanted {
+        let path = base.join(path);
+        fs::create_dir_all(path.parent().context("a file has a folder")?)?;
+        write_if_changed(&path, content)?;
+    }
+    for path in present(&base)?.keys().filter(|path| !wanted.contains_key(*path)) {
+        fs::remove_file(base.join(path))?;
+    }
+    Ok(folder(workspace))
+}
+
+/// The files of both packages that are missing, superfluous or other than they have to be.
+pub fn differences(workspace: &Workspace) -> Result<Vec<PathBuf>> {
+    let (wanted, there) = (expected(workspace)?, present(&workspace.root.join("patch"))?);
+    let all = wanted.keys().chain(there.keys().filter(|path| !wanted.contains_key(*path)));
+    Ok(all.filter(|path| wanted.get(*path) != there.get(*path)).cloned().collect())
+}
+
+/// Fails if the committed packages are not what they have to be.
+pub fn ensure_current(workspace: &Workspace) -> Result<PathBuf> {
+    let differences = differences(workspace)?;
+    ensure!(
+        differences.is_empty(),
+        "patch/ is out of date (compat-tests -- --patch writes it): {differences:?}"
+    );
+    Ok(folder(workspace))
+}
+
+fn expected(workspace: &Workspace) -> Result<Files> {
     let source = workspace.source("tokio");
-    copy_tree(&source.join("src"), &package.join("src"))?;
+    let upstream = Path::new(UPSTREAM);
+    let mut files = Files::new();
+    collect(source, Path::new("src"), upstream, &mut files)?;
+    files.insert(upstream.join("LICENSE"), read(&source.join("LICENSE"))?);
+    files.insert(upstream.join("Cargo.toml"), text(&upstream_manifest(source)?)?);
+    files.insert("tokio/Cargo.toml".into(), text(&tokio_manifest(workspace)?)?);
+    files.insert("tokio/LICENSE".into(), read(&workspace.root.join("LICENSE"))?);
+    Ok(files)
+}
+
+/// What is in both packages now.
+fn present(base: &Path) -> Result<Files> {
+    let mut files = Files::new();
+    for package in ["tokio", UPSTREAM] {
+        if base.join(package).is_dir() {
+            collect(base, Path::new(package), Path::new(""), &mut files)?;
+        }
+    }
+    Ok(files)
+}
+
+/// The files of `base/below`, under `to/below`, but for its authors' own tests and for what cargo leaves.
+fn collect(base: &Path, below: &Path, to: &Path, files: &mut Files) -> Result<()> {
+    let folder = base.join(below);
+    for entry in fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+        let entry = entry?;
+        let (name, path) = (entry.file_name(), below.join(entry.file_name()));
+        if ["tests", "tests.rs", "Cargo.lock", "target"].iter().any(|left_out| name == *left_out) {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            collect(base, &path, to, files)?;
+        } else {
+            files.insert(to.join(&path), read(&entry.path())?);
+        }
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| path.display().to_string())
+}
+
+fn text(manifest: &Table) -> Result<Vec<u8>> {
+    Ok(format!("{HEAD}{}", toml::to_string(manifest)?).into_bytes())
+}
+
+fn upstream_manifest(source: &Path) -> Result<Table> {
     let mut manifest = read_manifest(&source.join("Cargo.toml"))?;
     for unused in ["badges", "bench", "dev-dependencies", "example", "test"] {
         manifest.remove(unused);
     }
     rename(&mut manifest, UPSTREAM)?;
+    table(&mut manifest, "package")?.insert("publish".to_owned(), false.into());
     if let Some(targets) = manifest.get_mut("target").and_then(Value::as_table_mut) {
         for (_, tables) in targets.iter_mut() {
             tables.as_table_mut().context("a [target] table")?.remove("dev-dependencies");
         }
+        targets.retain(|_, tables| tables.as_table().is_none_or(|tables| !tables.is_empty()));
     }
-    write_manifest(&package.join("Cargo.toml"), &manifest)
+    Ok(manifest)
 }
 
-fn write_tokio(workspace: &Workspace, package: &Path) -> Result<()> {
+fn tokio_manifest(workspace: &Workspace) -> Result<Table> {
     let root = read_manifest(&workspace.root.join("Cargo.toml"))?;
     let mut manifest = root.clone();
-    for unused in ["bench", "dev-dependencies", "example", "profile", "target", "workspace"] {
+    for unused in ["bench", "dev-dependencies", "example", "profile", "target", "test", "workspace"] {
         manifest.remove(unused);
     }
     let shared = root.get("workspace").and_then(|workspace| workspace.get("package"));
@@ -63,13 +154,21 @@ fn write_tokio(workspace: &Workspace, package: &Path) -> Result<()> {
     head.insert("name".to_owned(), "tokio".into());
     // Cargo takes a patch whose version satisfies what is asked for.
     head.insert("version".to_owned(), workspace.version("tokio").into());
+    let spargio = shared.get("version").and_then(Value::as_str);
+    let description =
+        format!("spargio {} as the tokio of a whole graph", spargio.context("spargio's version")?);
+    head.insert("description".to_owned(), description.into());
     head.insert("publish".to_owned(), false.into());
     manifest.insert("package".to_owned(), head.into());
-    let library = Table::from_iter([("path".to_owned(), path_value(&workspace.root.join("src/lib.rs")))]);
-    manifest.insert("lib".to_owned(), library.into());
-    let lints = root.get("workspace").and_then(|workspace| workspace.get("lints"));
-    manifest.insert("lints".to_owned(), lints.context("[workspace.lints]")?.clone());
+    let library = [("path", Value::from("../../src/lib.rs")), ("bench", false.into())];
+    manifest.insert("lib".to_owned(), Table::from_iter(library.map(|(key, it)| (key.to_owned(), it))).into());
 
+    let features = table(&mut manifest, "features")?;
+    features.remove(UNPATCHED);
+    for (_, list) in features.iter_mut() {
+        let list = list.as_array_mut().context("a feature is a list")?;
+        list.retain(|name| name.as_str() != Some(UNPATCHED));
+    }
     let dependencies = table(&mut manifest, "dependencies")?;
     let upstream = table(dependencies, "upstream")?;
     upstream.remove("version");
@@ -81,8 +180,15 @@ fn write_tokio(workspace: &Workspace, package: &Path) -> Result<()> {
         };
         let relative = path.as_str().context("a path is a string")?;
         if !relative.starts_with("..") {
-            *path = path_value(&workspace.root.join(relative));
+            *path = format!("../../{relative}").into();
         }
     }
-    write_manifest(&package.join("Cargo.toml"), &manifest)
+
+    // The sources ask for the feature that is not here.
+    let mut lints = root.get("workspace").and_then(|workspace| workspace.get("lints")).cloned();
+    let checks = lints.as_mut().and_then(|lints| lints.get_mut("rust")?.get_mut("unexpected_cfgs"));
+    let checks = checks.and_then(|lint| lint.get_mut("check-cfg")?.as_array_mut());
+    checks.context("check-cfg")?.push(format!("cfg(feature, values({UNPATCHED:?}))").into());
+    manifest.insert("lints".to_owned(), lints.context("[workspace.lints]")?);
+    Ok(manifest)
 }

@@ -21,7 +21,7 @@ use crate::known::KnownFailures;
 use crate::lock::RunLock;
 use crate::materialize::{Generated, Subject, folder, materialize};
 use crate::metadata::Workspace;
-use crate::patch::write_patch;
+use crate::patch;
 use crate::report;
 use crate::run::{Conditions, Job, Run, list, run_all};
 use crate::suite::Suite;
@@ -110,7 +110,7 @@ pub fn run_suites(options: &Options) -> Result<Outcome> {
         return Ok(Outcome { good: result.is_good(), ..Outcome::default() });
     }
     if options.patch {
-        println!("{}", write_patch(&workspace)?.display());
+        println!("{}", patch::write(&workspace)?.display());
         return Ok(Outcome { good: true, ..Outcome::default() });
     }
     if options.ecosystem {

@@ -11,8 +11,12 @@
 //! So arguments, errors and their texts are Tokio's. No name is passed where it is `tokio`, Tokio's
 //! own default: a renamed dependency, or a crate that passes spargio on under that name.
 
+mod manifest;
+
+use std::path::Path;
+use std::{env, fs};
+
 use proc_macro::{Delimiter, Group, TokenStream, TokenTree};
-use proc_macro_crate::{FoundCrate, crate_name};
 
 /// Runs an `async fn main` in a runtime of spargio: `#[tokio::main]`, under any name.
 ///
@@ -67,10 +71,17 @@ fn tokens(text: &str) -> TokenStream {
 /// There is no answer without cargo, for a crate that has spargio from a third one, and for
 /// spargio's own examples, which all say `tokio`.
 fn dependency() -> Option<String> {
-    match crate_name("spargio") {
-        Ok(FoundCrate::Name(name)) if name != "tokio" => Some(format!("::{name}")),
-        Ok(_) | Err(_) => None,
-    }
+    let folder = env::var_os("CARGO_MANIFEST_DIR")?;
+    let folder = Path::new(&folder);
+    let manifest = fs::read_to_string(folder.join("Cargo.toml")).ok()?;
+    let name = manifest::name_of("spargio", &manifest, || workspace(folder))?;
+    (name != "tokio").then(|| format!("::{}", name.replace('-', "_")))
+}
+
+/// The manifest of the workspace that the package in `folder` is in.
+fn workspace(folder: &Path) -> Option<String> {
+    let mut manifests = folder.ancestors().filter_map(|at| fs::read_to_string(at.join("Cargo.toml")).ok());
+    manifests.find(|text| text.lines().any(|line| line.trim_start().starts_with("[workspace")))
 }
 
 /// The value of `crate = "…"`, if it is a path. If it is not, Tokio's attribute will say so.

@@ -10,7 +10,6 @@
 //!    (no memory, no descriptors) is not: the next runtime may have rings.
 //! 4. The first choice is announced, and so is the first refusal.
 
-use std::env::{self, VarError};
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::atomic::AtomicBool;
@@ -19,9 +18,10 @@ use std::sync::{Arc, OnceLock};
 
 use crate::sys::uring::Refused;
 use crate::sys::{self, fault};
+use crate::util::variables;
 
 /// The variable that decides.
-const VARIABLE: &str = "SPARGIO_BACKEND";
+const VARIABLE: &str = variables::BACKEND.name;
 
 /// What the drivers of a runtime stand on, and why: see
 /// [`Handle::backend`](crate::runtime::Handle::backend).
@@ -122,19 +122,16 @@ impl Choice {
         if let Some(forced) = fault::backend() {
             return Choice::parse(forced);
         }
-        match env::var(VARIABLE) {
-            Ok(value) => Choice::parse(&value),
-            Err(VarError::NotPresent) => Ok(Choice::Best),
-            Err(VarError::NotUnicode(value)) => Err(unknown(&value)),
-        }
+        variables::BACKEND.read().map(Choice::named)
     }
 
     fn parse(value: &str) -> io::Result<Choice> {
-        if value.is_empty() {
-            return Ok(Choice::Best);
-        }
-        let kind = BackendKind::ALL.into_iter().find(|kind| kind.name() == value);
-        kind.map(Choice::Only).ok_or_else(|| unknown(&value))
+        variables::BACKEND.parse(value.as_ref()).map(Choice::named)
+    }
+
+    fn named(name: Option<&str>) -> Choice {
+        let kind = BackendKind::ALL.into_iter().find(|kind| Some(kind.name()) == name);
+        kind.map_or(Choice::Best, Choice::Only)
     }
 
     /// Decides.
@@ -172,12 +169,6 @@ fn rings() -> io::Result<()> {
     sys::uring::try_one()?;
     ALLOWED.store(!fault::is_scripted() || ALLOWED.load(Relaxed), Relaxed);
     Ok(())
-}
-
-fn unknown(value: &dyn fmt::Debug) -> io::Error {
-    let [a, b] = BackendKind::ALL.map(BackendKind::name);
-    let text = format!("{VARIABLE} must be \"{a}\" or \"{b}\", or not set at all; it is {value:?}");
-    io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
 static FINAL: OnceLock<Arc<io::Error>> = OnceLock::new();

@@ -1,11 +1,9 @@
 //! Which way the bytes of a connection take.
 
-use std::env::{self, VarError};
+use crate::util::variables;
+
 use std::fmt;
 use std::io;
-
-/// The variable that says what connections take whose program says nothing.
-const VARIABLE: &str = "SPARGIO_LANE";
 
 /// How `AsyncRead` and `AsyncWrite` of a stream move their bytes, with no change to the code that
 /// uses them.
@@ -53,14 +51,8 @@ impl Lane {
     ///
     /// If it is nothing that exists.
     pub(super) fn of_process() -> io::Result<Lane> {
-        match env::var(VARIABLE) {
-            Ok(value) if value.is_empty() => Ok(Lane::default()),
-            Ok(value) => {
-                Lane::ALL.into_iter().find(|lane| lane.name() == value).ok_or_else(|| unknown(&value))
-            }
-            Err(VarError::NotPresent) => Ok(Lane::default()),
-            Err(VarError::NotUnicode(value)) => Err(unknown(&value)),
-        }
+        let name = variables::LANE.read()?;
+        Ok(Lane::ALL.into_iter().find(|lane| Some(lane.name()) == name).unwrap_or_default())
     }
 }
 
@@ -68,10 +60,4 @@ impl fmt::Display for Lane {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
-}
-
-fn unknown(value: &dyn fmt::Debug) -> io::Error {
-    let [a, b, c] = Lane::ALL;
-    let text = format!("{VARIABLE} must be \"{a}\", \"{b}\" or \"{c}\", or not set at all; it is {value:?}");
-    io::Error::new(io::ErrorKind::InvalidInput, text)
 }

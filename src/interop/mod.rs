@@ -7,6 +7,11 @@
 //! drivers and the like work as they are. (The I/O traits, `sync` and the macros are the same
 //! items in both crates and need nothing of this.)
 //!
+//! Such a library may spawn *your* code: the handlers of a server, what a `TaskTracker` or a
+//! `TokioExecutor` is given. That code runs on the host's threads, and there our runtime is the
+//! current one: `spawn`, `time`, `fs`, `net`, `process` and `Handle::current()` of this crate are those of
+//! the runtime whose host it is.
+//!
 //! # What runs where
 //!
 //! | in a third-party crate | runs on |
@@ -16,9 +21,13 @@
 //! | `tokio::task::spawn_blocking` | the host's blocking pool |
 //! | sockets, timers | registered with the host's epoll and timer wheel; the data moves on our workers |
 //!
-//! The host starts with the first runtime and stays until the process ends: tasks that a
-//! third-party crate spawned are *not* stopped when our runtime is dropped. A paused clock
-//! (`time::pause`) does not pause its timers.
+//! Each of our runtimes has a host of its own: a thread, an epoll instance and an event descriptor, about a tenth
+//! of a millisecond to start. It ends with the runtime, as part of the runtime's
+//! [shutdown](crate::runtime::Runtime#shutdown): tasks that a third-party crate spawned are dropped
+//! when ours have been. A paused clock (`time::pause`) does not pause its timers.
+//!
+//! What is spawned from a thread outside of all runtimes, with [`handle`], belongs to none of ours: our
+//! `spawn` and the like panic in it.
 //!
 //! Where a crate takes or returns a socket of the published Tokio, convert it: [`Interop`]. Where it
 //! wants to be called inside of that runtime but is called on another thread, enter [`handle`].
@@ -44,7 +53,8 @@ pub fn is_enabled() -> bool {
     crate::runtime::context::host_has_drivers()
 }
 
-/// The published Tokio's handle of the host, for threads that are in none of our runtimes.
+/// The published Tokio's handle of the host: of the current runtime's, or of one that no runtime has, for
+/// threads that are in none.
 ///
 /// ```
 /// let handle = tokio::interop::handle();

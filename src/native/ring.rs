@@ -12,6 +12,7 @@ use super::action::Action;
 use crate::driver::{Handle, Remote};
 use crate::driver::op::{Completion, Operation};
 use crate::sys::uring::{Punt, Ring, Sqe};
+use crate::util::variables;
 
 /// Does a ring of that runtime do this operation?
 pub(crate) fn supports(driver: &Handle, opcode: u8) -> bool {
@@ -21,7 +22,8 @@ pub(crate) fn supports(driver: &Handle, opcode: u8) -> bool {
 /// Does the user want to do without?
 fn is_emulated() -> bool {
     static EMULATED: OnceLock<bool> = OnceLock::new();
-    *EMULATED.get_or_init(|| std::env::var_os("SPARGIO_NATIVE").is_some_and(|value| value == "emulated"))
+    // Whoever built a runtime knows that the value is a good one.
+    *EMULATED.get_or_init(|| matches!(variables::NATIVE.read(), Ok(Some("emulated"))))
 }
 
 /// See the module docs. One that takes something out of its descriptor is an orphan unless it

@@ -24,6 +24,7 @@ use crate::runtime::scheduler::CurrentThread;
 use crate::runtime::{
     Callback, Config, Handle, LocalOptions, LocalRuntime, Runtime, TaskCallback, context, scheduler,
 };
+use crate::util::variables;
 
 use std::fmt;
 use std::io;
@@ -485,6 +486,7 @@ impl Builder {
         &mut self,
         local_tid: Option<ThreadId>,
     ) -> io::Result<(CurrentThread, Handle, BlockingPool)> {
+        variables::check()?;
         // Only this flavour's clock can be paused; `Instant::now` finds it through the context.
         driver::time::set_lookup(|f| drop(context::with_current(|h| f(h.driver().clock()))));
         let (driver, driver_handle) = driver::new_single(&self.driver_cfg())?;
@@ -498,6 +500,7 @@ impl Builder {
 
     #[cfg(feature = "rt-multi-thread")]
     fn build_multi_thread(&mut self) -> io::Result<Runtime> {
+        variables::check()?;
         let workers = self.worker_threads.unwrap_or_else(default_worker_threads);
         check_processors(&self.worker_cpus)?;
         // The workers run on threads of the pool, on top of the limit for blocking work.
@@ -561,9 +564,20 @@ impl Builder {
             track_latency: self.measures.track_latency,
             #[cfg(all(tokio_unstable, feature = "schedule-latency"))]
             schedule_latencies: self.measures.schedule_latencies(),
-            #[cfg(tokio_unstable)]
-            host: self.host.as_mut().map(context::HostBuilder::build).transpose()?,
+            host: self.make_host()?,
         })
+    }
+
+    /// What hosts the runtime's threads, if it needs one of its own.
+    fn make_host(&mut self) -> io::Result<Option<context::Host>> {
+        #[cfg(tokio_unstable)]
+        if let Some(builder) = &mut self.host {
+            return builder.build().map(Some);
+        }
+        #[cfg(feature = "interop")]
+        return context::Host::of_one();
+        #[cfg(not(feature = "interop"))]
+        Ok(None)
     }
 }
 

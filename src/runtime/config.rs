@@ -1,4 +1,3 @@
-#[cfg(tokio_unstable)]
 use crate::runtime::context;
 #[cfg(tokio_unstable)]
 use crate::runtime::metrics::HistogramBuilder;
@@ -49,7 +48,6 @@ pub(crate) struct Config {
     pub(crate) unhandled_panic: crate::runtime::UnhandledPanic,
 
     /// What hosts this runtime's threads, if it needs one of its own.
-    #[cfg(tokio_unstable)]
     pub(crate) host: Option<context::Host>,
 
     /// What to count the times of polls in.

@@ -23,8 +23,8 @@ mod traced;
 
 pub(crate) use blocking::{BlockingRegionGuard, disallow_block_in_place, try_enter_blocking_region};
 #[cfg(tokio_unstable)]
-pub(crate) use host::{Host, HostBuilder};
-pub(crate) use host::{budget, nested_budget};
+pub(crate) use host::HostBuilder;
+pub(crate) use host::{Host, HostOwner, block_outside, budget, nested_budget};
 #[cfg(feature = "interop")]
 pub(crate) use host::{handle as host_handle, has_drivers as host_has_drivers};
 #[cfg(all(tokio_unstable, feature = "taskdump"))]
@@ -95,10 +95,25 @@ pub(crate) fn try_set_current(handle: &scheduler::Handle) -> Option<SetCurrentGu
 
 /// Calls `f` with the current handle.
 pub(crate) fn with_current<R>(f: impl FnOnce(&scheduler::Handle) -> R) -> Result<R, TryCurrentError> {
-    match CONTEXT.try_with(|cx| cx.current.borrow().as_ref().map(f)) {
+    let mut f = Some(f);
+    let call = |handle: &scheduler::Handle| f.take().map(|f| f(handle));
+    match CONTEXT.try_with(|cx| cx.current.borrow().as_ref().and_then(call)) {
         Ok(Some(result)) => Ok(result),
-        Ok(None) => Err(TryCurrentError::new_no_context()),
+        Ok(None) => match f {
+            Some(f) => on_hosts_thread(f),
+            None => unreachable!("a call has a result"),
+        },
         Err(_destroyed) => Err(TryCurrentError::new_thread_local_destroyed()),
+    }
+}
+
+/// Calls `f` with the runtime that this thread's host serves, for a thread that has entered none.
+#[cold]
+fn on_hosts_thread<R>(f: impl FnOnce(&scheduler::Handle) -> R) -> Result<R, TryCurrentError> {
+    match host::served() {
+        Some(handle) => Ok(f(&handle)),
+        None if host::is_hosts_own() => Err(TryCurrentError::new_foreign_task()),
+        None => Err(TryCurrentError::new_no_context()),
     }
 }
 
@@ -133,10 +148,7 @@ where
         );
     };
 
-    #[cfg(tokio_unstable)]
     let host = handle.host().unwrap_or_else(|| host::shared());
-    #[cfg(not(tokio_unstable))]
-    let host = host::shared();
     host.run_inside(|| f(&mut BlockingRegionGuard::new()))
 }
 

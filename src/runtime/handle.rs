@@ -326,12 +326,23 @@ pub struct TryCurrentError {
 #[derive(Debug)]
 enum TryCurrentErrorKind {
     NoContext,
+    ForeignTask,
     ThreadLocalDestroyed,
 }
+
+/// [`CONTEXT_MISSING_ERROR`], and what to do about it.
+const FOREIGN_TASK_ERROR: &str = "there is no reactor running, must be called from the context of a Tokio 1.x runtime: \
+     this task was spawned by a crate that is bound to the published Tokio, on a thread of that one, and the \
+     runtime of spargio that it belongs to is gone or was built without the feature `interop`. With \
+     `[patch.crates-io]` (`cargo spargio adopt`) all crates of the program are on spargio";
 
 impl TryCurrentError {
     pub(crate) fn new_no_context() -> TryCurrentError {
         TryCurrentError { kind: TryCurrentErrorKind::NoContext }
+    }
+
+    pub(crate) fn new_foreign_task() -> TryCurrentError {
+        TryCurrentError { kind: TryCurrentErrorKind::ForeignTask }
     }
 
     pub(crate) fn new_thread_local_destroyed() -> TryCurrentError {
@@ -340,7 +351,7 @@ impl TryCurrentError {
 
     /// Whether this thread is outside of any runtime.
     pub fn is_missing_context(&self) -> bool {
-        matches!(self.kind, TryCurrentErrorKind::NoContext)
+        matches!(self.kind, TryCurrentErrorKind::NoContext | TryCurrentErrorKind::ForeignTask)
     }
 
     /// Whether this thread is ending and the variable that holds its context is gone already;
@@ -354,6 +365,7 @@ impl fmt::Display for TryCurrentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
             TryCurrentErrorKind::NoContext => CONTEXT_MISSING_ERROR,
+            TryCurrentErrorKind::ForeignTask => FOREIGN_TASK_ERROR,
             TryCurrentErrorKind::ThreadLocalDestroyed => THREAD_LOCAL_DESTROYED_ERROR,
         })
     }

@@ -1,5 +1,6 @@
 use crate::driver::RUNTIME_SHUTTING_DOWN_ERROR;
 use crate::runtime::blocking::BlockingPool;
+use crate::runtime::context::HostOwner;
 use crate::runtime::scheduler::CurrentThread;
 use crate::runtime::scheduler::MultiThread;
 use crate::runtime::task::{Id as TaskId, JoinHandle};
@@ -7,6 +8,7 @@ use crate::runtime::{AutoBox, EnterGuard, Handle, RuntimeMetrics, context};
 use crate::util::leaf;
 use crate::util::trace::{self, SpawnMeta};
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::time::Duration;
@@ -49,12 +51,13 @@ use std::time::Duration;
 /// [`Builder`]: crate::runtime::Builder
 /// [`shutdown_background`]: Runtime::shutdown_background
 /// [`shutdown_timeout`]: Runtime::shutdown_timeout
-#[derive(Debug)]
 pub struct Runtime {
     scheduler: Scheduler,
     handle: Handle,
     /// Last, because dropping it waits for the threads the scheduler has told to end.
     blocking_pool: BlockingPool,
+    /// After it: tasks of ours are gone before those of third-party crates.
+    host: HostOwner,
 }
 
 /// The kind of a runtime's scheduler, see [`Handle::runtime_flavor`].
@@ -75,7 +78,8 @@ pub(super) enum Scheduler {
 
 impl Runtime {
     pub(super) fn from_parts(scheduler: Scheduler, handle: Handle, blocking_pool: BlockingPool) -> Runtime {
-        Runtime { scheduler, handle, blocking_pool }
+        let host = HostOwner::new(&handle.inner);
+        Runtime { scheduler, handle, blocking_pool, host }
     }
 
     /// Builds a multi-thread runtime with all drivers enabled and default settings.
@@ -188,6 +192,7 @@ impl Runtime {
             return;
         }
         self.handle.inner.shutdown();
+        self.host.limit(duration);
         self.blocking_pool.shutdown(Some(duration));
     }
 
@@ -205,11 +210,23 @@ impl Runtime {
     }
 }
 
+impl fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // As Tokio prints it.
+        f.debug_struct("Runtime")
+            .field("scheduler", &self.scheduler)
+            .field("handle", &self.handle)
+            .field("blocking_pool", &self.blocking_pool)
+            .finish()
+    }
+}
+
 impl Drop for Runtime {
     fn drop(&mut self) {
         if self.handle.inner.driver().is_inherited() {
             // In the child of a fork: there are no threads to end, and tasks and descriptors are
             // the parent's to shut down.
+            self.host.forget();
             return self.blocking_pool.forget();
         }
         match &mut self.scheduler {

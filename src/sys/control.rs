@@ -60,12 +60,14 @@ impl ControlBuf {
         let begin = self.len;
         self.len += space as usize;
         self.words.resize(self.len.div_ceil(size_of::<u64>()), 0);
-        let header = libc::cmsghdr { cmsg_len: len as _, cmsg_level: level, cmsg_type: kind };
         // SAFETY: there is room for header and data behind `begin`, which is aligned, since
         // `CMSG_SPACE` is a multiple of the alignment.
         unsafe {
             let at = self.words.as_mut_ptr().cast::<u8>().add(begin).cast::<libc::cmsghdr>();
-            at.write(header);
+            // Field by field, over zeros: musl's has padding, with a name.
+            (*at).cmsg_len = len as _;
+            (*at).cmsg_level = level;
+            (*at).cmsg_type = kind;
             std::ptr::copy_nonoverlapping(data.as_ptr(), libc::CMSG_DATA(at), data.len());
         }
     }

@@ -35,7 +35,8 @@ impl PollFd {
 /// Waits until one of `fds` is ready or `timeout` is over; returns how many are.
 pub(crate) fn wait(fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<usize> {
     let ts = timeout.map(|t| libc::timespec {
-        tv_sec: t.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+        // As far as every C library counts seconds: 68 years.
+        tv_sec: t.as_secs().min(i32::MAX as u64) as _,
         tv_nsec: t.subsec_nanos().into(),
     });
     let ts = ts.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);

@@ -7,3 +7,4 @@ pub(crate) mod leaf;
 pub(crate) mod leaf;
 pub(crate) mod trace;
 pub(crate) mod unwind;
+pub(crate) mod variables;

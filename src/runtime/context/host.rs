@@ -8,6 +8,15 @@
 //! unless the feature `interop` asks for more, no drivers. It makes no system call while
 //! our threads work.
 //!
+//! What crates spawn that are bound to the published Tokio runs on the host's own threads. With
+//! `interop` each runtime has a host of its own, and on its threads that runtime is the current one:
+//! our `spawn`, sockets and timers work in what such a crate runs. It ends with the runtime:
+//!
+//! 1. Our runtime stops: tasks are dropped, its threads end.
+//! 2. [`HostOwner`] shuts the host down, in what is left of the time that the shutdown may take.
+//! 3. Our threads enter hosts by a handle, which works when the host has ended (a `block_on` that
+//!    is going on elsewhere).
+//!
 //! The budget: Tokio sets it once at the start of that one poll. A token taken with
 //! `poll_proceed` remembers the budget as it was and puts it back when dropped. [`FULL`] is
 //! such a token, of a full budget; with it [`budget`] gives each task poll a full budget. A
@@ -16,40 +25,62 @@
 //!
 //! # Safety
 //!
-//! A host is taken out of its place once, by its destructor.
-//!
 //! The token is dropped again and again, a copy at a time. A token that is no larger than the
 //! number it remembers owns nothing, so that is sound; should a later Tokio put more into it,
 //! the code falls back to exchanging it, at the price of one unit of the budget.
 #![allow(unsafe_code)]
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-#[cfg(tokio_unstable)]
 use std::io;
-use std::mem::ManuallyDrop;
+use std::mem::{self, ManuallyDrop};
 use std::ptr;
-use std::sync::OnceLock;
 #[cfg(tokio_unstable)]
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
+use crate::runtime::scheduler::{self, WeakHandle};
 #[cfg(tokio_unstable)]
 use crate::upstream::runtime::RngSeed;
 use crate::util::trace::enter_untold;
-use upstream::runtime::{Builder, Runtime};
+#[cfg(feature = "interop")]
+use crate::util::variables;
+use upstream::runtime::{Builder, Handle, Runtime};
 use upstream::task::coop::{self, RestoreOnPending};
 
-/// What hosts threads.
-pub(crate) struct Host(ManuallyDrop<Runtime>);
+/// What hosts threads. Those of one runtime, and then its own threads know which; or all others.
+#[derive(Debug)]
+pub(crate) struct Host {
+    handle: Handle,
+    /// Taken out when it is shut down.
+    runtime: Mutex<Option<Runtime>>,
+    serves: Arc<Serves>,
+}
 
-impl Drop for Host {
-    fn drop(&mut self) {
-        // SAFETY: nobody uses it from here on.
-        let runtime = unsafe { ManuallyDrop::take(&mut self.0) };
-        // This may be asynchronous code, which must not wait for a thread.
-        runtime.shutdown_background();
-    }
+/// The runtime of ours that a host serves. Empty for the one that serves all.
+#[derive(Debug, Default)]
+struct Serves(OnceLock<WeakHandle>);
+
+thread_local! {
+    /// Of a thread of a host: whom the host serves.
+    static SERVES: RefCell<Option<Arc<Serves>>> = const { RefCell::new(None) };
+}
+
+/// Is this a thread of a host? Then it runs what crates spawned that are bound to the published Tokio.
+pub(super) fn is_hosts_own() -> bool {
+    SERVES.try_with(|serves| serves.borrow().is_some()).unwrap_or(false)
+}
+
+/// The runtime that this thread's host serves, if it is a host's thread and the runtime is there.
+pub(super) fn served() -> Option<scheduler::Handle> {
+    SERVES.try_with(|serves| serves.borrow().as_ref()?.0.get()?.upgrade()).ok().flatten()
+}
+
+/// Is this thread one that upstream's `block_in_place` is to be told of? Runs `f` then inside of it.
+pub(crate) fn block_outside<R>(f: impl FnOnce() -> R) -> R {
+    if is_hosts_own() { upstream::task::block_in_place(f) } else { f() }
 }
 
 fn builder() -> Builder {
@@ -62,30 +93,111 @@ fn builder() -> Builder {
     builder
 }
 
+impl Host {
+    fn build(builder: &mut Builder) -> io::Result<Host> {
+        let serves = Arc::new(Serves::default());
+        let of_thread = serves.clone();
+        builder.on_thread_start(move || {
+            SERVES.with(|serves| serves.replace(Some(of_thread.clone())));
+        });
+        let runtime = builder.build()?;
+        Ok(Host { handle: runtime.handle().clone(), runtime: Mutex::new(Some(runtime)), serves })
+    }
+
+    /// One for a single runtime, if crates that are bound to the published Tokio are to be served.
+    #[cfg(feature = "interop")]
+    pub(crate) fn of_one() -> io::Result<Option<Host>> {
+        if has_drivers() { Host::build(&mut builder()).map(Some) } else { Ok(None) }
+    }
+
+    fn take(&self) -> Option<Runtime> {
+        self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // Nobody has become its owner, or that one has shut it down.
+        if let Some(runtime) = self.take() {
+            // This may be asynchronous code, which must not wait for a thread.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// The end of a runtime's own host. Dropped after the runtime's threads have ended.
+#[derive(Debug)]
+pub(crate) struct HostOwner {
+    handle: scheduler::Handle,
+    until: Option<Instant>,
+}
+
+impl HostOwner {
+    /// Tells the host of `handle`, if there is one, whom it serves.
+    pub(crate) fn new(handle: &scheduler::Handle) -> HostOwner {
+        if let Some(host) = handle.host() {
+            // There is one owner.
+            let _ = host.serves.0.set(handle.downgrade());
+        }
+        HostOwner { handle: handle.clone(), until: None }
+    }
+
+    /// How long the end may take from now: what a third-party crate has on the blocking pool may be
+    /// at it.
+    pub(crate) fn limit(&mut self, limit: Duration) {
+        // What does not fit takes no end.
+        self.until = Instant::now().checked_add(limit);
+    }
+
+    /// In the child of a fork: its threads are not there.
+    pub(crate) fn forget(&mut self) {
+        if let Some(host) = self.handle.host() {
+            // Another thread may have held the lock.
+            if let Ok(mut runtime) = host.runtime.try_lock() {
+                mem::forget(runtime.take());
+            }
+        }
+    }
+}
+
+impl Drop for HostOwner {
+    fn drop(&mut self) {
+        let Some(runtime) = self.handle.host().and_then(Host::take) else { return };
+        let left = self.until.map(|until| until.saturating_duration_since(Instant::now()));
+        // In asynchronous code of the published Tokio it must not wait; and a panic may say that here is
+        // some of ours.
+        let may_wait = Handle::try_current().is_err() && !std::thread::panicking();
+        match left {
+            None if may_wait => drop(runtime),
+            Some(left) if may_wait && !left.is_zero() => runtime.shutdown_timeout(left),
+            _ => runtime.shutdown_background(),
+        }
+    }
+}
+
 /// Are crates that are bound to the published Tokio to find drivers? The environment may say no.
 #[cfg(feature = "interop")]
 pub(crate) fn has_drivers() -> bool {
     static WANTED: OnceLock<bool> = OnceLock::new();
     *WANTED.get_or_init(|| {
-        let said = std::env::var_os("SPARGIO_INTEROP");
-        !said.is_some_and(|said| said == "off" || said == "0")
+        // Whoever built a runtime knows that the value is a good one.
+        !matches!(variables::INTEROP.read(), Ok(Some("off" | "0")))
     })
 }
 
-/// The host's own handle, for those crates.
+/// The host's own handle, for those crates: of the current runtime's host, if there is one.
 #[cfg(feature = "interop")]
-pub(crate) fn handle() -> upstream::runtime::Handle {
-    shared().0.handle().clone()
+pub(crate) fn handle() -> Handle {
+    let own = super::with_current(|handle| handle.host().map(|host| host.handle.clone()));
+    own.ok().flatten().unwrap_or_else(|| shared().handle.clone())
 }
 
 /// The host of all threads that do not need one of their own.
 pub(super) fn shared() -> &'static Host {
     static HOST: OnceLock<Host> = OnceLock::new();
     HOST.get_or_init(|| {
-        let runtime = builder().build();
-        Host(ManuallyDrop::new(
-            runtime.expect("spargio: cannot start the host thread of the re-exported Tokio half"),
-        ))
+        let host = Host::build(&mut builder());
+        host.expect("spargio: cannot start the host thread of the re-exported Tokio half")
     })
 }
 
@@ -111,7 +223,7 @@ impl HostBuilder {
             // Whoever has not taken the first word yet does not need another.
             let _ = has_entered.try_send(());
         });
-        let host = Host(ManuallyDrop::new(self.0.build()?));
+        let host = Host::build(&mut self.0)?;
         // It has nothing to do, so it parks. The sender lives as long as the host: no error.
         let _ = entered.recv();
         Ok(host)
@@ -132,8 +244,8 @@ thread_local! {
 
 impl Host {
     #[cfg(all(tokio_unstable, feature = "taskdump"))]
-    pub(super) fn handle(&self) -> upstream::runtime::Handle {
-        self.0.handle().clone()
+    pub(super) fn handle(&self) -> Handle {
+        self.handle.clone()
     }
 
     /// Runs `f` inside one poll of the host.
@@ -150,7 +262,7 @@ impl Host {
         let mut f = Some(f);
         enter_untold(|untold| {
             let mut untold = Some(untold);
-            self.0.block_on(poll_fn(|_| {
+            self.handle.block_on(poll_fn(|_| {
                 if let Some(untold) = untold.take() {
                     untold.end();
                 }

@@ -9,12 +9,14 @@
 #![allow(unsafe_code)]
 
 use crate::runtime::blocking::BlockingPool;
+use crate::runtime::context::HostOwner;
 use crate::runtime::scheduler::CurrentThread;
 use crate::runtime::task::{Id as TaskId, JoinHandle};
 use crate::runtime::{AutoBox, Builder, EnterGuard, Handle, RuntimeMetrics, context};
 use crate::util::leaf;
 use crate::util::trace::{self, SpawnMeta};
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
@@ -51,12 +53,13 @@ use std::time::Duration;
 /// [`spawn_blocking`](LocalRuntime::spawn_blocking) is running; this must not happen in
 /// asynchronous code. [`shutdown_timeout`](LocalRuntime::shutdown_timeout) and
 /// [`shutdown_background`](LocalRuntime::shutdown_background) do not wait that long.
-#[derive(Debug)]
 pub struct LocalRuntime {
     scheduler: LocalRuntimeScheduler,
     handle: Handle,
     /// Dropped, and so waited for, after the scheduler was shut down.
     blocking_pool: BlockingPool,
+    /// Dropped after it.
+    host: HostOwner,
     /// Neither `Send` nor `Sync`.
     _phantom: PhantomData<*mut u8>,
 }
@@ -73,7 +76,8 @@ impl LocalRuntime {
         handle: Handle,
         blocking_pool: BlockingPool,
     ) -> LocalRuntime {
-        LocalRuntime { scheduler, handle, blocking_pool, _phantom: PhantomData }
+        let host = HostOwner::new(&handle.inner);
+        LocalRuntime { scheduler, handle, blocking_pool, host, _phantom: PhantomData }
     }
 
     /// Builds a runtime with all drivers and default settings; for others see
@@ -183,6 +187,7 @@ impl LocalRuntime {
             return;
         }
         self.handle.inner.shutdown();
+        self.host.limit(duration);
         self.blocking_pool.shutdown(Some(duration));
     }
 
@@ -208,11 +213,24 @@ impl LocalRuntime {
     }
 }
 
+impl fmt::Debug for LocalRuntime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // As Tokio prints it.
+        f.debug_struct("LocalRuntime")
+            .field("scheduler", &self.scheduler)
+            .field("handle", &self.handle)
+            .field("blocking_pool", &self.blocking_pool)
+            .field("_phantom", &self._phantom)
+            .finish()
+    }
+}
+
 impl Drop for LocalRuntime {
     fn drop(&mut self) {
         if self.handle.inner.driver().is_inherited() {
             // In the child of a fork: there are no threads to end, and tasks and descriptors are
             // the parent's to shut down.
+            self.host.forget();
             return self.blocking_pool.forget();
         }
         // Tasks are dropped in the runtime's context, where they may spawn in vain.

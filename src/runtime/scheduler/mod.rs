@@ -20,7 +20,7 @@ use crate::runtime::task::{Id, JoinHandle, SpawnLocation};
 use crate::runtime::{Home, TaskHooks, WorkerMetrics, blocking, context};
 
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 /// A runtime, as seen by everything that is not its owner.
@@ -28,6 +28,22 @@ use std::task::Waker;
 pub(crate) enum Handle {
     CurrentThread(Arc<current_thread::Handle>),
     MultiThread(Arc<sharded::Handle>),
+}
+
+/// A [`Handle`] that does not keep the runtime's memory.
+#[derive(Debug)]
+pub(crate) enum WeakHandle {
+    CurrentThread(Weak<current_thread::Handle>),
+    MultiThread(Weak<sharded::Handle>),
+}
+
+impl WeakHandle {
+    pub(crate) fn upgrade(&self) -> Option<Handle> {
+        match self {
+            WeakHandle::CurrentThread(h) => h.upgrade().map(Handle::CurrentThread),
+            WeakHandle::MultiThread(h) => h.upgrade().map(Handle::MultiThread),
+        }
+    }
 }
 
 /// The scheduler that the current thread drives.
@@ -152,9 +168,16 @@ impl Handle {
     }
 
     /// What hosts this runtime's threads, if not what hosts all others.
-    #[cfg(tokio_unstable)]
     pub(crate) fn host(&self) -> Option<&context::Host> {
         match_flavor!(self, Handle(h) => h.config().host.as_ref())
+    }
+
+    /// A handle that does not keep the runtime's memory.
+    pub(crate) fn downgrade(&self) -> WeakHandle {
+        match self {
+            Handle::CurrentThread(h) => WeakHandle::CurrentThread(Arc::downgrade(h)),
+            Handle::MultiThread(h) => WeakHandle::MultiThread(Arc::downgrade(h)),
+        }
     }
 
     #[track_caller]

@@ -32,7 +32,7 @@ where
 {
     let Some(allowed) = context::block_in_place_allowed() else {
         // No runtime, or already inside of a `block_in_place`.
-        return f();
+        return context::block_outside(f);
     };
     let lent = context::with_scheduler(|cx| match cx {
         Some(scheduler::Context::MultiThread(cx)) => Ok(lend_core(cx)),

@@ -228,7 +228,6 @@ impl Handle {
         }
     }
 
-    #[cfg(tokio_unstable)]
     pub(crate) fn config(&self) -> &Config {
         &self.shared.config
     }

@@ -1,0 +1,179 @@
+//! The program with a lock file of its own.
+//!
+//! Moving a program to spargio moves its lock file: another `tokio`, and what that one needs. To
+//! leave the real one alone, cargo is shown the program in another place, where everything is a
+//! symbolic link to the real thing but for the lock file:
+//!
+//! ```text
+//! target/spargio/
+//!   mirror/home/me/program/      Cargo.toml -> …, src -> …, and a Cargo.lock that is ours
+//!   mirror/home/me/library -> …  where the program depends on ../library
+//!   debug/ release/ …            what was built
+//! ```
+//!
+//! The lock file starts as a copy of the real one, in which `tokio` alone is updated; it is made
+//! again when the real one has changed. Cargo's configuration, the folder a program runs in and
+//! the environment are the real ones: they go by the folder of the caller.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use crate::cli::Common;
+use crate::lock;
+use crate::problem::{About, Problem, Result};
+use crate::project::{Project, cargo, explain, is_network, metadata, output};
+use crate::source::Source;
+
+#[derive(Debug)]
+pub(crate) struct Mirror {
+    /// What cargo is told is the manifest.
+    pub(crate) manifest: PathBuf,
+    root: PathBuf,
+    /// What this run changed in the lock file; empty if it was there.
+    pub(crate) changes: Vec<String>,
+}
+
+impl Mirror {
+    /// Shows cargo the program there, and resolves it with spargio as its tokio.
+    pub(crate) fn make(project: &Project, source: &Source, common: &Common) -> Result<Mirror> {
+        let base = project.ours().join("mirror");
+        let root = below(&base, &project.root);
+        fs::create_dir_all(&root).about(root.display())?;
+        link_entries(project, &root)?;
+        link_neighbours(project, &base, common)?;
+        let mut mirror = Mirror { manifest: below(&base, &project.manifest), root, changes: Vec::new() };
+        mirror.lock(project, source, common)?;
+        Ok(mirror)
+    }
+
+    fn lock(&mut self, project: &Project, source: &Source, common: &Common) -> Result<()> {
+        let (lock, stamp) = (self.root.join("Cargo.lock"), self.root.join("Cargo.lock.made-of"));
+        let real = project.lock_text().unwrap_or_default();
+        // With another source or manifest cargo itself says that the lock file does not fit.
+        let made_of = format!("{}\n{}\n{real}", source.arguments().join(" "), manifest_text(project));
+        if lock.exists() && fs::read_to_string(&stamp).is_ok_and(|text| text == made_of) {
+            return Ok(());
+        }
+        if real.is_empty() {
+            let _ = fs::remove_file(&lock);
+        } else {
+            fs::write(&lock, &real).about(lock.display())?;
+        }
+        update(&self.manifest, source, common, real.is_empty())?;
+        let made = fs::read_to_string(&lock).about(lock.display())?;
+        if !real.is_empty() {
+            self.changes = lock::changes(&real, &made);
+        }
+        fs::write(&stamp, made_of).about(stamp.display())
+    }
+}
+
+fn manifest_text(project: &Project) -> String {
+    fs::read_to_string(project.root.join("Cargo.toml")).unwrap_or_default()
+}
+
+/// Moves `tokio` in the lock file of `manifest` to spargio, and nothing that need not move with it.
+pub(crate) fn update(manifest: &Path, source: &Source, common: &Common, is_new: bool) -> Result<()> {
+    let attempt = |offline: bool| {
+        let mut command = cargo();
+        // Of a graph with a Tokio 0.2 in it, only the other one.
+        let which: &[&str] = if is_new { &["generate-lockfile"] } else { &["update", "-p"] };
+        command.args(which);
+        if !is_new {
+            let lock = manifest.ancestors().map(|at| at.join("Cargo.lock")).find(|lock| lock.is_file());
+            let lock = lock.and_then(|lock| fs::read_to_string(lock).ok()).unwrap_or_default();
+            command.arg(lock::tokio(&lock).map_or("tokio".to_owned(), |version| format!("tokio@{version}")));
+        }
+        command.arg("--quiet").arg("--manifest-path").arg(manifest).args(source.arguments());
+        // A program that promises an older Rust would be given an older, published Tokio.
+        command.env("CARGO_RESOLVER_INCOMPATIBLE_RUST_VERSIONS", "allow");
+        if offline {
+            command.arg("--offline");
+        }
+        output(&mut command)
+    };
+    let done = match attempt(common.offline) {
+        Err(said) if !common.offline && is_network(&said) => attempt(true).map_err(|_| said),
+        done => done,
+    };
+    match done {
+        Ok(_) => Ok(()),
+        Err(said) if said.contains("did not match any packages") => Err(no_tokio()),
+        Err(said) => Err(explain("resolving the program with spargio", &said)),
+    }
+}
+
+pub(crate) fn no_tokio() -> Problem {
+    Problem::new("no crate of this program depends on tokio 1.x: there is nothing to move")
+        .cure("is it the right folder? --manifest-path PATH names another one")
+        .cure("if tokio is behind a feature, say so: --features …")
+}
+
+/// `/a/b` below `base`.
+fn below(base: &Path, path: &Path) -> PathBuf {
+    base.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+/// Everything in the program's folder.
+fn link_entries(project: &Project, root: &Path) -> Result<()> {
+    let mut wanted = Vec::new();
+    for entry in fs::read_dir(&project.root).about(project.root.display())? {
+        let path = entry.about(project.root.display())?.path();
+        // The target folder holds the mirror itself. A repository is found above the mirror.
+        let is_left_out = path == project.target
+            || path
+                .file_name()
+                .is_some_and(|name| name == "Cargo.lock" || name == ".git" || name == "target");
+        if !is_left_out {
+            link(&path, &root.join(path.file_name().unwrap_or_default()))?;
+            wanted.push(path.file_name().map(ToOwned::to_owned));
+        }
+    }
+    for entry in fs::read_dir(root).about(root.display())? {
+        let path = entry.about(root.display())?.path();
+        if path.is_symlink() && !wanted.contains(&path.file_name().map(ToOwned::to_owned)) {
+            fs::remove_file(&path).about(path.display())?;
+        }
+    }
+    Ok(())
+}
+
+/// Path dependencies outside of the workspace, which its manifests name by `../`.
+fn link_neighbours(project: &Project, base: &Path, common: &Common) -> Result<()> {
+    let flags: &[&str] = if common.offline { &["--offline", "--locked"] } else { &["--locked"] };
+    // A program without a lock file, or with one that does not fit, is asked without its graph.
+    let metadata = metadata(flags, Some(&project.manifest))
+        .or_else(|_| metadata(&["--no-deps"], Some(&project.manifest)))?;
+    let packages = metadata["packages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for package in packages {
+        if package["source"].is_null() {
+            folders.extend(
+                package["manifest_path"].as_str().and_then(|path| Path::new(path).parent()).map(Into::into),
+            );
+        }
+        let dependencies = package["dependencies"].as_array().map(Vec::as_slice).unwrap_or_default();
+        folders.extend(dependencies.iter().filter_map(|it| it["path"].as_str()).map(PathBuf::from));
+    }
+    for folder in folders.iter().filter(|folder| !folder.starts_with(&project.root)) {
+        // The highest folder that is not above the program: what it inherits is there, too.
+        let highest = folder.ancestors().take_while(|at| !project.root.starts_with(at)).last();
+        if let Some(highest) = highest {
+            let copy = below(base, highest);
+            fs::create_dir_all(copy.parent().unwrap_or(base)).about(copy.display())?;
+            link(highest, &copy)?;
+        }
+    }
+    Ok(())
+}
+
+fn link(real: &Path, copy: &Path) -> Result<()> {
+    if fs::read_link(copy).is_ok_and(|there| there == real) {
+        return Ok(());
+    }
+    if copy.is_symlink() {
+        fs::remove_file(copy).about(copy.display())?;
+    }
+    symlink(real, copy).about(copy.display())
+}
