@@ -18,6 +18,36 @@ fn current_thread() -> Runtime {
     Builder::new_current_thread().enable_all().build().unwrap()
 }
 
+/// H64: to begin and to end costs a system call for no socket. Counted in processor time of this thread, where
+/// it was ten thousand times as much once.
+#[test]
+fn h64_many_block_ons_beside_many_sockets() {
+    const SOCKETS: usize = 400;
+
+    let cost = |sockets: usize| {
+        let rt = current_thread();
+        let _sockets = rt.block_on(async {
+            let mut kept = Vec::new();
+            for _ in 0..sockets {
+                let (mut ours, theirs) = tokio::net::UnixStream::pair().unwrap();
+                tokio::spawn(async move { ours.read_u8().await });
+                kept.push(theirs);
+            }
+            yield_now().await;
+            kept
+        });
+        let now = || rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        let before = now();
+        for _ in 0..500 {
+            rt.block_on(async {});
+        }
+        let after = now();
+        (after.tv_sec - before.tv_sec) * 1_000_000_000 + (after.tv_nsec - before.tv_nsec)
+    };
+    let (none, many) = (cost(0), cost(SOCKETS));
+    assert!(many < 50 * none, "{none} ns beside none, {many} ns beside {SOCKETS}");
+}
+
 /// H20: two threads take turns in `block_on`, over sockets made by a third.
 #[test]
 fn threads_alternate_with_a_live_stream() {

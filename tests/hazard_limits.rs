@@ -406,6 +406,15 @@ fn h53_nothing_tells_the_descriptor_of_a_ring() {
         let (stream, _peer) = rt.block_on(async {
             let (mut stream, peer) = connection().await;
             wait_in_read(&mut stream).await;
+            // On a worker, or this thread: with a ring, if it has none yet.
+            let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            let received = tokio::spawn(async move {
+                let ours = tokio::net::UnixStream::from_std(ours).unwrap();
+                ours.native().recv(vec![0; 1]).await.0
+            });
+            std::io::Write::write_all(&mut &theirs, b"x").unwrap();
+            received.await.unwrap().unwrap();
             (stream, peer)
         });
         let rings: Vec<String> = fs::read_dir("/proc/self/fd")

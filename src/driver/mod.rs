@@ -485,7 +485,7 @@ impl Driver {
     /// next thread; what is watched stays watched.
     pub(crate) fn detach(&mut self) {
         let Some(mut seat) = self.get_up() else { return };
-        if !seat.is_idle() {
+        if !seat.comes_to_rest() {
             self.recalled.append(&mut seat.give_ring_up(Ending::HandOver));
         }
         self.seat = Some(seat);

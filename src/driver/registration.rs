@@ -103,11 +103,22 @@ impl Registration {
     /// registered, as on Tokio. So what would be watched with its first wait is from now on.
     pub(crate) fn lend_out(&self) {
         if !self.shared.is_watched() && !self.handle.is_shutdown() && !self.handle.is_inherited() {
-            // What is known of it does not change: it may be tried.
-            self.shared.assume_ready(Ready::READABLE | Ready::WRITABLE);
             // Refused, it will be with the first wait.
-            let _ = self.handle.watch(&self.shared);
+            let _ = self.watch_now();
         }
+    }
+
+    /// Has a descriptor that comes from elsewhere watched from now on, so that its owner learns at once if it
+    /// cannot be: because it is watched already, or for what it is.
+    ///
+    /// # Errors
+    ///
+    /// Those of `epoll_ctl(2)`.
+    pub(crate) fn watch_now(&self) -> io::Result<()> {
+        self.handle.watch(&self.shared)?;
+        // As before it may be tried first.
+        self.shared.assume_ready(Ready::READABLE | Ready::WRITABLE);
+        Ok(())
     }
 
     /// The runtime's drivers.

@@ -21,6 +21,7 @@
 //! 4. Give the seat back, then wake and drop.
 
 use std::cell::{Cell, RefCell};
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -39,7 +40,10 @@ use crate::sys::uring::{Rung, Wait};
 const PAUSE: Duration = Duration::from_micros(10);
 
 thread_local! {
-    static SEAT: RefCell<Option<Box<Seat>>> = const { RefCell::new(None) };
+    /// Never dropped: a thread leaves its seat. One that ends the process in the middle of a task
+    /// (`process::exit` runs the destructors of its thread-locals) has operations in flight, whose memory
+    /// is the kernel's.
+    static SEAT: RefCell<ManuallyDrop<Option<Box<Seat>>>> = const { RefCell::new(ManuallyDrop::new(None)) };
     /// Whose seat it is, for a look without a borrow.
     static CURRENT: Cell<Current> = const { Cell::new(Current::NONE) };
 }
@@ -97,7 +101,7 @@ pub(super) fn take(seat: Box<Seat>) -> Option<Box<Seat>> {
 /// Takes this thread's seat from it and puts `outer` back.
 pub(super) fn leave(outer: Option<Box<Seat>>) -> Option<Box<Seat>> {
     CURRENT.set(Current::of(outer.as_deref()));
-    SEAT.with(|cell| std::mem::replace(&mut *cell.borrow_mut(), outer))
+    SEAT.with(|cell| std::mem::replace(&mut **cell.borrow_mut(), outer))
 }
 
 /// The shard of `runtime` that this thread drives.
@@ -223,15 +227,15 @@ pub(super) fn turn_for(other: &Shard, wait: Wait) {
 
 fn turn_with(f: impl FnOnce(&mut Seat, &mut Aftermath)) {
     thread_local! {
-        static SPARE: RefCell<Aftermath> = RefCell::default();
+        static SPARE: Cell<Aftermath> = Cell::default();
     }
     // Reused, since a turn happens for every few events; a nested turn takes a new one.
     uring::new_turn();
-    let mut aftermath =
-        SPARE.with(|spare| spare.try_borrow_mut().map(|mut s| std::mem::take(&mut *s)).unwrap_or_default());
+    let mut aftermath = SPARE.try_with(Cell::take).unwrap_or_default();
     with(|seat| f(seat, &mut aftermath));
     aftermath.finish();
-    SPARE.with(|spare| spare.replace(aftermath));
+    // An error: the thread ends.
+    let _ = SPARE.try_with(|spare| spare.set(aftermath));
 }
 
 /// Wakes the owner of `shard`, who sleeps in the ring behind `target`.
@@ -282,13 +286,22 @@ impl Seat {
         self.engine.as_ref().is_some_and(|engine| engine.is_foreign())
     }
 
-    /// Has it nothing in flight?
-    pub(super) fn is_idle(&self) -> bool {
-        self.engine.as_ref().is_none_or(|engine| !engine.is_busy()) && !self.shard.outgoing.is_some()
+    /// Has it nothing in flight? Then the thread can leave it as it is, and come back.
+    pub(super) fn comes_to_rest(&mut self) -> bool {
+        if self.shard.outgoing.is_some() {
+            return false;
+        }
+        let Some(engine) = &mut self.engine else { return true };
+        let mut aftermath = Aftermath::default();
+        let rests = engine.comes_to_rest(self.shards.set.as_deref(), &mut aftermath);
+        // The caller is at the end of a seat: no borrow is held, user code may run.
+        aftermath.finish();
+        rests
     }
 
     /// The ring, which is made now if there is none; `None` if none is to be had.
     pub(super) fn engine(&mut self) -> Option<&mut Engine> {
+        self.drop_broken_ring();
         if self.engine.is_none() && self.shards.rings.may_be_had() {
             match Engine::new(&self.shard) {
                 Ok(engine) => {
@@ -299,6 +312,14 @@ impl Seat {
             }
         }
         self.engine.as_deref_mut()
+    }
+
+    /// Goes on without a ring that the kernel refuses.
+    fn drop_broken_ring(&mut self) {
+        if let Some(broken) = self.engine.take_if(|engine| engine.is_of_no_use()) {
+            self.shard.uninstall(broken.remote());
+            self.shards.rings.are_refused();
+        }
     }
 
     /// Ends what is in flight; returns the operations that are to be submitted again.
@@ -317,6 +338,7 @@ impl Seat {
 
     fn turn(&mut self, wait: Wait, aftermath: &mut Aftermath) {
         self.shard.count_turn();
+        self.drop_broken_ring();
         self.take_mail(aftermath);
         let wait = self.turn_outgoing(wait, aftermath);
         if wait == Wait::No || !self.sleep(wait, aftermath) {
@@ -346,9 +368,10 @@ impl Seat {
         let set = shards.set.as_deref();
         let held = set.and_then(|set| Some((set, set.try_hold()?)));
         let Some(bed) = Bed::make(engine.as_deref_mut(), held) else { return false };
-        let has_slept = shard.parking.start(bed.place);
+        let place = bed.place;
+        let has_slept = shard.parking.start(place);
         if has_slept {
-            match (bed.place, &bed.held, engine.as_deref_mut()) {
+            match (place, &bed.held, engine.as_deref_mut()) {
                 (Place::Set, Some((set, _)), _) => set.wait(events, wait),
                 (Place::Ring, held, Some(engine)) => engine.sleep(held.as_ref().map(|(set, _)| *set), wait),
                 _ => shard.parking.sleep(match wait {
@@ -357,14 +380,16 @@ impl Seat {
                 }),
             }
             shard.parking.stop();
-            if let (Place::Set, Some((set, _))) = (bed.place, &bed.held) {
+            if let (Place::Set, Some((set, _))) = (place, &bed.held) {
                 set.serve(events, &mut aftermath.wakers);
             }
         }
         bed.leave(engine.as_deref());
         if has_slept {
-            if let Some(engine) = engine {
-                engine.look(set, aftermath);
+            match (place, engine) {
+                (_, None) => {}
+                (Place::Ring, Some(engine)) => engine.wake_up(set, aftermath),
+                (Place::Bed | Place::Set, Some(engine)) => engine.look(set, aftermath),
             }
             // What woke it may be mail.
             self.take_mail(aftermath);

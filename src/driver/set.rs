@@ -27,7 +27,7 @@ use crate::driver::Ready;
 use crate::driver::hold::{Hold, Holder};
 use crate::driver::scheduled_io::ScheduledIo;
 use crate::loom::sync::Mutex;
-use crate::sys::epoll::{Epoll, Events};
+use crate::sys::epoll::{Epoll, Events, explain};
 use crate::sys::event_fd::EventFd;
 use crate::sys::poll;
 use crate::sys::uring::Wait;
@@ -59,7 +59,7 @@ impl WatchSet {
     /// An empty set: two descriptors.
     pub(crate) fn new() -> io::Result<WatchSet> {
         let epoll = Epoll::new()?;
-        let bell = EventFd::new()?;
+        let bell = EventFd::new().map_err(|error| explain("create an eventfd", &error))?;
         epoll.add(bell.as_raw_fd(), poll::IN, BELL)?;
         let members = Members { slab: Slab::new(), generation: 1, is_closed: false };
         Ok(WatchSet { epoll, bell, holder: Holder::new(), members: Mutex::new(members) })
@@ -130,6 +130,11 @@ impl WatchSet {
         &self.bell
     }
 
+    /// For a ring that waits in the set.
+    pub(crate) fn epoll(&self) -> &Epoll {
+        &self.epoll
+    }
+
     /// How many members there are.
     pub(crate) fn len(&self) -> usize {
         self.members.lock().slab.len()
@@ -143,13 +148,6 @@ impl WatchSet {
             std::mem::take(&mut members.slab)
         };
         slab.into_iter().map(|(_, (_, io))| io).collect()
-    }
-}
-
-/// For a ring that waits in the set.
-impl AsRawFd for WatchSet {
-    fn as_raw_fd(&self) -> RawFd {
-        self.epoll.as_raw_fd()
     }
 }
 

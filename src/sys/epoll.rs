@@ -40,7 +40,7 @@ pub(crate) struct Events {
 impl Epoll {
     /// Makes an instance.
     pub(crate) fn new() -> io::Result<Epoll> {
-        Epoll::make().map_err(explain)
+        Epoll::make().map_err(|error| explain("create an epoll instance", &error))
     }
 
     fn make() -> io::Result<Epoll> {
@@ -192,14 +192,14 @@ impl Events {
     }
 }
 
-/// The same error with a sentence on what to do about it.
-fn explain(error: io::Error) -> io::Error {
+/// The same error with what was to be done, and a sentence on what to do about it.
+pub(crate) fn explain(what: &str, error: &io::Error) -> io::Error {
     let advice = match error.raw_os_error() {
-        Some(libc::EMFILE) => "the process has no file descriptors left: raise RLIMIT_NOFILE (ulimit -n)",
-        Some(libc::ENFILE) => "the system has no file descriptors left (fs.file-max)",
-        _ => "epoll_create1 failed",
+        Some(libc::EMFILE) => " (the process has no file descriptors left: raise RLIMIT_NOFILE, ulimit -n)",
+        Some(libc::ENFILE) => " (the system has no file descriptors left, fs.file-max)",
+        _ => "",
     };
-    io::Error::new(error.kind(), format!("cannot create an epoll instance: {error} ({advice})"))
+    io::Error::new(error.kind(), format!("cannot {what}: {error}{advice}"))
 }
 
 #[cfg(test)]

@@ -67,6 +67,8 @@ pub(in crate::driver) struct Engine {
     watches_doorbell: bool,
     /// The kernel refuses the ring for good.
     is_broken: bool,
+    /// Operations that it has not taken, by then.
+    untaken: Vec<Arc<dyn Flight>>,
 }
 
 /// What a turn leaves to do once the seat is free again.
@@ -123,6 +125,7 @@ impl Engine {
             backpressure: 0,
             watches_doorbell: false,
             is_broken: false,
+            untaken: Vec::new(),
         };
         engine.open();
         Ok(engine)
@@ -143,6 +146,11 @@ impl Engine {
 
     pub(in crate::driver) fn remote(&self) -> &Arc<Remote> {
         &self.remote
+    }
+
+    /// Does the kernel refuse it, with nothing in its hands?
+    pub(in crate::driver) fn is_of_no_use(&self) -> bool {
+        self.is_broken && self.ops.len() == 0 && self.untaken.is_empty()
     }
 
     /// Does the ring belong to the parent process?
@@ -168,17 +176,37 @@ impl Engine {
         self.reap(set, aftermath);
     }
 
+    /// Takes what a sleep in the ring has brought.
+    pub(in crate::driver) fn wake_up(&mut self, set: Option<&WatchSet>, aftermath: &mut Aftermath) {
+        self.reap(set, aftermath);
+    }
+
+    /// Has it no operation in flight? Its wait in the set is taken back then: the thread goes elsewhere, and
+    /// comes back to the ring.
+    pub(in crate::driver) fn comes_to_rest(
+        &mut self,
+        set: Option<&WatchSet>,
+        aftermath: &mut Aftermath,
+    ) -> bool {
+        self.cancel_set_wait();
+        while self.set_wait.is_armed() && !self.is_broken {
+            self.flush();
+            self.reap(set, aftermath);
+        }
+        self.ops.len() == 0 && !self.is_broken
+    }
+
     /// Hands over what was pushed, before a sleep elsewhere; `false` if that has led to something to do.
     pub(in crate::driver) fn is_calm(&mut self) -> bool {
         if self.ring.has_work() {
             self.flush();
         }
-        self.completions.is_empty() && !self.ring.has_work()
+        self.is_broken || self.completions.is_empty() && !self.ring.has_news()
     }
 
     /// Is nothing at hand that makes a sleep pointless?
     pub(in crate::driver) fn may_sleep(&self) -> bool {
-        self.completions.is_empty()
+        self.completions.is_empty() && self.untaken.is_empty()
     }
 
     /// Sleeps in the ring; in `set` as well, if it is given.
@@ -191,7 +219,7 @@ impl Engine {
     /// it must not.
     pub(in crate::driver) fn call(&mut self, set: &WatchSet) -> bool {
         // What came before is not told.
-        self.ring.call(set.bell()).is_ok() && !self.ring.has_work()
+        self.ring.call(set.bell()).is_ok() && !self.ring.has_news()
     }
 
     /// Ends what [`call`](Engine::call) began.
@@ -258,12 +286,18 @@ impl Engine {
             Err(EnterError::Broken(_)) if self.is_broken => {}
             Err(EnterError::Broken(error)) => {
                 self.is_broken = true;
+                if let Some(untaken) = self.ops.untaken(self.ring.taken()) {
+                    // Nothing of ours is in the kernel's hands: the thread goes on without a ring.
+                    self.untaken.extend(untaken);
+                    return;
+                }
                 panic!("spargio: the kernel refuses a ring that worked before: {error}. {FORBIDDEN}");
             }
         }
     }
 
     fn reap(&mut self, set: Option<&WatchSet>, aftermath: &mut Aftermath) {
+        aftermath.refused.append(&mut self.untaken);
         let mut completions = std::mem::take(&mut self.completions);
         self.ring.reap(&mut completions);
         if !completions.is_empty() {
@@ -302,6 +336,17 @@ impl Engine {
     /// Waits for a moment.
     fn pause(&mut self) {
         self.enter(Wait::For(Duration::from_millis(1)));
+    }
+}
+
+/// One that was not [ended](Engine::end): whatever the kernel may still write to stays.
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if self.in_flight() > 0 {
+            self.ring.mark_unclean();
+            self.leak_set_wait();
+            self.ops.leak();
+        }
     }
 }
 

@@ -34,6 +34,8 @@ pub(super) struct Flying {
     pub(super) place: Place,
     /// What begins when it is over.
     pub(super) next: Option<Token>,
+    /// What [`Ring::taken`](crate::sys::uring::Ring::taken) was when its entry was pushed.
+    pub(super) pushed_at: u64,
     holds_clock: bool,
 }
 
@@ -50,7 +52,7 @@ pub(super) enum Place {
 
 impl Ops {
     /// Takes a slot for an operation about to be pushed.
-    pub(super) fn insert(&mut self, flight: Arc<dyn Flight>) -> Token {
+    pub(super) fn insert(&mut self, flight: Arc<dyn Flight>, pushed_at: u64) -> Token {
         let index = match self.free.pop() {
             Some(index) => index,
             None => {
@@ -68,6 +70,7 @@ impl Ops {
             is_cancelled: false,
             place: Place::Front,
             next: None,
+            pushed_at,
             holds_clock,
         });
         Token::new(Kind::Op, slot.generation, index)
@@ -134,6 +137,15 @@ impl Ops {
         self.slots.iter().enumerate().filter_map(flying).collect()
     }
 
+    /// All of them, if the kernel has taken none: it has taken nothing since they were pushed.
+    pub(super) fn untaken(&mut self, taken: u64) -> Option<Vec<Arc<dyn Flight>>> {
+        let mut flying = self.slots.iter().filter_map(|slot| slot.flying.as_ref());
+        flying.all(|flying| flying.pushed_at == taken).then(|| {
+            let tokens = self.tokens();
+            tokens.into_iter().filter_map(|token| Some(self.remove(token)?.flight)).collect()
+        })
+    }
+
     /// Gives all of them up without freeing anything; returns how many that were.
     pub(super) fn leak(&mut self) -> usize {
         let slots = std::mem::take(self).slots.into_iter();
@@ -194,11 +206,11 @@ pub(super) mod tests {
     #[test]
     fn a_freed_slot_does_not_answer_to_an_old_operations_token() {
         let mut ops = Ops::default();
-        let old = ops.insert(holding_clock());
+        let old = ops.insert(holding_clock(), 0);
         assert!(ops.hold_clock());
         assert!(ops.remove(old).is_some());
         assert!(!ops.hold_clock());
-        let new = ops.insert(holding_clock());
+        let new = ops.insert(holding_clock(), 0);
         assert_eq!(old.index(), new.index());
         assert!(ops.get(old).is_none());
         assert!(ops.remove(old).is_none());
@@ -211,7 +223,7 @@ pub(super) mod tests {
     fn what_is_leaked_is_not_freed() {
         let flight = holding_clock();
         let mut ops = Ops::default();
-        ops.insert(flight.clone());
+        ops.insert(flight.clone(), 0);
         assert_eq!(ops.leak(), 1);
         assert_eq!(ops.len(), 0);
         assert_eq!(Arc::strong_count(&flight), 2);

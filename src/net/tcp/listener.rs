@@ -162,7 +162,9 @@ impl TcpListener {
     #[track_caller]
     pub fn from_std(listener: net::TcpListener) -> io::Result<TcpListener> {
         check_socket_for_blocking(&listener)?;
-        TcpListener::new(mio::net::TcpListener::from_std(listener))
+        let listener = TcpListener::new(mio::net::TcpListener::from_std(listener))?;
+        listener.io.registration().watch_now()?;
+        Ok(listener)
     }
 
     /// Takes the socket out of the runtime and returns it as one of the standard library.

@@ -157,6 +157,7 @@ impl TcpStream {
     pub fn from_std(stream: std::net::TcpStream) -> io::Result<TcpStream> {
         check_socket_for_blocking(&stream)?;
         let io = PollEvented::new_stream(mio::net::TcpStream::from_std(stream))?;
+        io.registration().watch_now()?;
         Ok(TcpStream { io })
     }
 

@@ -99,7 +99,9 @@ impl UnixListener {
     #[track_caller]
     pub fn from_std(listener: net::UnixListener) -> io::Result<UnixListener> {
         check_socket_for_blocking(&listener)?;
-        UnixListener::new(mio::net::UnixListener::from_std(listener))
+        let listener = UnixListener::new(mio::net::UnixListener::from_std(listener))?;
+        listener.io.registration().watch_now()?;
+        Ok(listener)
     }
 
     /// Takes the listener off the runtime and returns it as the standard

@@ -147,7 +147,9 @@ impl UnixStream {
     #[track_caller]
     pub fn from_std(stream: net::UnixStream) -> io::Result<UnixStream> {
         check_socket_for_blocking(&stream)?;
-        UnixStream::new(mio::net::UnixStream::from_std(stream))
+        let stream = UnixStream::new(mio::net::UnixStream::from_std(stream))?;
+        stream.io.registration().watch_now()?;
+        Ok(stream)
     }
 
     /// Takes the stream off the runtime and returns it as the standard

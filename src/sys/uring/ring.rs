@@ -106,6 +106,8 @@ pub(crate) struct Ring {
     home: Home,
     /// Entries that did not fit into the submission queue; linked ones are together.
     backlog: VecDeque<Backlogged>,
+    /// How often the kernel has taken entries.
+    taken: u64,
     /// Groups of buffers that the kernel picks from.
     #[cfg(feature = "uring-native")]
     groups: Vec<Arc<BufRing>>,
@@ -173,6 +175,7 @@ impl Ring {
             io: ManuallyDrop::new(io),
             home,
             backlog: VecDeque::new(),
+            taken: 0,
             #[cfg(feature = "uring-native")]
             groups: Vec::new(),
             #[cfg(feature = "uring-native")]
@@ -307,6 +310,7 @@ impl Ring {
                 continue;
             }
             let submitted = fault::check(Call::Enter).and_then(|()| self.io.submit());
+            self.taken += u64::from(submitted.is_ok());
             if self.try_push_all(&next) {
                 continue;
             }
@@ -338,11 +342,12 @@ impl Ring {
             return true;
         }
         let sq = self.io.submission();
-        if sq.taskrun() || sq.cq_overflow() {
-            return true;
-        }
-        drop(sq);
-        !self.io.completion().is_empty()
+        sq.taskrun() || sq.cq_overflow()
+    }
+
+    /// Is there anything to do, or to reap?
+    pub(crate) fn has_news(&mut self) -> bool {
+        self.has_work() || !self.io.completion().is_empty()
     }
 
     /// Submits what was pushed, runs the ring's deferred work and waits for a completion.
@@ -386,7 +391,14 @@ impl Ring {
                 }
             }
         };
+        // It may have taken some before a wait failed.
+        self.taken += u64::from(result.is_ok() || self.io.submission().len() < offered as usize);
         result.map(drop).map_err(EnterError::from_os)
+    }
+
+    /// A number that changes when the kernel takes entries.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken
     }
 
     /// Has `bell` rung whenever something comes to this ring, until [`hush`](Ring::hush): for a thread

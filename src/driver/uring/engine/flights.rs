@@ -30,7 +30,7 @@ impl Engine {
     /// Takes a slot for an operation whose entry is pushed next; gives back one that nobody wants.
     #[inline]
     fn board(&mut self, flight: Arc<dyn Flight>) -> Result<(Token, Boarded), Option<Arc<dyn Flight>>> {
-        let token = self.ops.insert(flight);
+        let token = self.ops.insert(flight, self.ring.taken());
         let flying = self.ops.get(token).ok_or(None)?;
         let Some(boarded) = flying.flight.board(&self.remote, &mut self.ring, token) else {
             return Err(self.ops.remove(token).map(|flying| flying.flight));

@@ -52,7 +52,7 @@ impl Engine {
                 let events =
                     self.set_wait.events.get_or_insert_with(|| Box::new(Events::with_capacity(EVENTS)));
                 // SAFETY: the room is on the heap; see the module docs.
-                self.ring.push(unsafe { Sqe::epoll_wait(set.as_raw_fd(), events.room(), TOKEN) });
+                self.ring.push(unsafe { Sqe::epoll_wait(set.epoll().as_raw_fd(), events.room(), TOKEN) });
                 self.set_wait.is_armed = true;
                 self.set_wait.is_cancelled = false;
             }

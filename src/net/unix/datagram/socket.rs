@@ -152,7 +152,9 @@ impl UnixDatagram {
     #[track_caller]
     pub fn from_std(datagram: net::UnixDatagram) -> io::Result<UnixDatagram> {
         check_socket_for_blocking(&datagram)?;
-        UnixDatagram::new(mio::net::UnixDatagram::from_std(datagram))
+        let datagram = UnixDatagram::new(mio::net::UnixDatagram::from_std(datagram))?;
+        datagram.io.registration().watch_now()?;
+        Ok(datagram)
     }
 
     /// Takes the socket off the runtime and returns it as the standard

@@ -88,7 +88,11 @@ impl Schedule for Pinned {
     }
 
     fn schedule(&self, task: PinnedTask) {
-        self.handle.schedule_pinned(task, self.shard);
+        self.handle.schedule_pinned(task, self.shard, false);
+    }
+
+    fn yield_now(&self, task: PinnedTask) {
+        self.handle.schedule_pinned(task, self.shard, true);
     }
 
     fn hooks(&self) -> TaskHarnessScheduleHooks {
@@ -114,7 +118,7 @@ impl Handle {
         let (handle, notified) = me.shared.pinned.bind(future, scheduler, id, spawned_at);
         me.task_hooks.spawn(&TaskMeta::new(id, spawned_at, None));
         if let Some(notified) = notified {
-            me.schedule_pinned(notified, shard);
+            me.schedule_pinned(notified, shard, false);
         }
         handle
     }
@@ -160,13 +164,13 @@ impl Handle {
         })
     }
 
-    fn schedule_pinned(self: &Arc<Self>, task: PinnedTask, shard: usize) {
+    fn schedule_pinned(self: &Arc<Self>, task: PinnedTask, shard: usize, is_yield: bool) {
         self.shared.latency_clock.stamp(|| task.scheduled_at());
         let remote = context::with_scheduler(|cx| match cx {
             Some(scheduler::Context::MultiThread(cx))
                 if cx.worker_index() == shard && Arc::ptr_eq(self, cx.handle()) =>
             {
-                cx.schedule_pinned(task)
+                cx.schedule_pinned(task, is_yield)
             }
             _ => Some(task),
         });
@@ -196,12 +200,17 @@ impl WorkerShared {
 }
 
 impl Context {
-    /// Queues a pinned task; gives it back if this thread has no core at the moment.
-    fn schedule_pinned(&self, task: PinnedTask) -> Option<PinnedTask> {
+    /// Queues a pinned task, for after the next turn if it has yielded; gives it back if this thread has no core
+    /// at the moment.
+    fn schedule_pinned(&self, task: PinnedTask, is_yield: bool) -> Option<PinnedTask> {
         let mut core = self.core.borrow_mut();
         let Some(core) = core.as_mut() else { return Some(task) };
         core.stats.inc_local_schedule_count();
-        core.pinned.push_back(task);
+        if is_yield {
+            core.yielded_pinned.push(task);
+        } else {
+            core.pinned.push_back(task);
+        }
         None
     }
 }

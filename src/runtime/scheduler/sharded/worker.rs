@@ -43,6 +43,7 @@ pub(crate) struct Core {
     pub(super) run_queue: Local<Arc<Handle>>,
     /// Tasks that woke themselves: they wait for the next turn of the driver.
     pub(super) yielded: Vec<Task>,
+    pub(super) yielded_pinned: Vec<PinnedTask>,
     /// Tasks that stay here; see [`pinned`](super::pinned).
     pub(super) pinned: VecDeque<PinnedTask>,
     /// Is it their turn, or that of the others?
@@ -78,6 +79,7 @@ impl Core {
             lifo_allowed: !config.disable_lifo_slot,
             run_queue,
             yielded: Vec::new(),
+            yielded_pinned: Vec::new(),
             pinned: VecDeque::new(),
             prefers_pinned: false,
             is_searching: false,
@@ -103,11 +105,17 @@ impl Core {
 
     /// Puts those that yielded back into the queue.
     pub(super) fn resume_yielded(&mut self, inject: &Inject<Arc<Handle>>) {
+        self.pinned.extend(self.yielded_pinned.drain(..));
         if !self.yielded.is_empty() {
             let mut yielded = std::mem::take(&mut self.yielded);
             yielded.drain(..).for_each(|task| self.push(task, inject));
             self.yielded = yielded;
         }
+    }
+
+    /// Does any wait for the next turn?
+    fn has_yielded(&self) -> bool {
+        !self.yielded.is_empty() || !self.yielded_pinned.is_empty()
     }
 
     fn submit_stats(&mut self, metrics: &WorkerMetrics) {
@@ -315,8 +323,11 @@ impl Context {
                 }
             } else {
                 // Tasks that yielded come back after one look at the driver.
-                core = if self.defer.is_empty() && core.yielded.is_empty() {
-                    self.park(core)
+                core = if self.defer.is_empty() && !core.has_yielded() {
+                    match self.park(core) {
+                        Some(back) => back,
+                        None => return self.leave(),
+                    }
                 } else {
                     self.turn_at_work(core, Turn::Look)
                 };
@@ -533,11 +544,11 @@ impl Context {
 
     // ===== sleeping =====
 
-    /// Sleeps until there is something to do.
-    fn park(&self, mut core: Box<Core>) -> Box<Core> {
+    /// Sleeps until there is something to do. The hooks may block in place, and lose the core.
+    fn park(&self, mut core: Box<Core>) -> Run {
         let handle = self.handle();
         if let Some(before_park) = &handle.shared.config.before_park {
-            core = self.with_core_in_place(core, || before_park());
+            core = self.call_hook(core, &**before_park)?;
         }
         if self.start_sleeping(&mut core) {
             // Looking after siblings and waking up for nothing is part of one sleep.
@@ -562,9 +573,15 @@ impl Context {
         handle.shared.sentinels.resign(self.worker.index);
         handle.appoint_sentinel();
         if let Some(after_unpark) = &handle.shared.config.after_unpark {
-            core = self.with_core_in_place(core, || after_unpark());
+            core = self.call_hook(core, &**after_unpark)?;
         }
-        core
+        Some(core)
+    }
+
+    fn call_hook(&self, core: Box<Core>, hook: &(dyn Fn() + Send + Sync)) -> Run {
+        *self.core.borrow_mut() = Some(core);
+        hook();
+        self.core.borrow_mut().take()
     }
 
     /// Runs `f`, which may wake tasks, with the core where wakers find it.
@@ -648,7 +665,7 @@ impl Context {
     pub(super) fn has_work(&self, core: &Core) -> bool {
         let worker = self.worker.shared();
         !core.run_queue.is_empty()
-            || !core.yielded.is_empty()
+            || core.has_yielded()
             || !core.pinned.is_empty()
             || !worker.mail.is_empty()
             || worker.is_recalled.load(Acquire)
@@ -704,6 +721,7 @@ impl Context {
         worker.mail.drain();
         core.pinned.clear();
         core.yielded.clear();
+        core.yielded_pinned.clear();
         while let Some(task) = core.next_local_task() {
             drop(task);
         }
