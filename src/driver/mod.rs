@@ -475,7 +475,8 @@ impl Driver {
     pub(crate) fn attach(&mut self) {
         debug_assert!(!self.is_attached);
         let seat = self.seat.take().filter(|seat| !seat.is_foreign());
-        let seat = seat.unwrap_or_else(|| Seat::new(&self.shards, self.shard));
+        let mut seat = seat.unwrap_or_else(|| Seat::new(&self.shards, self.shard));
+        seat.read_ring_mail();
         self.outer = seat::take(seat);
         self.is_attached = true;
         self.recalled.drain(..).for_each(|flight| self.shards.launch(flight));

@@ -286,6 +286,13 @@ impl Seat {
         self.engine.as_ref().is_some_and(|engine| engine.is_foreign())
     }
 
+    /// What its ring was asked for while nobody drove the shard.
+    pub(super) fn read_ring_mail(&mut self) {
+        if let Some(engine) = &mut self.engine {
+            engine.take_mail();
+        }
+    }
+
     /// Has it nothing in flight? Then the thread can leave it as it is, and come back.
     pub(super) fn comes_to_rest(&mut self) -> bool {
         if self.shard.outgoing.is_some() {
@@ -398,9 +405,7 @@ impl Seat {
     }
 
     fn take_mail(&mut self, aftermath: &mut Aftermath) {
-        if let Some(engine) = &mut self.engine {
-            engine.take_mail();
-        }
+        self.read_ring_mail();
         let mut messages = std::mem::take(&mut self.messages);
         self.shard.receive(&mut messages);
         self.serve(messages, aftermath);

@@ -119,8 +119,12 @@ impl Drop for Host {
     fn drop(&mut self) {
         // Nobody has become its owner, or that one has shut it down.
         if let Some(runtime) = self.take() {
-            // This may be asynchronous code, which must not wait for a thread.
-            runtime.shutdown_background();
+            if may_wait() {
+                // Its descriptors are free then: there may have been too few for the rest.
+                drop(runtime);
+            } else {
+                runtime.shutdown_background();
+            }
         }
     }
 }
@@ -160,16 +164,19 @@ impl HostOwner {
     }
 }
 
+/// May this thread wait for those of a host? Not in asynchronous code of the published Tokio; and a panic may
+/// say that here is some of ours.
+fn may_wait() -> bool {
+    Handle::try_current().is_err() && !std::thread::panicking()
+}
+
 impl Drop for HostOwner {
     fn drop(&mut self) {
         let Some(runtime) = self.handle.host().and_then(Host::take) else { return };
         let left = self.until.map(|until| until.saturating_duration_since(Instant::now()));
-        // In asynchronous code of the published Tokio it must not wait; and a panic may say that here is
-        // some of ours.
-        let may_wait = Handle::try_current().is_err() && !std::thread::panicking();
         match left {
-            None if may_wait => drop(runtime),
-            Some(left) if may_wait && !left.is_zero() => runtime.shutdown_timeout(left),
+            None if may_wait() => drop(runtime),
+            Some(left) if may_wait() && !left.is_zero() => runtime.shutdown_timeout(left),
             _ => runtime.shutdown_background(),
         }
     }
