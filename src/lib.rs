@@ -21,12 +21,13 @@
 //!
 //! # What is different underneath
 //!
-//! - **Readiness comes from the ring.** A socket that would block is watched with
-//!   `IORING_OP_POLL_ADD` instead of epoll. Data moves with ordinary system
-//!   calls, so nothing about buffers or cancellation changes.
-//! - **A worker owns its ring.** One worker thread, its ring and its run queue
-//!   are a *shard*. Workers wake each other with `IORING_OP_MSG_RING`; tasks are
-//!   stolen as on Tokio.
+//! - **Readiness belongs to no thread.** What would block is watched in one set
+//!   for each runtime, which any of its threads serves. Data moves with ordinary
+//!   system calls, so nothing about buffers or cancellation changes.
+//! - **Operations belong to a ring.** One worker thread, its run queue, its timers
+//!   and, once it has an operation to submit, its ring are a *shard*. A worker that
+//!   sleeps in its ring is woken with `IORING_OP_MSG_RING`; tasks are stolen as on
+//!   Tokio.
 //! - **Without `io_uring` everything still works.** In a container that forbids
 //!   it, or on a kernel without it, the same program runs on epoll.
 //!

@@ -14,8 +14,6 @@ pub struct Waiting {
     /// Descriptors it watches. Of several instances (or descriptors of one) that with the most.
     pub epoll_watches: usize,
     pub rings: usize,
-    /// Polls armed on rings.
-    pub ring_polls: usize,
     /// Entries submitted to all rings so far, and completions.
     pub submitted: u64,
     pub completed: u64,
@@ -52,8 +50,6 @@ impl Waiting {
             match name {
                 "SqHead" => self.submitted += value.trim().parse::<u64>().unwrap_or(0),
                 "CqTail" => self.completed += value.trim().parse::<u64>().unwrap_or(0),
-                // A line for each request that waits; IORING_OP_POLL_ADD is 6.
-                _ if line.trim_start().starts_with("op=6,") => self.ring_polls += 1,
                 _ => {}
             }
         }

@@ -53,20 +53,16 @@ impl Measured {
         self.calls.as_ref().map(|calls| calls.values().sum())
     }
 
-    fn backend(&self, side: Side) -> String {
-        let Waiting { epoll, epoll_watches, rings, ring_polls, .. } = self.waiting;
+    fn backend(&self) -> String {
+        let Waiting { epoll_watches, rings, .. } = self.waiting;
+        let watched = format!("{epoll_watches} descriptors watched");
         if rings == 0 {
-            return format!("epoll: {epoll_watches} descriptors watched");
+            return watched;
         }
         let (submitted, completed) = self.ring_traffic;
-        let mut text = format!(
-            "io_uring: {ring_polls} x POLL_ADD armed on {rings} ring(s); for each request {submitted:.2} \
-             submissions and {completed:.2} completions"
-        );
-        if side == Side::Spargio && epoll {
-            text += "; and an idle epoll, of the feature `interop`";
-        }
-        text
+        format!(
+            "{watched}; {rings} ring(s): for each request {submitted:.2} submissions and {completed:.2} completions"
+        )
     }
 }
 
@@ -125,7 +121,7 @@ pub fn print(measured: &[Measured; 2]) {
 
     println!();
     for (side, measured) in Side::BOTH.into_iter().zip(measured) {
-        println!("{side:<9}{}", measured.backend(side));
+        println!("{side:<9}{}", measured.backend();
         if let Some(calls) = &measured.calls {
             println!("{:<9}{}", "", calls_by_name(calls));
         }

@@ -469,7 +469,7 @@ impl<'a> Bed<'a> {
         }
         match &bed.held {
             _ if !engine.is_busy() => Some(bed),
-            Some((set, _)) if !uring::can_wait_in_set() => {
+            Some((set, _)) if !engine.can_wait_in_set() => {
                 let may_sleep = engine.is_calm() && engine.call(set);
                 let bed = Bed { is_called: true, ..bed };
                 if may_sleep {

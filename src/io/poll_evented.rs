@@ -4,8 +4,8 @@
 //!
 //! 1. The object is made non-blocking, then registered.
 //! 2. Operations go through the registration's readiness.
-//! 3. Drop and `into_inner` take the poll away *before* the descriptor is closed or handed out:
-//!    an armed poll pins the file, and `close` would send no FIN (hazard H01).
+//! 3. Drop and `into_inner` end the watch *before* the descriptor is closed or handed out: with a duplicate
+//!    alive it would go on (hazard H01).
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -77,10 +77,7 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
         &self.registration
     }
 
-    /// Takes the object out; no poll is armed on it any more.
-    ///
-    /// If another thread's ring watches it, that thread is told to stop; until it did, a `close`
-    /// of the descriptor takes effect with that delay.
+    /// Takes the object out; it is not watched any more.
     ///
     /// What a stream has accepted is sent before.
     ///

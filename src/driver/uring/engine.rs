@@ -32,7 +32,6 @@ pub(in crate::driver) use drain::Ending;
 mod flights;
 mod set_wait;
 use set_wait::SetWait;
-pub(in crate::driver) use set_wait::can_wait_in_set;
 
 /// What is the matter if a ring does not work any more.
 pub(in crate::driver) const FORBIDDEN: &str = "Was io_uring forbidden (seccomp, kernel.io_uring_disabled) or a descriptor closed while the runtime ran? \

@@ -11,7 +11,7 @@ mod outgoing;
 mod remote;
 mod stats;
 
-pub(super) use engine::{Aftermath, Ending, Engine, FORBIDDEN, can_wait_in_set};
+pub(super) use engine::{Aftermath, Ending, Engine, FORBIDDEN};
 pub(super) use outgoing::{Outgoing, is_many, new_turn};
 pub(crate) use remote::Remote;
 pub(crate) use stats::RingStats;

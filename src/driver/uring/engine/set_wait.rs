@@ -27,11 +27,13 @@ pub(super) struct SetWait {
     is_armed: bool,
     /// It was taken back, and has no completion yet.
     is_cancelled: bool,
+    /// The kernel does not let this ring wait in a set.
+    is_refused: bool,
 }
 
 impl SetWait {
     pub(super) fn new() -> SetWait {
-        SetWait { events: None, is_armed: false, is_cancelled: false }
+        SetWait { events: None, is_armed: false, is_cancelled: false, is_refused: false }
     }
 
     pub(super) fn is_armed(&self) -> bool {
@@ -39,12 +41,12 @@ impl SetWait {
     }
 }
 
-/// Does the kernel know how a ring waits in a set?
-pub(in crate::driver) fn can_wait_in_set() -> bool {
-    supports(opcode::EpollWait::CODE)
-}
-
 impl Engine {
+    /// Can this ring wait in a set?
+    pub(in crate::driver) fn can_wait_in_set(&self) -> bool {
+        supports(opcode::EpollWait::CODE) && !self.set_wait.is_refused
+    }
+
     /// Before a sleep in the ring: it waits in `set` as well, or else must not.
     pub(super) fn see_to_set_wait(&mut self, set: Option<&WatchSet>) {
         match set {
@@ -70,9 +72,11 @@ impl Engine {
     }
 
     /// The entry is over. `EAGAIN`: somebody else has taken the events. `ECANCELED`, `EINTR`: it was taken
-    /// back. Any other error is met again by the next wait in the set itself, which says so.
+    /// back. Any other error would come again: the thread waits in the set from now on.
     pub(super) fn set_wait_ended(&mut self, cqe: &Cqe, set: Option<&WatchSet>, aftermath: &mut Aftermath) {
         self.set_wait.is_armed = false;
+        let passes = matches!(-cqe.result, libc::EAGAIN | libc::ECANCELED | libc::EINTR | libc::ENOMEM);
+        self.set_wait.is_refused |= cqe.result < 0 && !passes;
         if let (Ok(n), Some(events), Some(set)) =
             (usize::try_from(cqe.result), &mut self.set_wait.events, set)
         {

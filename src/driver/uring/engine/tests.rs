@@ -149,12 +149,12 @@ fn is_readable(io: &ScheduledIo) -> bool {
 
 #[test]
 fn a_ring_waits_in_the_set_as_well() {
-    if !can_wait_in_set() {
-        // Before Linux 6.15 the thread waits in the set.
-        return;
-    }
     let shards = shards();
     let mut engine = engine(&shards);
+    if !engine.can_wait_in_set() {
+        // Before Linux 6.15 the thread waits in the set.
+        return end(engine);
+    }
     let set = shards.set.as_deref().unwrap();
     let (io, _ours, mut peer) = member(set);
     for _ in 0..3 {
@@ -186,7 +186,7 @@ fn h11_an_engine_ends_with_its_wait_in_the_set() {
     let mut engine = engine(&shards);
     let set = shards.set.as_deref().unwrap();
     let (io, _ours, mut peer) = member(set);
-    if can_wait_in_set() {
+    if engine.can_wait_in_set() {
         engine.sleep(Some(set), Wait::For(Duration::from_micros(1)));
     }
     peer.write_all(b"x").unwrap();

@@ -53,7 +53,7 @@ fn lend_core(cx: &super::Context) -> Option<Reclaim> {
     let mut core = cx.core.borrow_mut().take()?;
     // What was deferred until this worker's next turn would wait for `f`.
     cx.defer.wake();
-    core.resume_yielded(&cx.handle().shared.inject);
+    cx.resume_yielded(&mut core);
     let worker = cx.worker().clone();
     let must_return = register_absence(&worker);
     let reclaim = Reclaim { worker, must_return };

@@ -57,6 +57,8 @@ pub(super) struct WorkerShared {
     /// The core, while no thread runs it.
     pub(super) core: Mutex<Option<Box<Core>>>,
     pub(super) mail: Mail,
+    /// Tasks that woke themselves: they wait for the worker's next turn of the driver.
+    pub(super) yielded: Inject<Arc<Handle>>,
     /// The thread that has lent the core and must have it back, see `block_in_place`.
     pub(super) absent: Mutex<Option<Absent>>,
     /// That thread waits for the core.
@@ -78,6 +80,7 @@ impl WorkerShared {
             metrics,
             core: Mutex::new(None),
             mail: Mail::new(),
+            yielded: Inject::new(),
             absent: Mutex::new(None),
             is_recalled: AtomicBool::new(false),
             is_finished: AtomicBool::new(false),
@@ -214,6 +217,7 @@ impl Handle {
         let is_first = self.shared.inject.close();
         for worker in self.shared.workers.iter() {
             worker.mail.close();
+            worker.yielded.close();
         }
         // Only now: a worker that knows empties the queues once, and what came later would stay there,
         // and keep the scheduler with it.
@@ -301,7 +305,7 @@ impl Context {
         // One that yielded, or woke itself, comes after a look at the driver: whatever it does, others'
         // events and timers are seen to first.
         if is_yield {
-            core.yielded.push(task);
+            self.worker().shared().yielded.push(task);
             return None;
         }
         // A woken task goes first: what it waits for is still in the cache.

@@ -41,8 +41,8 @@ pub(crate) struct Core {
     pub(super) lifo_enabled: bool,
     lifo_allowed: bool,
     pub(super) run_queue: Local<Arc<Handle>>,
-    /// Tasks that woke themselves: they wait for the next turn of the driver.
-    pub(super) yielded: Vec<Task>,
+    /// Pinned tasks that woke themselves: they wait for the next turn of the driver. Those of other tasks are where
+    /// siblings find them, if this worker gets stuck.
     pub(super) yielded_pinned: Vec<PinnedTask>,
     /// Tasks that stay here; see [`pinned`](super::pinned).
     pub(super) pinned: VecDeque<PinnedTask>,
@@ -78,7 +78,6 @@ impl Core {
             lifo_enabled: !config.disable_lifo_slot,
             lifo_allowed: !config.disable_lifo_slot,
             run_queue,
-            yielded: Vec::new(),
             yielded_pinned: Vec::new(),
             pinned: VecDeque::new(),
             prefers_pinned: false,
@@ -101,21 +100,6 @@ impl Core {
             stats.incr_overflow_count();
             inject.push_batch(batch);
         });
-    }
-
-    /// Puts those that yielded back into the queue.
-    pub(super) fn resume_yielded(&mut self, inject: &Inject<Arc<Handle>>) {
-        self.pinned.extend(self.yielded_pinned.drain(..));
-        if !self.yielded.is_empty() {
-            let mut yielded = std::mem::take(&mut self.yielded);
-            yielded.drain(..).for_each(|task| self.push(task, inject));
-            self.yielded = yielded;
-        }
-    }
-
-    /// Does any wait for the next turn?
-    fn has_yielded(&self) -> bool {
-        !self.yielded.is_empty() || !self.yielded_pinned.is_empty()
     }
 
     fn submit_stats(&mut self, metrics: &WorkerMetrics) {
@@ -323,7 +307,7 @@ impl Context {
                 }
             } else {
                 // Tasks that yielded come back after one look at the driver.
-                core = if self.defer.is_empty() && !core.has_yielded() {
+                core = if self.defer.is_empty() && !self.has_yielded(&core) {
                     match self.park(core) {
                         Some(back) => back,
                         None => return self.leave(),
@@ -413,6 +397,33 @@ impl Context {
         let worker = self.worker.shared();
         if !worker.mail.is_empty() {
             worker.receive(core, &self.handle().shared.inject);
+        }
+    }
+
+    /// Does any task that woke itself wait for the next turn?
+    fn has_yielded(&self, core: &Core) -> bool {
+        !core.yielded_pinned.is_empty() || !self.worker.shared().yielded.is_empty()
+    }
+
+    /// Puts those back into the queues.
+    pub(super) fn resume_yielded(&self, core: &mut Core) {
+        core.pinned.extend(core.yielded_pinned.drain(..));
+        let yielded = &self.worker.shared().yielded;
+        if !yielded.is_empty() {
+            let mut batch = VecDeque::new();
+            yielded.pop_n(yielded.len(), &mut batch);
+            batch.into_iter().for_each(|task| core.push(task, &self.handle().shared.inject));
+        }
+    }
+
+    /// The stalled `sibling` does not come to those: others may run them.
+    fn take_over_yielded(&self, sibling: usize) {
+        let shared = &self.handle().shared;
+        let yielded = &shared.workers[sibling].yielded;
+        if !yielded.is_empty() {
+            let mut batch = VecDeque::new();
+            yielded.pop_n(yielded.len(), &mut batch);
+            shared.inject.push_batch(batch.into_iter());
         }
     }
 
@@ -596,6 +607,7 @@ impl Context {
     fn turn_at_work(&self, core: Box<Core>, turn: Turn) -> Box<Core> {
         let mut core = self.turn(core, turn);
         if let Some(stalled) = self.stalled_sibling(&mut core) {
+            self.take_over_yielded(stalled);
             core = self.turn(core, Turn::Rescue { stalled, limit: Duration::ZERO });
         }
         self.share(&core);
@@ -617,7 +629,7 @@ impl Context {
             self.defer.wake();
         });
         core.in_turn = false;
-        core.resume_yielded(&self.handle().shared.inject);
+        self.resume_yielded(&mut core);
         let ready = core.run_queue.len() + core.pinned.len();
         core.turn_at = core.tick.wrapping_add(self.handle().shared.config.tasks_until_turn(ready));
         core
@@ -642,6 +654,7 @@ impl Context {
         let now = Instant::now();
         let stalled = (0..shared.workers.len()).find(|&w| self.is_stalled(core, w, now));
         let Some(stalled) = stalled else { return Turn::Watch };
+        self.take_over_yielded(stalled);
         if shared.workers[stalled].has_work_for_others() || !shared.inject.is_empty() {
             // Tasks it woke, or was to run, right before it got stuck: nobody was told of them.
             self.handle().notify_parked();
@@ -665,7 +678,7 @@ impl Context {
     pub(super) fn has_work(&self, core: &Core) -> bool {
         let worker = self.worker.shared();
         !core.run_queue.is_empty()
-            || core.has_yielded()
+            || self.has_yielded(core)
             || !core.pinned.is_empty()
             || !worker.mail.is_empty()
             || worker.is_recalled.load(Acquire)
@@ -720,8 +733,10 @@ impl Context {
         worker.call_absent();
         worker.mail.drain();
         core.pinned.clear();
-        core.yielded.clear();
         core.yielded_pinned.clear();
+        while let Some(task) = worker.yielded.pop() {
+            drop(task);
+        }
         while let Some(task) = core.next_local_task() {
             drop(task);
         }
