@@ -121,7 +121,7 @@ pub fn print(measured: &[Measured; 2]) {
 
     println!();
     for (side, measured) in Side::BOTH.into_iter().zip(measured) {
-        println!("{side:<9}{}", measured.backend();
+        println!("{side:<9}{}", measured.backend());
         if let Some(calls) = &measured.calls {
             println!("{:<9}{}", "", calls_by_name(calls));
         }

@@ -90,7 +90,6 @@ use crate::driver::set::WatchSet;
 use crate::driver::shards::Shards;
 use crate::driver::uring::Ending;
 use crate::sys::fork::Origin;
-use crate::sys::timer_slack;
 use crate::sys::uring::Wait;
 
 use choice::Choice;
@@ -142,8 +141,6 @@ pub(crate) struct Driver {
     is_attached: bool,
     /// Operations to be submitted by the next thread.
     recalled: Vec<Arc<dyn Flight>>,
-    /// The thread's own timer slack, once this shard needed exact waits on it.
-    slack: Option<timer_slack::Previous>,
     /// The seat of an outer runtime on the same thread (inside its `block_in_place`).
     outer: Option<Box<Seat>>,
 }
@@ -466,7 +463,6 @@ impl Driver {
             seat: None,
             is_attached: false,
             recalled: Vec::new(),
-            slack: None,
             outer: None,
         }
     }
@@ -495,9 +491,6 @@ impl Driver {
     fn get_up(&mut self) -> Option<Box<Seat>> {
         if !std::mem::take(&mut self.is_attached) {
             return None;
-        }
-        if let Some(previous) = self.slack.take() {
-            timer_slack::restore(previous);
         }
         let seat = seat::leave(self.outer.take());
         debug_assert!(seat.is_some());
@@ -589,9 +582,6 @@ impl Driver {
 
     fn turn(&mut self, wait: Wait, look: Look) {
         debug_assert!(self.is_attached);
-        if matches!(wait, Wait::For(_)) && self.slack.is_none() {
-            self.slack = Some(timer_slack::minimize());
-        }
         match look {
             Look::Briefly if wait == Wait::No => seat::glance(),
             Look::Briefly | Look::Closely => seat::turn(wait),

@@ -379,9 +379,9 @@ impl Seat {
         let has_slept = shard.parking.start(place);
         if has_slept {
             match (place, &bed.held, engine.as_deref_mut()) {
-                (Place::Set, Some((set, _)), _) => set.wait(events, wait),
+                (Place::Set, Some((set, _)), _) => set.wait(events, exactly(wait)),
                 (Place::Ring, held, Some(engine)) => engine.sleep(held.as_ref().map(|(set, _)| *set), wait),
-                _ => shard.parking.sleep(match wait {
+                _ => shard.parking.sleep(match exactly(wait) {
                     Wait::For(limit) => Some(limit),
                     Wait::No | Wait::Forever => None,
                 }),
@@ -446,6 +446,19 @@ impl Seat {
             // The ring that was there when they were kept is gone.
             None => self.shard.outgoing.send_here(),
         }
+    }
+}
+
+/// A wait that ends when `wait` should, not later: the kernel ends one up to 50 µs late, or a thousandth of its time
+/// (`PR_SET_TIMERSLACK`, which threads and children would inherit), to gather wake-ups. What ends too soon is
+/// followed by another one.
+fn exactly(wait: Wait) -> Wait {
+    const SLACK: Duration = Duration::from_micros(50);
+    const AT_ONCE: Duration = Duration::from_nanos(1);
+
+    match wait {
+        Wait::For(limit) => Wait::For(limit.saturating_sub(SLACK.max(limit / 1000)).max(AT_ONCE)),
+        Wait::No | Wait::Forever => wait,
     }
 }
 

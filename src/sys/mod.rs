@@ -25,6 +25,7 @@ pub(crate) mod file;
 pub(crate) mod fork;
 pub(crate) mod futex;
 pub(crate) mod io;
+pub(crate) mod mask;
 #[cfg(feature = "net")]
 pub(crate) mod peer_cred;
 #[cfg(any(feature = "process", feature = "uring-native"))]
@@ -38,7 +39,6 @@ cfg_signal_driver! {
 }
 #[cfg(feature = "net")]
 pub(crate) mod socket;
-pub(crate) mod timer_slack;
 pub(crate) mod uring;
 #[cfg(feature = "uring-native")]
 pub(crate) mod wait;

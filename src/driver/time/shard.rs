@@ -17,7 +17,7 @@
 
 use super::slab::Key;
 use super::wheel::Wheel;
-use crate::loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use crate::loom::sync::{Mutex, MutexGuard};
 use crate::util::unwind;
 
@@ -41,6 +41,13 @@ const GATHER_CROWD: u64 = 100_000;
 
 /// So many timers of one wake-up are a crowd.
 const CROWD: usize = 8;
+
+/// The same when timers follow each other as soon as they may for a long time: somebody sleeps for next to nothing
+/// again and again, and each wake-up costs many times what comes of it.
+const GATHER_STREAK: u64 = 400_000;
+
+/// So many wake-ups in a row are a long time.
+const STREAK: u32 = 64;
 
 /// Why a timer was not filed. The waker it came with goes back.
 #[derive(Debug)]
@@ -67,6 +74,8 @@ pub(super) struct Shard {
     /// Since timers have just fired, those until then wait for each other. A hint: others than the owner
     /// may write it.
     gathers_until: AtomicU64,
+    /// How many wake-ups in a row came as soon as they might. A hint as well.
+    streak: AtomicU32,
     wheel: Mutex<Wheel>,
 }
 
@@ -77,6 +86,7 @@ impl Shard {
             seen: AtomicU64::new(0),
             asleep_until: AtomicU64::new(AWAKE),
             gathers_until: AtomicU64::new(0),
+            streak: AtomicU32::new(0),
             wheel: Mutex::new(Wheel::new()),
         }
     }
@@ -146,7 +156,15 @@ impl Shard {
         self.publish(&wheel);
         drop(wheel);
         if fired > 0 {
-            let rest = if fired < CROWD { GATHER } else { GATHER_CROWD };
+            // As soon as they might: the last rest has just been over.
+            let is_next = now < self.gathers_until().saturating_add(GATHER);
+            let streak = if is_next { self.streak.load(Ordering::Relaxed).saturating_add(1) } else { 0 };
+            self.streak.store(streak, Ordering::Relaxed);
+            let rest = match fired {
+                _ if streak >= STREAK => GATHER_STREAK,
+                ..CROWD => GATHER,
+                _ => GATHER_CROWD,
+            };
             self.gathers_until.store(now.saturating_add(rest), Ordering::Relaxed);
         }
         batch.wake_all();

@@ -12,7 +12,7 @@ pub(super) const NIL: u32 = u32::MAX;
 /// Generation of a free node; no key has it.
 const FREE: u64 = 0;
 
-/// An empty slab gives memory beyond this many nodes back.
+/// A slab that is nearly empty gives memory beyond this many nodes back.
 const KEEP: usize = 16 * 1024;
 
 /// Names one timer of one wheel.
@@ -46,11 +46,13 @@ pub(super) struct Slab {
     live: usize,
     /// The last generation given out.
     generation: u64,
+    /// With fewer live nodes than this it is worth looking for memory to give back.
+    shrinks_below: usize,
 }
 
 impl Slab {
     pub(super) const fn new() -> Self {
-        Slab { nodes: Vec::new(), free: NIL, live: 0, generation: FREE }
+        Slab { nodes: Vec::new(), free: NIL, live: 0, generation: FREE, shrinks_below: 0 }
     }
 
     #[cfg(test)]
@@ -72,6 +74,7 @@ impl Slab {
             let index = u32::try_from(self.nodes.len()).unwrap_or(NIL);
             assert!(index != NIL, "timer is at capacity and cannot create a new entry");
             self.nodes.push(node);
+            self.shrinks_below = self.nodes.len() / 4;
             index
         } else {
             let index = self.free;
@@ -99,11 +102,26 @@ impl Slab {
         self.free = index;
         self.live -= 1;
 
-        if self.live == 0 && self.nodes.capacity() > KEEP {
-            self.nodes = Vec::new();
-            self.free = NIL;
+        if (self.live < self.shrinks_below || self.live == 0) && self.nodes.capacity() > KEEP {
+            self.shrink();
         }
         waker
+    }
+
+    /// Gives back what is behind the last live node. Nodes do not move, so that may be little: then it is tried
+    /// again when half as many are left.
+    fn shrink(&mut self) {
+        let end = self.nodes.iter().rposition(|node| node.generation != FREE).map_or(0, |last| last + 1);
+        self.nodes.truncate(end);
+        self.nodes.shrink_to(end + end / 4);
+        self.free = NIL;
+        for (index, node) in self.nodes.iter_mut().enumerate().rev() {
+            if node.generation == FREE {
+                node.next = self.free;
+                self.free = index as u32; // there are no more than that
+            }
+        }
+        self.shrinks_below = (self.live / 2).min(end / 4);
     }
 
     /// Frees all nodes; the live ones' wakers are in the answer.
@@ -111,6 +129,7 @@ impl Slab {
         let nodes = std::mem::take(&mut self.nodes);
         self.free = NIL;
         self.live = 0;
+        self.shrinks_below = 0;
         nodes.into_iter().filter_map(|node| node.waker)
     }
 }
@@ -126,5 +145,52 @@ impl std::ops::Index<u32> for Slab {
 impl std::ops::IndexMut<u32> for Slab {
     fn index_mut(&mut self, index: u32) -> &mut Node {
         &mut self.nodes[index as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A timer that lives on holds nothing back but itself.
+    #[test]
+    fn memory_goes_back_although_a_node_stays() {
+        const MANY: usize = 4 * KEEP;
+
+        let mut slab = Slab::new();
+        let stays = slab.insert(0, None);
+        let keys: Vec<_> = (0..MANY).map(|when| slab.insert(when as u64, None)).collect();
+        // In an order that has nothing to do with that of their places.
+        for step in 0..7 {
+            for key in keys.iter().skip(step).step_by(7) {
+                let index = slab.find(*key).unwrap();
+                slab.remove(index);
+            }
+        }
+        assert!(slab.nodes.capacity() < KEEP, "{}", slab.nodes.capacity());
+        assert_eq!(slab.find(stays), Some(0));
+        assert!(keys.iter().all(|key| slab.find(*key).is_none()));
+
+        // What is used again has new names.
+        let again: Vec<_> = (0..100).map(|when| slab.insert(when, None)).collect();
+        assert!(keys.iter().all(|key| slab.find(*key).is_none()));
+        assert!(again.iter().all(|key| slab.find(*key).is_some()));
+        assert_eq!(slab.live, 101);
+    }
+
+    #[test]
+    fn a_node_far_behind_is_not_looked_for_each_time() {
+        const MANY: usize = 4 * KEEP;
+
+        let mut slab = Slab::new();
+        let keys: Vec<_> = (0..MANY).map(|when| slab.insert(when as u64, None)).collect();
+        for key in &keys[..MANY - 1] {
+            let index = slab.find(*key).unwrap();
+            slab.remove(index);
+        }
+        assert_eq!((slab.live, slab.nodes.len()), (1, MANY));
+        let last = slab.find(keys[MANY - 1]).unwrap();
+        slab.remove(last);
+        assert_eq!((slab.live, slab.nodes.capacity()), (0, 0));
     }
 }

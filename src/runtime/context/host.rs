@@ -42,6 +42,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::runtime::scheduler::{self, WeakHandle};
+use crate::sys::mask;
 #[cfg(tokio_unstable)]
 use crate::upstream::runtime::RngSeed;
 use crate::util::trace::enter_untold;
@@ -100,7 +101,7 @@ impl Host {
         builder.on_thread_start(move || {
             SERVES.with(|serves| serves.replace(Some(of_thread.clone())));
         });
-        let runtime = builder.build()?;
+        let runtime = mask::with_all_blocked(|| builder.build())?;
         Ok(Host { handle: runtime.handle().clone(), runtime: Mutex::new(Some(runtime)), serves })
     }
 
