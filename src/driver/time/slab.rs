@@ -46,7 +46,7 @@ pub(super) struct Slab {
     live: usize,
     /// The last generation given out.
     generation: u64,
-    /// With fewer live nodes than this it is worth looking for memory to give back.
+    /// With no more live nodes than this it is worth looking for memory to give back.
     shrinks_below: usize,
 }
 
@@ -102,7 +102,7 @@ impl Slab {
         self.free = index;
         self.live -= 1;
 
-        if (self.live < self.shrinks_below || self.live == 0) && self.nodes.capacity() > KEEP {
+        if self.live <= self.shrinks_below && self.nodes.capacity() > KEEP {
             self.shrink();
         }
         waker
