@@ -344,6 +344,14 @@ impl Seat {
     }
 
     fn turn(&mut self, wait: Wait, aftermath: &mut Aftermath) {
+        if self.is_lent {
+            // The shard is another thread's meanwhile, its mail and its state included; the ring is this one's.
+            self.read_ring_mail();
+            if let Some(engine) = &mut self.engine {
+                engine.look(self.shards.set.as_deref(), aftermath);
+            }
+            return;
+        }
         self.shard.count_turn();
         self.drop_broken_ring();
         self.take_mail(aftermath);
