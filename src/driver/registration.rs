@@ -115,10 +115,7 @@ impl Registration {
     ///
     /// Those of `epoll_ctl(2)`.
     pub(crate) fn watch_now(&self) -> io::Result<()> {
-        self.handle.watch(&self.shared)?;
-        // As before it may be tried first.
-        self.shared.assume_ready(Ready::READABLE | Ready::WRITABLE);
-        Ok(())
+        self.handle.watch(&self.shared)
     }
 
     /// The runtime's drivers.
