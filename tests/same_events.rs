@@ -85,7 +85,8 @@ kinds! {
     // Whose pending signals count is a matter of the thread that asks.
     signalfd(1);
     inotify;
-    netlink;
+    // The kernel goes on with its answer while it is read: a worker may see that, or not.
+    netlink(1);
     pidfd;
     mounts(1);
     pressure;
