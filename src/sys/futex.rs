@@ -14,7 +14,7 @@ pub(crate) fn wait(word: &AtomicU32, expected: u32, limit: Option<Duration>) {
     let limit = limit.and_then(|limit| {
         Some(libc::timespec {
             // One that does not fit is as good as none.
-            tv_sec: libc::time_t::try_from(limit.as_secs()).ok()?,
+            tv_sec: limit.as_secs().try_into().ok()?,
             tv_nsec: limit.subsec_nanos().into(),
         })
     });
