@@ -19,9 +19,8 @@ use serde_json::Value;
 use crate::adopt::is_adopted;
 use crate::build::Moved;
 use crate::cli::Compare;
-use crate::graph::list;
 use crate::problem::{About, Problem, Result};
-use crate::project::{cargo, metadata};
+use crate::project::{cargo, list, metadata};
 use measure::{Load, Run, run_once, system_calls};
 
 pub(crate) const SIDES: [&str; 2] = ["Tokio", "spargio"];

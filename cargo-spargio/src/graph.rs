@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::cli::Common;
 use crate::mirror::no_tokio;
 use crate::problem::{Problem, Result};
-use crate::project::{metadata, output};
+use crate::project::{list, metadata, output};
 use crate::source::Source;
 
 /// Who asks for a Tokio that is not ours.
@@ -206,10 +206,6 @@ fn names(askers: &[Asker]) -> String {
     let mut names: Vec<_> = askers.iter().map(|asker| asker.name.as_str()).collect();
     names.dedup();
     names.join(", ")
-}
-
-pub(crate) fn list(value: &Value) -> &[Value] {
-    value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::Common;
 use crate::lock;
 use crate::problem::{About, Problem, Result};
-use crate::project::{Project, cargo, explain, is_network, metadata, output};
+use crate::project::{Project, cargo, explain, is_network, list, metadata, output};
 use crate::source::Source;
 
 #[derive(Debug)]
@@ -145,7 +145,7 @@ fn link_neighbours(project: &Project, base: &Path, common: &Common) -> Result<()
     // A program without a lock file, or with one that does not fit, is asked without its graph.
     let metadata = metadata(flags, Some(&project.manifest))
         .or_else(|_| metadata(&["--no-deps"], Some(&project.manifest)))?;
-    let packages = metadata["packages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let packages = list(&metadata["packages"]);
     let mut folders: Vec<PathBuf> = Vec::new();
     for package in packages {
         if package["source"].is_null() {
@@ -153,7 +153,7 @@ fn link_neighbours(project: &Project, base: &Path, common: &Common) -> Result<()
                 package["manifest_path"].as_str().and_then(|path| Path::new(path).parent()).map(Into::into),
             );
         }
-        let dependencies = package["dependencies"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let dependencies = list(&package["dependencies"]);
         folders.extend(dependencies.iter().filter_map(|it| it["path"].as_str()).map(PathBuf::from));
     }
     for folder in folders.iter().filter(|folder| !folder.starts_with(&project.root)) {

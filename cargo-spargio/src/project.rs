@@ -58,6 +58,11 @@ fn nearest(folder: &Path) -> Option<PathBuf> {
     folder.ancestors().map(|at| at.join("Cargo.toml")).find(|manifest| manifest.is_file())
 }
 
+/// The members of a list that cargo prints; none if it is no list.
+pub(crate) fn list(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
 /// `cargo metadata`, with those arguments.
 pub(crate) fn metadata(args: &[&str], manifest: Option<&Path>) -> Result<Value> {
     let mut command = cargo();

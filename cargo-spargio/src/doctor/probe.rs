@@ -64,6 +64,6 @@ pub(super) fn ask() -> Result<Probe> {
         backend: text(&answer["backend"]),
         is_forced: answer["is_forced"] == true,
         refusal: text(&answer["refusal"]),
-        missing: crate::graph::list(&answer["missing"]).iter().filter_map(text).collect(),
+        missing: crate::project::list(&answer["missing"]).iter().filter_map(text).collect(),
     })
 }

@@ -5,9 +5,9 @@ use std::fs;
 use super::{Finding, Level};
 use crate::adopt::is_adopted;
 use crate::cli::Common;
-use crate::graph::{list, on_the_published_one, platform};
+use crate::graph::{on_the_published_one, platform};
 use crate::lock;
-use crate::project::{Project, metadata};
+use crate::project::{Project, list, metadata};
 
 pub(super) fn look(common: &Common) -> Vec<Finding> {
     let Ok(project) = Project::find(common) else {
