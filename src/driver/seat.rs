@@ -384,6 +384,9 @@ impl Seat {
         let held = set.and_then(|set| Some((set, set.try_hold()?)));
         let Some(bed) = Bed::make(engine.as_deref_mut(), held) else { return false };
         let place = bed.place;
+        if let (Place::Set, Some((_, hold))) = (place, &bed.held) {
+            hold.listen();
+        }
         let has_slept = shard.parking.start(place);
         if has_slept {
             match (place, &bed.held, engine.as_deref_mut()) {

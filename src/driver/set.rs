@@ -20,6 +20,7 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Duration;
 
 use slab::Slab;
 
@@ -117,6 +118,20 @@ impl WatchSet {
                 let ready = Ready::from_poll(bits);
                 io.set_readiness(ready);
                 io.take_wakers(ready, wakers);
+            }
+        }
+    }
+
+    /// The same for what a ring has taken. It may have done so while another thread slept in the set, for whom
+    /// the bell was rung: then it rings once more.
+    pub(crate) fn serve_ring(&self, events: &Events, wakers: &mut Vec<Waker>) {
+        /// How long the kernel gets to find some memory.
+        const MOMENT: Duration = Duration::from_micros(100);
+
+        self.serve(events, wakers);
+        if events.iter().any(|(token, _)| token == BELL) {
+            while self.holder.listens() && self.ring().is_err() {
+                std::thread::sleep(MOMENT);
             }
         }
     }

@@ -245,7 +245,8 @@ impl Engine {
         let sent = target.doorbell.ring_with(|fd| {
             fault::check(Call::Message)?;
             self.ring.push(Sqe::message(fd, Token::new(Kind::Doorbell, 0, 0)));
-            self.flush();
+            // Nothing else: a task may be the caller, and go on for long. What is completed now would wait for its end.
+            self.flush_by(Ring::submit);
             Ok::<_, io::Error>(())
         });
         if let Some(Err(error)) = sent {
@@ -262,8 +263,12 @@ impl Engine {
     /// Submits what was pushed. A kernel that takes a part of it only, or nothing for now, is
     /// asked again.
     fn flush(&mut self) {
+        self.flush_by(|ring| ring.enter(Wait::No));
+    }
+
+    fn flush_by(&mut self, enter: impl Fn(&mut Ring) -> Result<(), EnterError>) {
         for _ in 0..FLUSH_ATTEMPTS {
-            self.enter(Wait::No);
+            self.enter_by(&enter);
             if !self.ring.has_unsubmitted() {
                 return;
             }
@@ -273,11 +278,15 @@ impl Engine {
     }
 
     fn enter(&mut self, wait: Wait) {
+        self.enter_by(|ring| ring.enter(wait));
+    }
+
+    fn enter_by(&mut self, enter: impl FnOnce(&mut Ring) -> Result<(), EnterError>) {
         self.remote.stats.count_enter(self.ring.unsubmitted());
         if self.ring.is_overflown() {
             self.remote.stats.count_overflow();
         }
-        match self.ring.enter(wait) {
+        match enter(&mut self.ring) {
             Ok(()) | Err(EnterError::Interrupted | EnterError::TimedOut) => {}
             // Everything stays queued; the reap that follows makes room, the next turn repeats.
             Err(EnterError::Backpressure) => self.backpressure += 1,

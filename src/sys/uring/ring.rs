@@ -391,6 +391,24 @@ impl Ring {
                 }
             }
         };
+        self.entered(offered, result)
+    }
+
+    /// Submits what was pushed and nothing else: no deferred work runs, so nothing is completed that has waited
+    /// for something.
+    pub(crate) fn submit(&mut self) -> Result<(), EnterError> {
+        if !self.backlog.is_empty() {
+            self.refill();
+        }
+        fault::check(Call::Enter).map_err(EnterError::from_os)?;
+        let offered = self.io.submission().len() as u32;
+        let pending = fault::submit(offered);
+        // SAFETY: no argument is passed.
+        let result = unsafe { self.io.submitter().enter::<libc::sigset_t>(pending, 0, 0, None) };
+        self.entered(offered, result)
+    }
+
+    fn entered(&mut self, offered: u32, result: io::Result<usize>) -> Result<(), EnterError> {
         // It may have taken some before a wait failed.
         self.taken += u64::from(result.is_ok() || self.io.submission().len() < offered as usize);
         result.map(drop).map_err(EnterError::from_os)

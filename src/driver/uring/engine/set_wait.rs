@@ -81,7 +81,7 @@ impl Engine {
             (usize::try_from(cqe.result), &mut self.set_wait.events, set)
         {
             events.filled(n);
-            set.serve(events, &mut aftermath.wakers);
+            set.serve_ring(events, &mut aftermath.wakers);
         }
     }
 

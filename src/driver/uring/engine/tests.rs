@@ -3,15 +3,20 @@
 use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
+use std::thread;
 use std::time::Instant;
 
 use super::*;
 use crate::driver::Interest;
+use crate::driver::parking::Place;
 use crate::driver::scheduled_io::ScheduledIo;
 use crate::driver::set::WatchSet;
 use crate::driver::shards::Shards;
 use crate::driver::uring::ops::tests::Watching;
 use crate::sys::fault;
+
+/// Nothing takes that long.
+const LONG: Duration = Duration::from_secs(10);
 
 /// The only shard of a runtime.
 fn shards() -> Shards {
@@ -218,5 +223,61 @@ fn a_ring_rings_the_bell_of_the_set() {
         engine.hush();
         engine.look(Some(set), &mut Aftermath::default());
     }
+    end(engine);
+}
+
+/// A wait in the set that is still armed takes the bell of the thread that sleeps there now, if the ring is
+/// faster.
+#[test]
+fn h72_a_bell_that_a_ring_takes_wakes_whom_it_is_for() {
+    let shards = shards();
+    let mut engine = engine(&shards);
+    if !engine.can_wait_in_set() {
+        return end(engine);
+    }
+    let (set, sleeper) = (shards.set.as_deref().unwrap(), shards.shard(0));
+    for _ in 0..2_000 {
+        engine.sleep(Some(set), Wait::For(Duration::from_micros(1)));
+        thread::scope(|scope| {
+            let asleep = scope.spawn(|| {
+                let hold = set.try_hold().unwrap();
+                hold.listen();
+                assert!(sleeper.parking.start(Place::Set));
+                let start = Instant::now();
+                set.wait(&mut crate::sys::epoll::Events::new(), Wait::For(LONG));
+                sleeper.parking.stop();
+                drop(hold);
+                start.elapsed()
+            });
+            while !sleeper.progress().is_parked {
+                thread::yield_now();
+            }
+            thread::sleep(Duration::from_micros(50));
+            sleeper.unpark();
+            engine.look(Some(set), &mut Aftermath::default());
+            assert!(asleep.join().unwrap() < LONG, "the bell rang for nobody");
+        });
+    }
+    end(engine);
+}
+
+/// A task that wakes another thread may go on for long: until then no event is in the hands of its ring.
+#[test]
+fn h72_a_message_takes_no_event_out_of_the_set() {
+    let shards = shards();
+    let mut engine = engine(&shards);
+    if !engine.can_wait_in_set() {
+        return end(engine);
+    }
+    let set = shards.set.as_deref().unwrap();
+    let (_io, _ours, mut peer) = member(set);
+    engine.sleep(Some(set), Wait::For(Duration::from_micros(1)));
+    peer.write_all(b"x").unwrap();
+    let other = Engine::new(shards.shard(0)).unwrap();
+    assert_eq!(engine.send_message(other.remote()), Rung::Heard);
+    let mut events = crate::sys::epoll::Events::new();
+    set.wait(&mut events, Wait::No);
+    assert_eq!(events.iter().count(), 1);
+    end(Box::new(other));
     end(engine);
 }
