@@ -39,6 +39,7 @@ mod hold;
 mod interest;
 mod lane;
 mod leftovers;
+mod mailbox;
 #[cfg(tokio_unstable)]
 mod metrics;
 pub(crate) mod op;

@@ -238,30 +238,11 @@ fn turn_with(f: impl FnOnce(&mut Seat, &mut Aftermath)) {
     let _ = SPARE.try_with(|spare| spare.set(aftermath));
 }
 
-/// Wakes the owner of `shard`, who sleeps in the ring behind `target`.
-pub(super) fn ring_doorbell(shard: &Shard, target: &Remote) {
-    /// How long the kernel gets to find some memory.
-    const MOMENT: Duration = Duration::from_micros(100);
-
-    let ring = || {
-        let with_ring = |seat: &mut Seat| seat.engine.as_mut().map(|engine| engine.send_message(target));
-        let sent = if target.doorbell.needs_ring() { with(with_ring).flatten() } else { None };
-        sent.unwrap_or_else(|| target.doorbell.ring())
-    };
-    // Nobody else will ring: who finds it notified leaves it at that. So this goes on until the
-    // owner has looked around, whatever woke it.
-    loop {
-        match ring() {
-            Rung::Again if shard.parking.is_notified() => std::thread::sleep(MOMENT),
-            Rung::Again | Rung::Heard => return,
-            Rung::Forbidden => {
-                // The owner sleeps for ever, and whoever shuts the runtime down would wait for it:
-                // not a panic, which would go on to do just that.
-                eprintln!("spargio: a sleeping worker cannot be woken: {} Aborting.", uring::FORBIDDEN);
-                std::process::abort();
-            }
-        }
-    }
+/// Wakes who sleeps in the ring behind `target`, by way of this thread's own ring where that is better.
+pub(super) fn ring_doorbell(target: &Remote) -> Rung {
+    let with_ring = |seat: &mut Seat| seat.engine.as_mut().map(|engine| engine.send_message(target));
+    let sent = if target.doorbell.needs_ring() { with(with_ring).flatten() } else { None };
+    sent.unwrap_or_else(|| target.doorbell.ring())
 }
 
 impl Seat {
@@ -406,7 +387,7 @@ impl Seat {
         if has_slept {
             match (place, engine) {
                 (_, None) => {}
-                (Place::Ring, Some(engine)) => engine.wake_up(set, aftermath),
+                (Place::Ring, Some(engine)) => engine.reap(set, aftermath),
                 (Place::Bed | Place::Set, Some(engine)) => engine.look(set, aftermath),
             }
             // What woke it may be mail.

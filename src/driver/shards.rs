@@ -15,15 +15,17 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::driver::mailbox::Mailbox;
 use crate::driver::op::{Chain, Completion, Flight, refuse};
 use crate::driver::parking::{Parking, Place};
 use crate::driver::scheduled_io::{ScheduledIo, Watch};
 use crate::driver::seat;
 use crate::driver::set::WatchSet;
-use crate::driver::uring::{Outgoing, Remote, RingStats, Stats};
+use crate::driver::uring::{FORBIDDEN, Outgoing, Remote, RingStats, Stats};
 use crate::loom::sync::Mutex;
-use crate::loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use crate::loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use crate::loom::sync::atomic::Ordering::{AcqRel, Relaxed};
+use crate::loom::sync::atomic::{AtomicU64, AtomicUsize};
+use crate::sys::uring::Rung;
 use crate::util::unwind;
 
 /// See the module docs.
@@ -53,8 +55,7 @@ pub(crate) struct Shard {
     pub(super) index: usize,
     set: Option<Arc<WatchSet>>,
     pub(super) parking: Parking,
-    mail: Mutex<Mail>,
-    has_mail: AtomicBool,
+    mail: Mailbox<Message>,
     /// What goes with the next turn.
     pub(super) outgoing: Outgoing,
     /// The ring its owner may sleep in.
@@ -73,12 +74,6 @@ struct Past {
     sum: RingStats,
     /// Those of threads that are not back yet.
     rings: Vec<Arc<Stats>>,
-}
-
-#[derive(Debug, Default)]
-struct Mail {
-    messages: Vec<Message>,
-    is_closed: bool,
 }
 
 /// What a shard is asked to submit.
@@ -173,7 +168,7 @@ impl Shards {
     /// Sends `message` to `shard`, or to some shard.
     fn deliver(&self, shard: Option<usize>, message: Message) {
         let shard = shard.unwrap_or_else(|| self.next.fetch_add(1, Relaxed) % self.shards.len());
-        match self.shards[shard].deliver(message) {
+        match self.shards[shard].mail.deliver(message) {
             Ok(()) => self.shards[shard].unpark(),
             Err(message) => message.turn_down(Completion::runtime_gone),
         }
@@ -237,8 +232,7 @@ impl Shard {
             index,
             set,
             parking: Parking::new(),
-            mail: Mutex::default(),
-            has_mail: AtomicBool::new(false),
+            mail: Mailbox::new(),
             outgoing: Outgoing::default(),
             ring: Mutex::new(None),
             turns: AtomicU64::new(0),
@@ -247,46 +241,19 @@ impl Shard {
         }
     }
 
-    fn deliver(&self, message: Message) -> Result<(), Message> {
-        let mut mail = self.mail.lock();
-        if mail.is_closed {
-            return Err(message);
-        }
-        mail.messages.push(message);
-        self.has_mail.store(true, Release);
-        Ok(())
-    }
-
     /// Moves all mail to `into`.
     pub(super) fn receive(&self, into: &mut Vec<Message>) {
-        if self.has_mail.load(Acquire) {
-            let mut mail = self.mail.lock();
-            self.has_mail.store(false, Release);
-            into.append(&mut mail.messages);
-        }
+        self.mail.receive(into);
     }
 
     /// Moves what any ring may serve to `into`, for a sibling: the owner does not come to it.
     pub(super) fn hand_out(&self, into: &mut Vec<Message>) {
-        if self.has_mail.load(Acquire) {
-            let mut mail = self.mail.lock();
-            let messages = std::mem::take(&mut mail.messages).into_iter();
-            let (given, kept): (Vec<_>, _) = messages.partition(Message::is_for_any_ring);
-            into.extend(given);
-            mail.messages = kept;
-            self.has_mail.store(!mail.messages.is_empty(), Release);
-        }
+        self.mail.hand_out(Message::is_for_any_ring, into);
     }
 
     /// Takes no more mail, and turns down what there is: the runtime is gone.
     pub(super) fn close(&self) {
-        let messages = {
-            let mut mail = self.mail.lock();
-            mail.is_closed = true;
-            self.has_mail.store(false, Release);
-            std::mem::take(&mut mail.messages)
-        };
-        messages.into_iter().for_each(|message| message.turn_down(Completion::runtime_gone));
+        self.mail.close().into_iter().for_each(|message| message.turn_down(Completion::runtime_gone));
     }
 
     /// From here on the owner may sleep in the ring behind `remote`.
@@ -313,24 +280,38 @@ impl Shard {
         self.doorbells.fetch_add(1, Relaxed);
         match place {
             Place::Bed => self.parking.wake(),
-            Place::Set => self.ring_bell(),
+            Place::Set => {
+                if let Some(set) = &self.set {
+                    // An error: the kernel is short of memory.
+                    self.insist(|| if set.ring().is_ok() { Rung::Heard } else { Rung::Again });
+                }
+            }
             Place::Ring => {
                 let ring = self.ring.lock().clone();
                 if let Some(remote) = ring {
-                    seat::ring_doorbell(self, &remote);
+                    self.insist(|| seat::ring_doorbell(&remote));
                 }
             }
         }
     }
 
-    /// Nobody else will ring: who finds the shard notified leaves it at that.
-    fn ring_bell(&self) {
-        const PAUSE: Duration = Duration::from_micros(100);
+    /// Rings until the owner was told, or has looked around, whatever woke it. Nobody else will ring: who
+    /// finds the shard notified leaves it at that.
+    fn insist(&self, ring: impl Fn() -> Rung) {
+        /// How long the kernel gets to find some memory.
+        const MOMENT: Duration = Duration::from_micros(100);
 
-        let Some(set) = &self.set else { return };
-        while set.ring().is_err() && self.parking.is_notified() {
-            // The kernel is short of memory.
-            std::thread::sleep(PAUSE);
+        loop {
+            match ring() {
+                Rung::Again if self.parking.is_notified() => std::thread::sleep(MOMENT),
+                Rung::Again | Rung::Heard => return,
+                Rung::Forbidden => {
+                    // The owner sleeps for ever, and whoever shuts the runtime down would wait for it:
+                    // not a panic, which would go on to do just that.
+                    eprintln!("spargio: a sleeping worker cannot be woken: {FORBIDDEN} Aborting.");
+                    std::process::abort();
+                }
+            }
         }
     }
 

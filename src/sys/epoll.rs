@@ -22,7 +22,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::fault::{self, Call};
-use super::uring::Wait;
+use super::uring::{Wait, timespec};
 
 /// How many events one wait takes; the rest is taken by the next.
 const EVENTS: usize = 256;
@@ -121,10 +121,7 @@ impl Epoll {
     }
 
     fn wait_nanos(&self, array: &mut [libc::epoll_event], limit: Duration) -> io::Result<usize> {
-        let limit = Timespec {
-            seconds: i64::try_from(limit.as_secs()).unwrap_or(i64::MAX),
-            nanos: limit.subsec_nanos().into(),
-        };
+        let limit = timespec(limit);
         // SAFETY: an array of that length and a timespec that outlive the call; no signal mask.
         let n = unsafe {
             libc::syscall(
@@ -139,13 +136,6 @@ impl Epoll {
         };
         usize::try_from(n).map_err(|_| io::Error::last_os_error())
     }
-}
-
-/// `struct __kernel_timespec`, which is the same everywhere.
-#[repr(C)]
-struct Timespec {
-    seconds: i64,
-    nanos: i64,
 }
 
 /// Never too short: a timer must not fire early.

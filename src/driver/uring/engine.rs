@@ -175,11 +175,6 @@ impl Engine {
         self.reap(set, aftermath);
     }
 
-    /// Takes what a sleep in the ring has brought.
-    pub(in crate::driver) fn wake_up(&mut self, set: Option<&WatchSet>, aftermath: &mut Aftermath) {
-        self.reap(set, aftermath);
-    }
-
     /// Has it no operation in flight? Its wait in the set is taken back then: the thread goes elsewhere, and
     /// comes back to the ring.
     pub(in crate::driver) fn comes_to_rest(
@@ -304,7 +299,8 @@ impl Engine {
         }
     }
 
-    fn reap(&mut self, set: Option<&WatchSet>, aftermath: &mut Aftermath) {
+    /// Takes what has come, without asking for more: after a sleep in the ring that is all.
+    pub(in crate::driver) fn reap(&mut self, set: Option<&WatchSet>, aftermath: &mut Aftermath) {
         aftermath.refused.append(&mut self.untaken);
         let mut completions = std::mem::take(&mut self.completions);
         self.ring.reap(&mut completions);

@@ -8,10 +8,8 @@
 
 use std::sync::{Arc, Weak};
 
+use crate::driver::mailbox::Mailbox;
 use crate::driver::shards::Shard;
-use crate::loom::sync::Mutex;
-use crate::loom::sync::atomic::AtomicBool;
-use crate::loom::sync::atomic::Ordering::{Acquire, Release};
 use crate::sys::uring::{Doorbell, Token};
 
 use super::stats::Stats;
@@ -31,37 +29,19 @@ pub(crate) struct Remote {
     /// Whose owner is to be told of mail.
     shard: Weak<Shard>,
     pub(crate) doorbell: Doorbell,
-    mailbox: Mutex<Mailbox>,
-    has_mail: AtomicBool,
+    mail: Mailbox<Message>,
     pub(crate) stats: Arc<Stats>,
-}
-
-#[derive(Debug, Default)]
-struct Mailbox {
-    messages: Vec<Message>,
-    is_closed: bool,
 }
 
 impl Remote {
     pub(crate) fn new(shard: &Arc<Shard>, doorbell: Doorbell) -> Remote {
-        Remote {
-            shard: Arc::downgrade(shard),
-            doorbell,
-            mailbox: Mutex::default(),
-            has_mail: AtomicBool::new(false),
-            stats: Arc::default(),
-        }
+        Remote { shard: Arc::downgrade(shard), doorbell, mail: Mailbox::new(), stats: Arc::default() }
     }
 
     /// Delivers `message`, unless nobody takes mail any more.
     pub(crate) fn send(&self, message: Message) {
-        {
-            let mut mailbox = self.mailbox.lock();
-            if mailbox.is_closed {
-                return;
-            }
-            mailbox.messages.push(message);
-            self.has_mail.store(true, Release);
+        if self.mail.deliver(message).is_err() {
+            return;
         }
         if let Some(shard) = self.shard.upgrade() {
             shard.unpark();
@@ -70,18 +50,11 @@ impl Remote {
 
     /// Moves all messages to `into`.
     pub(crate) fn receive(&self, into: &mut Vec<Message>) {
-        if self.has_mail.load(Acquire) {
-            let mut mailbox = self.mailbox.lock();
-            self.has_mail.store(false, Release);
-            into.append(&mut mailbox.messages);
-        }
+        self.mail.receive(into);
     }
 
     /// Takes no more messages. Those there are concern what is over.
     pub(crate) fn close(&self) {
-        let mut mailbox = self.mailbox.lock();
-        mailbox.is_closed = true;
-        mailbox.messages.clear();
-        self.has_mail.store(false, Release);
+        drop(self.mail.close());
     }
 }

@@ -14,8 +14,8 @@ use std::time::Duration;
 use io_uring::squeue::{Entry, Flags};
 use io_uring::{opcode, types};
 
-use super::Sqe;
 use super::token::{Kind, Token};
+use super::{Sqe, timespec};
 
 const CWD: types::Fd = types::Fd(libc::AT_FDCWD);
 
@@ -25,7 +25,7 @@ pub(crate) struct Limit(types::Timespec);
 
 impl Limit {
     pub(crate) fn new(limit: Duration) -> Limit {
-        Limit(types::Timespec::new().sec(limit.as_secs()).nsec(limit.subsec_nanos()))
+        Limit(timespec(limit))
     }
 
     /// The point of time that is `left` from now, by the clock of `std`'s `Instant`.

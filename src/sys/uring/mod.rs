@@ -25,9 +25,16 @@ pub(crate) use ring::{EnterError, Refused, Ring, Wait, try_one};
 pub(crate) use token::{Kind, Token};
 
 use std::os::fd::RawFd;
+use std::time::Duration;
 
 use io_uring::squeue::{Entry, Flags};
 use io_uring::{opcode, types};
+
+/// A time limit as the kernel reads it, of rings and of others.
+pub(crate) fn timespec(limit: Duration) -> types::Timespec {
+    // The kernel counts seconds with a sign.
+    types::Timespec::new().sec(limit.as_secs().min(i64::MAX as u64)).nsec(limit.subsec_nanos())
+}
 
 /// One completion, copied out of the ring.
 #[derive(Debug, Clone, Copy)]

@@ -35,7 +35,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use io_uring::squeue::Entry;
-use io_uring::{EnterFlags, IoUring, types};
+use io_uring::{EnterFlags, IoUring};
 
 #[cfg(feature = "uring-native")]
 use super::buf_ring::BufRing;
@@ -43,7 +43,7 @@ use super::cache::{self, Home};
 #[cfg(feature = "uring-native")]
 use super::fixed;
 use super::token::Token;
-use super::{Cqe, Sqe, probe};
+use super::{Cqe, Sqe, probe, timespec};
 use crate::sys::event_fd::EventFd;
 use crate::sys::fault::{self, Call};
 
@@ -366,7 +366,7 @@ impl Ring {
         // A wait with completions at hand would sleep for one more; one that takes a part only does not wait.
         let wait = if has_completions || pending < offered { Wait::No } else { wait };
         let limit = match wait {
-            Wait::For(limit) => Some(types::Timespec::new().sec(limit.as_secs()).nsec(limit.subsec_nanos())),
+            Wait::For(limit) => Some(timespec(limit)),
             Wait::No | Wait::Forever => None,
         };
         // GETEVENTS runs the deferred work even with nothing to wait for.

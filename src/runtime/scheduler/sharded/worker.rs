@@ -408,11 +408,9 @@ impl Context {
     /// Puts those back into the queues.
     pub(super) fn resume_yielded(&self, core: &mut Core) {
         core.pinned.extend(core.yielded_pinned.drain(..));
-        let yielded = &self.worker.shared().yielded;
-        if !yielded.is_empty() {
-            let mut batch = VecDeque::new();
-            yielded.pop_n(yielded.len(), &mut batch);
-            batch.into_iter().for_each(|task| core.push(task, &self.handle().shared.inject));
+        // Only tasks of this thread add to them, and none runs here.
+        while let Some(task) = self.worker.shared().yielded.pop() {
+            core.push(task, &self.handle().shared.inject);
         }
     }
 
