@@ -12,10 +12,13 @@ use std::io::{Read, Write};
 use std::net::TcpListener as StdListener;
 use std::time::Duration;
 
+use rustix::process::{Signal, getpid, kill_process};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use common::*;
 use fork::{fork, is_refused};
@@ -96,6 +99,33 @@ fn h25_a_child_is_refused_and_the_parent_unharmed() {
             assert_eq!(armed_polls(), polls, "the child took polls away");
             scene.assert_unharmed();
         }
+    });
+}
+
+/// Each process hears its own signals, and nothing of those of the other one.
+#[test]
+fn h25_signals_of_a_child_are_its_own() {
+    in_a_child("h25_signals_of_a_child_are_its_own", || {
+        let parent = multi_thread(1);
+        let mut own = parent.block_on(async { signal(SignalKind::user_defined2()).unwrap() });
+        let code = fork(|| {
+            let rt = current_thread();
+            rt.block_on(async {
+                let mut signals = signal(SignalKind::user_defined2()).unwrap();
+                let mut missed = 0;
+                for _ in 0..200 {
+                    kill_process(getpid(), Signal::USR2).unwrap();
+                    missed += i32::from(timeout(Duration::from_millis(200), signals.recv()).await.is_err());
+                }
+                missed
+            })
+        });
+        assert_eq!(code, 0, "the child missed so many of 200 signals");
+        parent.block_on(async {
+            assert!(timeout(Duration::from_millis(50), own.recv()).await.is_err(), "it was the child's");
+            kill_process(getpid(), Signal::USR2).unwrap();
+            timeout(LONG, own.recv()).await.expect("the parent's own");
+        });
     });
 }
 

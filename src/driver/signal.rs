@@ -2,7 +2,8 @@
 //!
 //! # Protocol
 //!
-//! 1. The handler marks its signal pending, then writes to a socket pair of the process.
+//! 1. The handler marks its signal pending, then writes to the socket pair of the process. A child of `fork`
+//!    makes a pair of its own before it listens: of the parent's, each would drain what is the other's.
 //! 2. Every runtime that somebody listens in watches the other end. A shard of it that sees it
 //!    readable drains it, and only then looks for pending signals.
 //! 3. A pending signal is told to all its listeners, in whichever runtime they are.
@@ -15,13 +16,11 @@
 use std::ffi::c_int;
 use std::fmt;
 use std::future::Future;
-use std::io::{self, ErrorKind, Read};
-use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::net::UnixStream;
+use std::io;
+use std::os::fd::RawFd;
 use std::pin::Pin;
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Release, SeqCst};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 use std::task::{Context, Poll};
 
 use upstream::sync::watch;
@@ -29,20 +28,17 @@ use upstream::sync::watch;
 use crate::driver::Handle;
 use crate::driver::attend::{Next, Work, attend};
 use crate::sys;
+use crate::sys::signal::{Mark, Wire};
 
 /// The signals of the process.
 struct Signals {
     /// By number, from 1.
     kinds: Box<[Kind]>,
-    /// The handlers' end.
-    wake: UnixStream,
-    /// The runtimes' end.
-    woken: UnixStream,
 }
 
 /// One kind of signal.
 struct Kind {
-    pending: AtomicBool,
+    pending: Mark,
     listeners: watch::Sender<()>,
     /// Is the handler installed, or which error was that?
     installed: OnceLock<Result<(), Option<i32>>>,
@@ -54,26 +50,20 @@ pub(crate) struct Listener {
 }
 
 /// A runtime's part in it: step 2 of the module docs.
-struct Receiver;
+struct Receiver(&'static Wire);
 
 fn signals() -> &'static Signals {
     static SIGNALS: OnceLock<Signals> = OnceLock::new();
 
-    SIGNALS.get_or_init(|| {
-        let (woken, wake) = UnixStream::pair().expect("failed to create UnixStream");
-        for end in [&woken, &wake] {
-            end.set_nonblocking(true).expect("failed to create UnixStream");
-        }
-        Signals { kinds: (0..sys::signal::max()).map(|_| Kind::new()).collect(), wake, woken }
-    })
+    SIGNALS.get_or_init(|| Signals { kinds: (0..sys::signal::max()).map(|_| Kind::new()).collect() })
 }
 
 /// Starts to listen for `signum`; the runtime of `driver` will see to the delivery.
 ///
 /// # Errors
 ///
-/// If the signal does not exist or cannot be handled, now or at an earlier call, and if the
-/// runtime is gone.
+/// If the signal does not exist or cannot be handled, now or at an earlier call, if the runtime is gone, and
+/// if the process has no descriptors left for the socket pair.
 pub(crate) fn listen(signum: c_int, driver: &Handle) -> io::Result<Listener> {
     if signum <= 0 || sys::signal::is_forbidden(signum) {
         return Err(io::Error::other(format!("Refusing to register signal {signum}")));
@@ -81,13 +71,15 @@ pub(crate) fn listen(signum: c_int, driver: &Handle) -> io::Result<Listener> {
     if driver.is_shutdown() {
         return Err(io::Error::other("signal driver gone"));
     }
+    // Before there is a handler that writes to it.
+    Wire::of_this_process()?;
     let signals = signals();
     let kind = usize::try_from(signum - 1).ok().and_then(|index| signals.kinds.get(index));
     let Some(kind) = kind else {
         return Err(io::Error::other("signal too large"));
     };
     let installed = kind.installed.get_or_init(|| {
-        sys::signal::install(signum, &kind.pending, &signals.wake).map_err(|error| error.raw_os_error())
+        sys::signal::install(signum, &kind.pending).map_err(|error| error.raw_os_error())
     });
     match installed {
         Ok(()) => {}
@@ -106,29 +98,22 @@ pub(crate) fn listen(signum: c_int, driver: &Handle) -> io::Result<Listener> {
 pub(crate) fn serve(driver: &Handle) -> io::Result<()> {
     let inner = &driver.0;
     if !inner.serves_signals.load(Acquire) && inner.io_enabled && !inner.serves_signals.swap(true, AcqRel) {
-        attend(Receiver, driver).inspect_err(|_| inner.serves_signals.store(false, Release))?;
+        let wire = Wire::of_this_process().inspect_err(|_| inner.serves_signals.store(false, Release))?;
+        attend(Receiver(wire), driver).inspect_err(|_| inner.serves_signals.store(false, Release))?;
     }
     Ok(())
 }
 
 impl Work for Receiver {
     fn fd(&self) -> RawFd {
-        signals().woken.as_raw_fd()
+        self.0.woken_fd()
     }
 
     fn readable(&self) -> Next {
-        let signals = signals();
-        let mut buf = [0; 128];
-        loop {
-            match (&signals.woken).read(&mut buf) {
-                Ok(0) => panic!("EOF on self-pipe"),
-                Ok(_) => {}
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-                Err(e) => panic!("Bad read on self-pipe: {e}"),
-            }
+        if let Err(error) = self.0.drain() {
+            panic!("Bad read on self-pipe: {error}");
         }
-        signals.broadcast();
+        signals().broadcast(self.0);
         Next::Wait
     }
 
@@ -139,8 +124,8 @@ impl Work for Receiver {
 }
 
 impl Signals {
-    fn broadcast(&self) {
-        for kind in self.kinds.iter().filter(|kind| kind.pending.swap(false, SeqCst)) {
+    fn broadcast(&self, wire: &'static Wire) {
+        for kind in self.kinds.iter().filter(|kind| kind.pending.take(wire)) {
             // An error: nobody listens.
             let _ = kind.listeners.send(());
         }
@@ -152,7 +137,7 @@ impl Signals {
 
 impl Kind {
     fn new() -> Kind {
-        Kind { pending: AtomicBool::new(false), listeners: watch::Sender::new(()), installed: OnceLock::new() }
+        Kind { pending: Mark::new(), listeners: watch::Sender::new(()), installed: OnceLock::new() }
     }
 }
 
