@@ -12,7 +12,7 @@ use std::process::{Child, Command, ExitStatus, Stdio, exit};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{sleep, timeout};
@@ -177,6 +177,95 @@ fn aborted_and_killed() {
     scene("aborted_and_killed", None, |parent| {
         multi_thread().block_on(busy(parent, || std::process::abort()));
     });
+}
+
+/// Runs `writes` in a child whose streams are on the native lane, which connects `n` times; returns what arrived on
+/// each connection, read after `pause`, and what the child has printed.
+fn last_words(
+    test: &str,
+    n: usize,
+    pause: Duration,
+    writes: impl FnOnce(SocketAddr),
+) -> (Vec<Vec<u8>>, String) {
+    if let Ok(parent) = env::var(PARENT) {
+        writes(parent.parse().unwrap());
+        panic!("it goes on");
+    }
+    let listener = StdListener::bind("127.0.0.1:0").unwrap();
+    let mut child = Command::new(env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(PARENT, listener.local_addr().unwrap().to_string())
+        .env("SPARGIO_LANE", "native")
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let streams: Vec<_> = (0..n).map(|_| listener.accept().unwrap().0).collect();
+    thread::sleep(pause);
+    let arrived = streams.into_iter().map(|mut stream| {
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).unwrap();
+        all
+    });
+    let arrived = arrived.collect();
+    let mut printed = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut printed).unwrap();
+    assert_eq!(ends(child).code(), Some(CODE), "{printed}");
+    (arrived, printed)
+}
+
+/// H73: the writes of a turn are sent together at its end, which does not come.
+#[test]
+fn exit_after_writes_in_the_same_turn() {
+    const STREAMS: usize = 40;
+
+    let (arrived, _) = last_words("exit_after_writes_in_the_same_turn", STREAMS, Duration::ZERO, |parent| {
+        let rt = multi_thread();
+        let task = rt.spawn(async move {
+            let mut streams = Vec::new();
+            for _ in 0..STREAMS {
+                streams.push(TcpStream::connect(parent).await.unwrap());
+            }
+            for _ in 0..3 {
+                for stream in &mut streams {
+                    stream.write_all(b"all there is ").await.unwrap();
+                    stream.flush().await.unwrap();
+                }
+            }
+            exit(CODE);
+        });
+        rt.block_on(task).unwrap()
+    });
+    for words in arrived {
+        assert_eq!(String::from_utf8(words).unwrap(), "all there is ".repeat(3));
+    }
+}
+
+/// H73: what was accepted when the socket was full goes out as soon as the peer reads.
+#[test]
+fn exit_beside_a_full_socket() {
+    let test = "exit_beside_a_full_socket";
+    let (arrived, printed) = last_words(test, 2, Duration::from_millis(200), |parent| {
+        let rt = multi_thread();
+        let task = rt.spawn(async move {
+            let mut full = TcpStream::connect(parent).await.unwrap();
+            let mut other = TcpStream::connect(parent).await.unwrap();
+            let mut accepted = 0;
+            // Together with others in each turn, so that they are kept.
+            while let Ok(n) = timeout(Duration::from_millis(20), full.write(&[1; 1000])).await {
+                accepted += n.unwrap();
+                for _ in 0..8 {
+                    other.write_all(b".").await.unwrap();
+                }
+            }
+            eprintln!("accepted: {accepted}");
+            exit(CODE);
+        });
+        rt.block_on(task).unwrap()
+    });
+    let accepted = format!("accepted: {}\n", arrived[0].len());
+    assert!(printed.ends_with(&accepted), "{printed} but {accepted}");
 }
 
 // ===== panic = "abort" =====

@@ -106,6 +106,7 @@ const UNSAFE: &[&str] = &[
     "src/sys/file.rs",
     "src/sys/epoll.rs",
     "src/sys/event_fd.rs",
+    "src/sys/exit.rs",
     "src/sys/futex.rs",
     "src/sys/fork.rs",
     "src/sys/io.rs",

@@ -26,7 +26,8 @@ pub enum Lane {
     /// and then handed to the kernel together: `SEND` (Linux 5.6), all in one system call.
     ///
     /// *Written* means accepted then: the bytes go out when the worker has run the tasks that were
-    /// ready (at most 122), whatever becomes of the stream and of its task in the meantime. An error is
+    /// ready (at most 122), whatever becomes of the stream and of its task in the meantime, and when the
+    /// process ends (`main` returns, [`std::process::exit`]; not by `abort`, `exec` or a signal). An error is
     /// reported by the next write, flush or shutdown. Reads are served as on the readiness lane.
     Native,
     /// The readiness lane until the stream has had many small writes in busy turns, the native one as

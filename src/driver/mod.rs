@@ -38,6 +38,7 @@ mod fixed;
 mod hold;
 mod interest;
 mod lane;
+mod last_words;
 mod leftovers;
 mod mailbox;
 #[cfg(tokio_unstable)]
@@ -286,6 +287,11 @@ impl Handle {
     #[track_caller]
     pub(crate) fn assert_own(&self) {
         self.0.origin.assert_here();
+    }
+
+    /// Has the process send what writes have left to be sent later, should it end before.
+    pub(crate) fn remember_outgoing(&self) {
+        self.0.shards.remember_outgoing();
     }
 
     pub(crate) fn is_shutdown(&self) -> bool {

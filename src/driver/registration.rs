@@ -125,7 +125,10 @@ impl Registration {
 
     /// The place for bytes that are sent later.
     pub(crate) fn outbox(&self) -> &Arc<Outbox> {
-        self.outbox.get_or_init(|| Outbox::new(self.shared.clone(), self.handle.clone()))
+        self.outbox.get_or_init(|| {
+            self.handle.remember_outgoing();
+            Outbox::new(self.shared.clone(), self.handle.clone())
+        })
     }
 
     /// The same, if there is one.

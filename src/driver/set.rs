@@ -155,6 +155,17 @@ impl WatchSet {
         self.members.lock().slab.len()
     }
 
+    /// Has the outboxes that wait for room in a member try again; `false` if there are none.
+    pub(crate) fn wake_senders(&self) -> bool {
+        let senders: Vec<_> = {
+            let members = self.members.lock();
+            members.slab.iter().filter_map(|(_, (_, io))| io.take_sender()).collect()
+        };
+        let are_some = !senders.is_empty();
+        senders.into_iter().for_each(Waker::wake);
+        are_some
+    }
+
     /// Takes no more members; returns those there were, to be told.
     pub(crate) fn close(&self) -> Vec<Arc<ScheduledIo>> {
         let slab = {

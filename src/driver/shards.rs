@@ -15,6 +15,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::driver::last_words;
 use crate::driver::mailbox::Mailbox;
 use crate::driver::op::{Chain, Completion, Flight, refuse};
 use crate::driver::parking::{Parking, Place};
@@ -24,7 +25,7 @@ use crate::driver::set::WatchSet;
 use crate::driver::uring::{FORBIDDEN, Outgoing, Remote, RingStats, Stats};
 use crate::loom::sync::Mutex;
 use crate::loom::sync::atomic::Ordering::{AcqRel, Relaxed};
-use crate::loom::sync::atomic::{AtomicU64, AtomicUsize};
+use crate::loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use crate::sys::uring::Rung;
 use crate::util::unwind;
 
@@ -40,6 +41,8 @@ pub(crate) struct Shards {
     next: AtomicUsize,
     /// The shards that have not been shut down.
     alive: AtomicUsize,
+    /// Does the end of the process send what is kept?
+    is_remembered: AtomicBool,
 }
 
 /// May threads of the runtime have rings?
@@ -102,6 +105,7 @@ impl Shards {
             rings: Rings { is_allowed: has_rings, not_before: Mutex::new(None) },
             next: AtomicUsize::new(0),
             alive: AtomicUsize::new(n),
+            is_remembered: AtomicBool::new(false),
         }
     }
 
@@ -171,6 +175,19 @@ impl Shards {
         match self.shards[shard].mail.deliver(message) {
             Ok(()) => self.shards[shard].unpark(),
             Err(message) => message.turn_down(Completion::runtime_gone),
+        }
+    }
+
+    /// Sends what writes have left to be sent later, from this thread; `false` if nothing is left.
+    pub(super) fn send_outgoing(&self) -> bool {
+        self.shards.iter().for_each(|shard| shard.outgoing.send_here());
+        self.set.as_ref().is_some_and(|set| set.wake_senders())
+    }
+
+    /// Has the process send that when it ends.
+    pub(super) fn remember_outgoing(self: &Arc<Self>) {
+        if !self.is_remembered.load(Relaxed) && !self.is_remembered.swap(true, Relaxed) {
+            last_words::remember(self);
         }
     }
 

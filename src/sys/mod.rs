@@ -19,6 +19,7 @@ pub(crate) mod call;
 pub(crate) mod control;
 pub(crate) mod epoll;
 pub(crate) mod event_fd;
+pub(crate) mod exit;
 pub(crate) mod fault;
 #[cfg(feature = "fs")]
 pub(crate) mod file;
