@@ -148,8 +148,14 @@ where
         );
     };
 
-    let host = handle.host().unwrap_or_else(|| host::shared());
-    host.run_inside(|| f(&mut BlockingRegionGuard::new()))
+    host::of(handle).run_inside(|| f(&mut BlockingRegionGuard::new()))
+}
+
+/// To be called by a thread of a runtime every now and then, and when it is about to sleep: see [`host`].
+#[inline]
+pub(crate) fn see_to_host() {
+    // Without a context there is no host.
+    let _ = with_current(host::see_to_tasks);
 }
 
 /// Leaves the runtime for the duration of `f` (`block_in_place`), here and in the host.

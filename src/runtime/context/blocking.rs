@@ -68,6 +68,7 @@ impl BlockingRegionGuard {
             if let Poll::Ready(output) = budget(|| future.as_mut().poll(&mut cx)) {
                 return output;
             }
+            super::see_to_host();
             park.park();
         }
     }

@@ -4,12 +4,12 @@
 //! context in three places: the cooperative budget, the "cannot block the current thread
 //! from within a runtime" panics, and `Handle::current()` for crates that are bound to it.
 //! So each of our worker loops and `block_on` calls runs inside **one poll** of
-//! `host.block_on(..)`, where the host is a Tokio runtime with one parked thread and,
-//! unless the feature `interop` asks for more, no drivers. It makes no system call while
-//! our threads work.
+//! `host.block_on(..)`, where the host is a Tokio runtime that makes no system call while our threads work.
 //!
-//! What crates spawn that are bound to the published Tokio runs on the host's own threads. With
-//! `interop` each runtime has a host of its own, and on its threads that runtime is the current one:
+//! What crates spawn that are bound to the published Tokio runs on the host's own threads. Without `interop`
+//! there is one host for all, without drivers, and as a rule nothing is spawned there: its only thread is
+//! started when one of ours has a turn, is about to sleep or leaves, and there is something to run
+//! ([`see_to_tasks`]). With `interop` each runtime has a host of its own, and on its threads that runtime is the current one:
 //! our `spawn`, sockets and timers work in what such a crate runs. It ends with the runtime:
 //!
 //! 1. Our runtime stops: tasks are dropped, its threads end.
@@ -31,14 +31,17 @@
 #![allow(unsafe_code)]
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::io;
 use std::mem::{self, ManuallyDrop};
 use std::ptr;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 #[cfg(tokio_unstable)]
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::runtime::scheduler::{self, WeakHandle};
@@ -48,16 +51,18 @@ use crate::upstream::runtime::RngSeed;
 use crate::util::trace::enter_untold;
 #[cfg(feature = "interop")]
 use crate::util::variables;
-use upstream::runtime::{Builder, Handle, Runtime};
+use upstream::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 use upstream::task::coop::{self, RestoreOnPending};
 
 /// What hosts threads. Those of one runtime, and then its own threads know which; or all others.
 #[derive(Debug)]
 pub(crate) struct Host {
     handle: Handle,
-    /// Taken out when it is shut down.
+    /// Taken out when it is shut down, or gets a thread.
     runtime: Mutex<Option<Runtime>>,
     serves: Arc<Serves>,
+    /// Has it a thread of its own, or will not get one?
+    has_thread: AtomicBool,
 }
 
 /// The runtime of ours that a host serves. Empty for the one that serves all.
@@ -84,9 +89,14 @@ pub(crate) fn block_outside<R>(f: impl FnOnce() -> R) -> R {
     if is_hosts_own() { upstream::task::block_in_place(f) } else { f() }
 }
 
+/// Of the threads of hosts.
+const THREAD_NAME: &str = "spargio-host";
+
+/// Of a host with a thread.
+#[cfg(any(feature = "interop", tokio_unstable))]
 fn builder() -> Builder {
     let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(1).thread_name("spargio-host");
+    builder.worker_threads(1).thread_name(THREAD_NAME);
     #[cfg(feature = "interop")]
     if has_drivers() {
         builder.enable_all();
@@ -102,7 +112,38 @@ impl Host {
             SERVES.with(|serves| serves.replace(Some(of_thread.clone())));
         });
         let runtime = mask::with_all_blocked(|| builder.build())?;
-        Ok(Host { handle: runtime.handle().clone(), runtime: Mutex::new(Some(runtime)), serves })
+        let handle = runtime.handle().clone();
+        let has_thread = handle.runtime_flavor() != RuntimeFlavor::CurrentThread;
+        Ok(Host {
+            handle,
+            runtime: Mutex::new(Some(runtime)),
+            serves,
+            has_thread: AtomicBool::new(has_thread),
+        })
+    }
+
+    /// Starts its thread, if it has none and somebody has spawned a task.
+    #[inline]
+    fn see_to_tasks(&self) {
+        if !self.has_thread.load(Relaxed) && self.handle.metrics().num_alive_tasks() > 0 {
+            self.start_thread();
+        }
+    }
+
+    #[cold]
+    fn start_thread(&self) {
+        if self.has_thread.swap(true, Relaxed) {
+            return;
+        }
+        let Some(runtime) = self.take() else { return };
+        let serves = self.serves.clone();
+        let run = move || {
+            SERVES.with(|of_thread| of_thread.replace(Some(serves)));
+            runtime.block_on(pending::<()>());
+        };
+        let thread = thread::Builder::new().name(THREAD_NAME.into());
+        let started = mask::with_all_blocked(|| thread.spawn(run));
+        started.expect("spargio: cannot start the thread that runs what was spawned on the published Tokio");
     }
 
     /// One for a single runtime, if crates that are bound to the published Tokio are to be served.
@@ -168,7 +209,7 @@ impl HostOwner {
 /// May this thread wait for those of a host? Not in asynchronous code of the published Tokio; and a panic may
 /// say that here is some of ours.
 fn may_wait() -> bool {
-    Handle::try_current().is_err() && !std::thread::panicking()
+    Handle::try_current().is_err() && !thread::panicking()
 }
 
 impl Drop for HostOwner {
@@ -204,9 +245,30 @@ pub(crate) fn handle() -> Handle {
 pub(super) fn shared() -> &'static Host {
     static HOST: OnceLock<Host> = OnceLock::new();
     HOST.get_or_init(|| {
-        let host = Host::build(&mut builder());
+        let host = Host::build(&mut shared_builder());
         host.expect("spargio: cannot start the host thread of the re-exported Tokio half")
     })
+}
+
+fn shared_builder() -> Builder {
+    #[cfg(feature = "interop")]
+    if has_drivers() {
+        return builder();
+    }
+    let mut builder = Builder::new_current_thread();
+    builder.thread_name(THREAD_NAME);
+    builder
+}
+
+/// Gives the host of `handle` a thread if it needs one: see the module docs.
+#[inline]
+pub(crate) fn see_to_tasks(handle: &scheduler::Handle) {
+    of(handle).see_to_tasks();
+}
+
+/// What hosts the threads of `handle`.
+pub(super) fn of(handle: &scheduler::Handle) -> &Host {
+    handle.host().unwrap_or_else(|| shared())
 }
 
 /// Makes hosts for runtimes with a seed: Tokio's `select!` takes random numbers from its own
@@ -268,7 +330,7 @@ impl Host {
         }
 
         let mut f = Some(f);
-        enter_untold(|untold| {
+        let result = enter_untold(|untold| {
             let mut untold = Some(untold);
             self.handle.block_on(poll_fn(|_| {
                 if let Some(untold) = untold.take() {
@@ -280,7 +342,9 @@ impl Host {
                     None => unreachable!("a poll that returned Ready is not repeated"),
                 }
             }))
-        })
+        });
+        self.see_to_tasks();
+        result
     }
 }
 

@@ -217,6 +217,7 @@ impl Context {
                 core.metrics.about_to_park();
                 core.metrics.submit(self.handle.worker_metrics(0), 0);
             });
+            context::see_to_host();
             driver.park(&self.handle.driver);
             self.after_turn();
             self.with_core(|core| {
@@ -233,6 +234,7 @@ impl Context {
     /// Turns the driver without sleeping.
     pub(super) fn park_yield(&self, driver: &mut Driver) {
         self.submit_metrics();
+        context::see_to_host();
         driver.glance(&self.handle.driver);
         self.after_turn();
     }

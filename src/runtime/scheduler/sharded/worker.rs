@@ -355,6 +355,7 @@ impl Context {
     /// Publishes counters, and notices a shutdown or a recall.
     fn maintain(&self, mut core: Box<Core>) -> Box<Core> {
         core.submit_stats(self.worker.metrics());
+        context::see_to_host();
         core.is_shutdown = core.is_shutdown || self.handle().is_shutdown();
         core.is_recalled = self.worker.shared().is_recalled.load(Acquire);
         #[cfg(all(tokio_unstable, feature = "taskdump"))]
@@ -560,6 +561,7 @@ impl Context {
             core = self.call_hook(core, &**before_park)?;
         }
         if self.start_sleeping(&mut core) {
+            context::see_to_host();
             // Looking after siblings and waking up for nothing is part of one sleep.
             core.stats.about_to_park();
             if core.watchdog.expects_a_short_sleep() {
