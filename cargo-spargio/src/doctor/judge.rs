@@ -10,8 +10,9 @@ mod variables;
 
 /// What the kernel charges a user for one worker's ring, about.
 const LOCKED_BY_WORKER: u64 = 40 << 10;
-/// What a runtime opens for itself, and for each worker.
-const DESCRIPTORS: [u64; 2] = [16, 4];
+/// What a runtime opens at the most: its watch set, that one's bell and, with `interop`, a host's four; and for each
+/// worker its ring and that one's bell.
+const DESCRIPTORS: [u64; 2] = [6, 2];
 /// What is ours and no runtime heeds: this command, tests, benchmarks.
 const OTHERS: [&str; 5] =
     ["SPARGIO_SOURCE", "SPARGIO_BENCH", "SPARGIO_FIGURES", "SPARGIO_FUZZ_CASES", "SPARGIO_TEST_"];
