@@ -42,9 +42,12 @@ const GATHER_CROWD: u64 = 100_000;
 /// So many timers of one wake-up are a crowd.
 const CROWD: usize = 8;
 
-/// The same when timers follow each other as soon as they may for a long time: somebody sleeps for next to nothing
-/// again and again, and each wake-up costs many times what comes of it.
-const GATHER_STREAK: u64 = 400_000;
+/// The same when one wake-up has followed the other within [`HURRY`] for a long time: somebody sleeps for next to
+/// nothing again and again, and each wake-up costs many times what comes of it.
+const GATHER_STREAK: u64 = 250_000;
+
+/// Within so much of the end of the last rest, that is.
+const HURRY: u64 = 200_000;
 
 /// So many wake-ups in a row are a long time.
 const STREAK: u32 = 64;
@@ -74,7 +77,7 @@ pub(super) struct Shard {
     /// Since timers have just fired, those until then wait for each other. A hint: others than the owner
     /// may write it.
     gathers_until: AtomicU64,
-    /// How many wake-ups in a row came as soon as they might. A hint as well.
+    /// How many wake-ups in a row came in a hurry. A hint as well.
     streak: AtomicU32,
     wheel: Mutex<Wheel>,
 }
@@ -156,9 +159,8 @@ impl Shard {
         self.publish(&wheel);
         drop(wheel);
         if fired > 0 {
-            // As soon as they might: the last rest has just been over.
-            let is_next = now < self.gathers_until().saturating_add(GATHER);
-            let streak = if is_next { self.streak.load(Ordering::Relaxed).saturating_add(1) } else { 0 };
+            let is_hasty = now < self.gathers_until().saturating_add(HURRY);
+            let streak = if is_hasty { self.streak.load(Ordering::Relaxed).saturating_add(1) } else { 0 };
             self.streak.store(streak, Ordering::Relaxed);
             let rest = match fired {
                 _ if streak >= STREAK => GATHER_STREAK,

@@ -453,3 +453,32 @@ fn many_threads_one_shard() {
     });
     assert_eq!(rig.time.next_expiration(0), None);
 }
+
+/// Whoever sleeps for next to nothing again and again gets a rest; whoever has done so long ago, or sleeps for longer,
+/// does not.
+#[test]
+fn timers_in_a_hurry_wait_for_each_other() {
+    const US: u64 = 1_000;
+
+    let shard = shard::Shard::new();
+    let shutdown = AtomicBool::new(false);
+    let mut now = US;
+    let mut fire = |gap: u64| {
+        now += gap;
+        assert!(shard.insert(now - 1, None, &shutdown).is_ok());
+        assert!(shard.process(now));
+        shard.gathers_until() - now
+    };
+    for gap in [60 * US, 100 * US, 200 * US] {
+        let rests: Vec<_> = (0..200).map(|_| fire(gap)).collect();
+        assert!(
+            rests[..60].iter().all(|&rest| rest < 50 * US),
+            "a timer now and then is punctual: {rests:?}"
+        );
+        assert!(rests[100..].iter().all(|&rest| rest == 250 * US), "{gap} ns apart: {rests:?}");
+        // What follows is late by the rest, and still is in a hurry.
+        assert_eq!(fire(300 * US), 250 * US);
+        assert!(fire(1_000 * US) < 50 * US);
+    }
+    assert!((0..200).all(|_| fire(300 * US) < 50 * US), "those have time");
+}
