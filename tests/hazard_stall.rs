@@ -263,3 +263,90 @@ fn h22_timers_within_block_in_place_wake_who_took_the_shard_over() {
         tokio::time::timeout(BUSY, task).await.expect("nobody fires them").unwrap();
     });
 }
+
+/// A runtime of `n` workers all but one of which are stuck, so long that the last one sleeps for long; and how
+/// to end that.
+fn all_but_one_stuck(n: usize) -> (tokio::runtime::Runtime, Arc<AtomicBool>) {
+    let rt = Builder::new_multi_thread().worker_threads(n).enable_all().build().unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    for _ in 1..n {
+        let (begun, begins) = std::sync::mpsc::channel();
+        let stop = stop.clone();
+        rt.spawn(async move {
+            begun.send(()).unwrap();
+            sleep_until(&|| stop.load(Relaxed));
+        });
+        begins.recv().unwrap();
+    }
+    thread::sleep(Duration::from_millis(300));
+    (rt, stop)
+}
+
+/// Most of these shards are stuck workers', whose siblings look for themselves four times a second.
+const NEWS: usize = 60;
+const NEWS_LIMIT: Duration = Duration::from_secs(4);
+
+/// H74: whoever sleeps on behalf of stuck siblings is woken for their timers.
+#[test]
+fn h74_timers_of_stuck_workers_are_set_from_outside() {
+    let (rt, stop) = all_but_one_stuck(4);
+    let start = Instant::now();
+    rt.block_on(async {
+        for _ in 0..NEWS {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    });
+    let elapsed = start.elapsed();
+    stop.store(true, Relaxed);
+    assert!(elapsed < NEWS_LIMIT, "{NEWS} timers took {elapsed:?}");
+}
+
+/// H74: and for tasks that they wake: those come first, with the worker that is stuck.
+#[test]
+fn h74_a_stuck_worker_wakes_tasks_every_now_and_then() {
+    let rt = Builder::new_multi_thread().worker_threads(3).enable_all().build().unwrap();
+    let task = rt.spawn(async {
+        let mut waited = Duration::ZERO;
+        for _ in 0..8 {
+            thread::sleep(Duration::from_millis(400));
+            let start = Instant::now();
+            let (ran, runs) = std::sync::mpsc::channel();
+            tokio::spawn(async move { ran.send(()).unwrap() });
+            runs.recv_timeout(BUSY).expect("it does not run");
+            waited += start.elapsed();
+        }
+        waited
+    });
+    let waited = rt.block_on(task).unwrap();
+    assert!(waited < Duration::from_millis(400), "eight tasks waited for {waited:?}");
+}
+
+/// H74: two that are stuck at once are both served.
+#[test]
+fn h74_a_timer_of_each_stuck_worker() {
+    let rt = Builder::new_multi_thread().worker_threads(3).enable_all().build().unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let (fired, fires) = std::sync::mpsc::channel();
+    let barrier = Arc::new(std::sync::Barrier::new(2));
+    for n in 0..2 {
+        let (stop, fired, barrier) = (stop.clone(), fired.clone(), barrier.clone());
+        rt.spawn(async move {
+            // Both are on workers of their own, with a timer there.
+            barrier.wait();
+            let mut timer = Box::pin(tokio::time::sleep(Duration::from_millis(50)));
+            let _ = futures::poll!(&mut timer);
+            let timer = tokio::spawn(async move {
+                timer.await;
+                fired.send(n).unwrap();
+            });
+            barrier.wait();
+            tokio::task::yield_now().await;
+            sleep_until(&|| stop.load(Relaxed));
+            timer.await.unwrap();
+        });
+    }
+    let mut got: Vec<_> = (0..2).filter_map(|_| fires.recv_timeout(Duration::from_secs(5)).ok()).collect();
+    stop.store(true, Relaxed);
+    got.sort_unstable();
+    assert_eq!(got, [0, 1]);
+}

@@ -456,6 +456,16 @@ impl Handle {
         self.0.shards.shard(shard).progress()
     }
 
+    /// Does a sibling sleep on behalf of the thread of `shard`?
+    pub(crate) fn is_rescued(&self, shard: usize) -> bool {
+        self.0.shards.shard(shard).is_rescued()
+    }
+
+    /// Makes that sibling look around, if there is one.
+    pub(crate) fn unpark_rescuer(&self, shard: usize) {
+        self.0.shards.shard(shard).unpark_rescuer();
+    }
+
     /// A driver for a thread that takes `shard` over from one that went to block.
     pub(crate) fn stand_in(&self, shard: usize) -> Driver {
         Driver::new(&self.0.shards, shard)
@@ -564,26 +574,47 @@ impl Driver {
         inner.time.after_park(shard, plan);
     }
 
-    /// Serves a stalled sibling's timers and mail along with this shard's, waiting no longer than `limit`.
-    pub(crate) fn park_for(&mut self, handle: &Handle, stalled: usize, limit: Duration) {
+    /// Serves the timers and the mail of stalled siblings along with this shard's, without waiting.
+    pub(crate) fn look_for(&mut self, handle: &Handle, stalled: &[usize]) {
+        handle.assert_own();
+        self.serve_for(handle, stalled, Wait::No);
+    }
+
+    /// The same, waiting no longer than `limit`: until something comes, for this shard or for them. Another
+    /// sibling may do so for some of them already.
+    pub(crate) fn park_for(&mut self, handle: &Handle, stalled: &mut Vec<usize>, limit: Duration) {
         handle.assert_own();
         let inner = &handle.0;
-        let own = self.shard;
-        let limit = if inner.time_enabled {
-            inner.time.process_for(stalled);
-            let theirs = inner.time.next_expiration(stalled);
-            let left = theirs.map(|at| at.saturating_duration_since(inner.time.clock().now()));
-            match inner.time.park_timeout(own, Some(left.map_or(limit, |left| left.min(limit)))) {
+        let own = self.shards.shard(self.shard).clone();
+        // First of all: from here on this thread is woken for what comes to them.
+        stalled.retain(|&shard| self.shards.shard(shard).begin_rescue(&own));
+        let mut limit = limit;
+        if inner.time_enabled {
+            for &shard in &*stalled {
+                inner.time.process_for(shard);
+                limit = limit.min(inner.time.watch(shard, limit));
+            }
+            limit = match inner.time.park_timeout(self.shard, Some(limit)) {
                 ParkPlan::For(limit) | ParkPlan::PollThenAdvance(limit) => limit,
                 ParkPlan::Forever => limit,
+            };
+        }
+        self.serve_for(handle, stalled, if limit.is_zero() { Wait::No } else { Wait::For(limit) });
+        for &shard in &*stalled {
+            if inner.time_enabled {
+                inner.time.unwatch(shard);
             }
-        } else {
-            limit
-        };
-        seat::turn_for(self.shards.shard(stalled), if limit.is_zero() { Wait::No } else { Wait::For(limit) });
-        if inner.time_enabled {
-            inner.time.process_for(stalled);
-            inner.time.process(own);
+            self.shards.shard(shard).end_rescue();
+        }
+    }
+
+    fn serve_for(&mut self, handle: &Handle, stalled: &[usize], wait: Wait) {
+        seat::turn_for(stalled.iter().map(|&shard| self.shards.shard(shard)), wait);
+        if handle.0.time_enabled {
+            for &shard in stalled {
+                handle.0.time.process_for(shard);
+            }
+            handle.0.time.process(self.shard);
         }
     }
 

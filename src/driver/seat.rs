@@ -213,13 +213,13 @@ pub(super) fn glance() {
     });
 }
 
-/// A turn for which the mail of the stalled shard `other` is taken over as well, as far as any ring can
-/// serve it, and what its owner has kept to be sent.
-pub(super) fn turn_for(other: &Shard, wait: Wait) {
-    other.outgoing.send_here();
+/// A turn for which the mail of `others`, which are stalled, is taken over as well, as far as any ring can
+/// serve it, and what their owners have kept to be sent.
+pub(super) fn turn_for<'a>(others: impl Iterator<Item = &'a Arc<Shard>> + Clone, wait: Wait) {
+    others.clone().for_each(|other| other.outgoing.send_here());
     turn_with(|seat, aftermath| {
         let mut messages = std::mem::take(&mut seat.messages);
-        other.hand_out(&mut messages);
+        others.for_each(|other| other.hand_out(&mut messages));
         seat.serve(messages, aftermath);
         seat.turn(wait, aftermath);
     });

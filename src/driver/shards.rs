@@ -7,6 +7,8 @@
 //! - To **unpark** a shard is to make its owner look around. What it is to find is left before. Where the
 //!   owner sleeps is in its [`Parking`], and so is how it is woken: by its word in memory, by the bell of
 //!   the watch set, or by a `MSG_RING` to its ring.
+//! - While a shard's owner is stuck in a task, a sibling may sleep on its behalf: the shard's **rescuer**. It says so
+//!   before it looks for what there is, and is unparked as well until it says that it is awake.
 //! - The **mail** of a shard are operations to submit. It outlasts every owner; a sibling may take what
 //!   any ring can do. A closed mailbox refuses: the runtime is gone.
 
@@ -24,7 +26,7 @@ use crate::driver::seat;
 use crate::driver::set::WatchSet;
 use crate::driver::uring::{FORBIDDEN, Outgoing, Remote, RingStats, Stats};
 use crate::loom::sync::Mutex;
-use crate::loom::sync::atomic::Ordering::{AcqRel, Relaxed};
+use crate::loom::sync::atomic::Ordering::{AcqRel, Relaxed, SeqCst};
 use crate::loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use crate::sys::uring::Rung;
 use crate::util::unwind;
@@ -63,6 +65,9 @@ pub(crate) struct Shard {
     pub(super) outgoing: Outgoing,
     /// The ring its owner may sleep in.
     ring: Mutex<Option<Arc<Remote>>>,
+    /// Has it a rescuer? For a look without the lock.
+    is_rescued: AtomicBool,
+    rescuer: Mutex<Option<Arc<Shard>>>,
     /// Counts turns: a sibling that sees no progress for a while takes the shard for stalled.
     turns: AtomicU64,
     /// How often the owner was woken.
@@ -252,6 +257,8 @@ impl Shard {
             mail: Mailbox::new(),
             outgoing: Outgoing::default(),
             ring: Mutex::new(None),
+            is_rescued: AtomicBool::new(false),
+            rescuer: Mutex::new(None),
             turns: AtomicU64::new(0),
             doorbells: AtomicU64::new(0),
             past: Mutex::default(),
@@ -291,9 +298,46 @@ impl Shard {
         }
     }
 
-    /// Makes the owner look around.
+    /// Makes the owner look around, and who stands in for it.
     pub(super) fn unpark(&self) {
-        let Some(place) = self.parking.notify() else { return };
+        if !self.unpark_owner() {
+            self.unpark_rescuer();
+        }
+    }
+
+    /// Makes the rescuer look around, if there is one.
+    pub(super) fn unpark_rescuer(&self) {
+        if self.is_rescued() {
+            let rescuer = self.rescuer.lock().clone();
+            if let Some(rescuer) = rescuer {
+                rescuer.unpark_owner();
+            }
+        }
+    }
+
+    /// Does a sibling sleep on behalf of the owner?
+    pub(super) fn is_rescued(&self) -> bool {
+        self.is_rescued.load(SeqCst)
+    }
+
+    /// `rescuer` is about to look around here, and then to sleep; `false` if another one does.
+    pub(super) fn begin_rescue(&self, rescuer: &Arc<Shard>) -> bool {
+        let begins = !self.is_rescued.swap(true, SeqCst);
+        if begins {
+            *self.rescuer.lock() = Some(rescuer.clone());
+        }
+        begins
+    }
+
+    /// The rescuer is awake.
+    pub(super) fn end_rescue(&self) {
+        *self.rescuer.lock() = None;
+        self.is_rescued.store(false, SeqCst);
+    }
+
+    /// `false` if the owner did not sleep.
+    fn unpark_owner(&self) -> bool {
+        let Some(place) = self.parking.notify() else { return false };
         self.doorbells.fetch_add(1, Relaxed);
         match place {
             Place::Bed => self.parking.wake(),
@@ -310,6 +354,7 @@ impl Shard {
                 }
             }
         }
+        true
     }
 
     /// Rings until the owner was told, or has looked around, whatever woke it. Nobody else will ring: who

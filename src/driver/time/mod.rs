@@ -112,6 +112,7 @@ impl Handle {
 
     /// When [`process`](Handle::process) may next have something to do for `shard`; never later than
     /// its earliest timer. Takes no lock.
+    #[cfg(test)]
     pub(crate) fn next_expiration(&self, shard: usize) -> Option<Instant> {
         let next = self.shards[shard].next();
         (next != NEVER).then(|| self.instant(next))
@@ -132,6 +133,18 @@ impl Handle {
             return false;
         }
         shard.process(self.now())
+    }
+
+    /// The thread of a sibling is about to sleep for `limit` on behalf of the thread of `shard`, which is stuck.
+    /// Returns for how long it may: from here until [`unwatch`](Handle::unwatch) a timer that other threads add
+    /// for an earlier instant rings the shard.
+    pub(crate) fn watch(&self, shard: usize, limit: Duration) -> Duration {
+        Duration::from_nanos(self.shards[shard].watch(nanos(limit), || self.now()))
+    }
+
+    /// Ends what [`watch`](Handle::watch) began.
+    pub(crate) fn unwatch(&self, shard: usize) {
+        self.shards[shard].unwatch();
     }
 
     /// Fires what is due in `shard` by `now`.

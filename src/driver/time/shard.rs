@@ -11,6 +11,7 @@
 //! - `asleep_until`: how long the shard's thread sleeps if nobody wakes it; 0 while it is
 //!   awake. Set under the lock together with a look at the wheel, so whoever adds a timer
 //!   later, under the same lock, sees it and knows whether to ring.
+//! - `watched_until`: the same of a sibling that sleeps on behalf of that thread, which is stuck.
 //!
 //! Wakers are collected under the lock, at most [`BATCH`] at a time, and woken after it has
 //! been released: a woken task may drop, reset or create timers of this very shard.
@@ -74,6 +75,7 @@ pub(super) struct Shard {
     next: AtomicU64,
     seen: AtomicU64,
     asleep_until: AtomicU64,
+    watched_until: AtomicU64,
     /// Since timers have just fired, those until then wait for each other. A hint: others than the owner
     /// may write it.
     gathers_until: AtomicU64,
@@ -88,6 +90,7 @@ impl Shard {
             next: AtomicU64::new(NEVER),
             seen: AtomicU64::new(0),
             asleep_until: AtomicU64::new(AWAKE),
+            watched_until: AtomicU64::new(AWAKE),
             gathers_until: AtomicU64::new(0),
             streak: AtomicU32::new(0),
             wheel: Mutex::new(Wheel::new()),
@@ -132,7 +135,7 @@ impl Shard {
         if when < self.next.load(Ordering::Relaxed) {
             self.next.store(when, Ordering::Release);
         }
-        when < self.asleep_until.load(Ordering::Relaxed)
+        when < self.asleep_until.load(Ordering::Relaxed).max(self.watched_until.load(Ordering::Relaxed))
     }
 
     /// Fires what is due at `now`. `true` if that was anything.
@@ -202,6 +205,23 @@ impl Shard {
     /// The shard's thread is awake and will look at its timers before it sleeps again.
     pub(super) fn awake(&self) {
         self.asleep_until.store(AWAKE, Ordering::Relaxed);
+    }
+
+    /// A sibling is about to sleep, until the next timer here and `limit` at the longest. Returns for how long
+    /// that is.
+    pub(super) fn watch(&self, limit: u64, now: impl FnOnce() -> u64) -> u64 {
+        let wheel = self.lock();
+        let earliest = wheel.earliest();
+        self.publish(&wheel);
+        let now = now();
+        let until = now.saturating_add(limit).min(earliest.unwrap_or(NEVER));
+        self.watched_until.store(until, Ordering::Relaxed);
+        until.saturating_sub(now)
+    }
+
+    /// The sibling is awake.
+    pub(super) fn unwatch(&self) {
+        self.watched_until.store(AWAKE, Ordering::Relaxed);
     }
 
     /// Removes all timers and wakes their owners. The caller has set the shutdown flag.

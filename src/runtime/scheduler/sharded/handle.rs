@@ -318,7 +318,13 @@ impl Context {
                     core.push(previous, inject);
                     true
                 }
-                None => false,
+                None => {
+                    if !core.in_turn {
+                        // Who is stuck in a task does not come to it.
+                        self.handle().driver.unpark_rescuer(self.worker_index());
+                    }
+                    false
+                }
             }
         };
         // During a turn of the driver one wake-up at its end is enough.

@@ -116,7 +116,12 @@ impl Idle {
 
     /// Does any worker run?
     pub(crate) fn any_running(&self) -> bool {
-        Idle::unparked(self.state.load(SeqCst)) > 0
+        self.num_running() > 0
+    }
+
+    /// How many do?
+    pub(crate) fn num_running(&self) -> usize {
+        Idle::unparked(self.state.load(SeqCst))
     }
 }
 

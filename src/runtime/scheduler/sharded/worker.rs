@@ -13,6 +13,7 @@ use crate::sys::affinity;
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::task::Waker;
@@ -243,8 +244,10 @@ enum Turn {
     Sleep,
     /// The same, but look at the siblings every now and then.
     Watch,
-    /// A stalled sibling's timers and mail too, for at most that long.
-    Rescue { stalled: usize, limit: Duration },
+    /// The timers and the mail of stalled siblings too (those in the core's watchdog), without sleeping.
+    LookFor,
+    /// The same, sleeping for at most that long.
+    Rescue(Duration),
 }
 
 /// The loop's right to go on: the core. `None`: it went to another thread.
@@ -546,7 +549,7 @@ impl Context {
     }
 
     fn stop_searching(&self, core: &mut Core) {
-        if std::mem::take(&mut core.is_searching) && self.handle().shared.idle.stop_searching() {
+        if mem::take(&mut core.is_searching) && self.handle().shared.idle.stop_searching() {
             // Whoever pushed a task while this worker searched left it at that.
             self.handle().notify_if_work_pending();
         }
@@ -608,7 +611,9 @@ impl Context {
         let mut core = self.turn(core, turn);
         if let Some(stalled) = self.stalled_sibling(&mut core) {
             self.take_over_yielded(stalled);
-            core = self.turn(core, Turn::Rescue { stalled, limit: Duration::ZERO });
+            core.watchdog.stalled.clear();
+            core.watchdog.stalled.push(stalled);
+            core = self.turn(core, Turn::LookFor);
         }
         self.share(&core);
         core
@@ -617,6 +622,7 @@ impl Context {
     /// Turns the driver and runs the wakers.
     fn turn(&self, mut core: Box<Core>, turn: Turn) -> Box<Core> {
         core.in_turn = true;
+        let mut stalled = mem::take(&mut core.watchdog.stalled);
         core = self.with_core_in_place(core, || {
             let driver = &mut *self.driver.borrow_mut();
             let handle = &self.handle().driver;
@@ -624,10 +630,12 @@ impl Context {
                 Turn::Look => driver.glance(handle),
                 Turn::Sleep => driver.park(handle),
                 Turn::Watch => driver.park_timeout(handle, STALL),
-                Turn::Rescue { stalled, limit } => driver.park_for(handle, stalled, limit),
+                Turn::LookFor => driver.look_for(handle, &stalled),
+                Turn::Rescue(limit) => driver.park_for(handle, &mut stalled, limit),
             }
             self.defer.wake();
         });
+        core.watchdog.stalled = stalled;
         core.in_turn = false;
         self.resume_yielded(&mut core);
         let ready = core.run_queue.len() + core.pinned.len();
@@ -652,14 +660,34 @@ impl Context {
             return Turn::Sleep;
         }
         let now = Instant::now();
-        let stalled = (0..shared.workers.len()).find(|&w| self.is_stalled(core, w, now));
-        let Some(stalled) = stalled else { return Turn::Watch };
-        self.take_over_yielded(stalled);
-        if shared.workers[stalled].has_work_for_others() || !shared.inject.is_empty() {
-            // Tasks it woke, or was to run, right before it got stuck: nobody was told of them.
-            self.handle().notify_parked();
+        let mut stalled = mem::take(&mut core.watchdog.stalled);
+        stalled.clear();
+        stalled.extend((0..shared.workers.len()).filter(|&w| self.is_stalled(core, w, now)));
+        let all = stalled.len();
+        // One that is slept for already is another sentinel's.
+        stalled.retain(|&w| !self.handle().driver.is_rescued(w));
+        for &worker in &stalled {
+            self.take_over_yielded(worker);
+            if shared.workers[worker].has_work_for_others() || !shared.inject.is_empty() {
+                // Tasks it woke, or was to run, right before it got stuck: nobody was told of them.
+                self.handle().notify_parked();
+            }
         }
-        Turn::Rescue { stalled, limit: STALL }
+        let are_rescued = stalled.is_empty();
+        core.watchdog.stalled = stalled;
+        if all == 0 {
+            return Turn::Watch;
+        }
+        // Whoever begins to run appoints a sentinel, if there is none.
+        shared.sentinels.resign(self.worker.index);
+        if shared.idle.num_running() == all {
+            // Nobody runs that might get stuck next.
+            return if are_rescued { Turn::Sleep } else { Turn::Rescue(core.watchdog.patience()) };
+        }
+        if !shared.sentinels.take(self.worker.index) {
+            return Turn::Sleep;
+        }
+        if are_rescued { Turn::Watch } else { Turn::Rescue(STALL) }
     }
 
     /// A busy worker's part: a look at one sibling.
