@@ -227,15 +227,15 @@ pub(super) fn turn_for<'a>(others: impl Iterator<Item = &'a Arc<Shard>> + Clone,
 
 fn turn_with(f: impl FnOnce(&mut Seat, &mut Aftermath)) {
     thread_local! {
-        static SPARE: Cell<Aftermath> = Cell::default();
+        static SPARE: Cell<Option<Box<Aftermath>>> = const { Cell::new(None) };
     }
     // Reused, since a turn happens for every few events; a nested turn takes a new one.
     uring::new_turn();
-    let mut aftermath = SPARE.try_with(Cell::take).unwrap_or_default();
+    let mut aftermath = SPARE.try_with(Cell::take).ok().flatten().unwrap_or_default();
     with(|seat| f(seat, &mut aftermath));
     aftermath.finish();
     // An error: the thread ends.
-    let _ = SPARE.try_with(|spare| spare.set(aftermath));
+    let _ = SPARE.try_with(|spare| spare.set(Some(aftermath)));
 }
 
 /// Wakes who sleeps in the ring behind `target`, by way of this thread's own ring where that is better.
@@ -398,6 +398,9 @@ impl Seat {
 
     fn take_mail(&mut self, aftermath: &mut Aftermath) {
         self.read_ring_mail();
+        if !self.shard.has_mail() {
+            return;
+        }
         let mut messages = std::mem::take(&mut self.messages);
         self.shard.receive(&mut messages);
         self.serve(messages, aftermath);

@@ -91,6 +91,10 @@ impl Aftermath {
     /// Wakes and drops; user code runs here.
     pub(in crate::driver) fn finish(&mut self) {
         self.wakers.drain(..).for_each(unwind::wake);
+        // The rest comes of operations: none, as a rule.
+        if self.flights.is_empty() && self.orphans.is_empty() && self.refused.is_empty() {
+            return;
+        }
         for flight in self.flights.drain(..) {
             // One that never took off may be dropped here, with what it owns.
             unwind::swallow(|| drop(flight));
@@ -223,6 +227,9 @@ impl Engine {
 
     /// Takes the ring's mail.
     pub(in crate::driver) fn take_mail(&mut self) {
+        if !self.remote.has_mail() {
+            return;
+        }
         let mut messages = std::mem::take(&mut self.messages);
         self.remote.receive(&mut messages);
         for message in messages.drain(..) {
