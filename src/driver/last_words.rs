@@ -40,7 +40,8 @@ extern "C" fn send_all() {
         let own = runtimes.iter().filter(|(origin, _)| origin.is_here());
         let own: Vec<_> = own.filter_map(|(_, shards)| shards.upgrade()).collect();
         let deadline = Instant::now() + LINGER_AT_SHUTDOWN;
-        while own.iter().any(|shards| shards.send_outgoing()) && Instant::now() < deadline {
+        // All of them each time: what one of them is waiting for must not hold up the others.
+        while own.iter().filter(|shards| shards.send_outgoing()).count() > 0 && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(1));
         }
     });

@@ -135,15 +135,19 @@ impl Host {
         if self.has_thread.swap(true, Relaxed) {
             return;
         }
-        let Some(runtime) = self.take() else { return };
-        let serves = self.serves.clone();
-        let run = move || {
-            SERVES.with(|of_thread| of_thread.replace(Some(serves)));
-            runtime.block_on(pending::<()>());
+        // Hosts of single runtimes have one from the beginning.
+        let run = || {
+            let host = shared();
+            SERVES.with(|serves| serves.replace(Some(host.serves.clone())));
+            if let Some(runtime) = host.take() {
+                runtime.block_on(pending::<()>());
+            }
         };
         let thread = thread::Builder::new().name(THREAD_NAME.into());
-        let started = mask::with_all_blocked(|| thread.spawn(run));
-        started.expect("spargio: cannot start the thread that runs what was spawned on the published Tokio");
+        if mask::with_all_blocked(|| thread.spawn(run)).is_err() {
+            // No thread is to be had for the moment: the next turn asks again.
+            self.has_thread.store(false, Relaxed);
+        }
     }
 
     /// One for a single runtime, if crates that are bound to the published Tokio are to be served.
