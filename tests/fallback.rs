@@ -225,6 +225,18 @@ fn h29_who_asks_for_epoll_gets_no_line() {
     assert!(lines(&text).is_empty(), "{text}");
 }
 
+/// Valgrind runs one thread at a time, and a thread that waits in a ring holds up the others.
+#[test]
+fn h29_under_valgrind_a_runtime_stands_on_epoll() {
+    let mut child = myself(&env::current_exe().unwrap(), "", &["echo_on_each_flavour"]);
+    // How valgrind gets into a process. The loader goes on without what it does not find.
+    let output = output(child.env("LD_PRELOAD", "/nowhere/vgpreload_core-amd64-linux.so"));
+    let text = passed(&output, 1);
+    let lines = lines(&text);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].starts_with(LINE) && lines[0].contains("valgrind"), "{lines:?}");
+}
+
 #[test]
 fn an_unknown_backend_is_an_error() {
     let output = output(&mut myself(&env::current_exe().unwrap(), "kqueue", &["echo_on_each_flavour"]));

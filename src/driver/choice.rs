@@ -4,7 +4,7 @@
 //!
 //! 1. The variable `SPARGIO_BACKEND` decides, if it is set: the runtime has that backend, or
 //!    building it fails.
-//! 2. Else a ring is tried. If *anything* is in the way the runtime stands on epoll.
+//! 2. Else a ring is tried. If *anything* is in the way the runtime stands on epoll. Under valgrind none is tried.
 //! 3. That rings are allowed is remembered, and so is a refusal that will not pass while the process
 //!    lives (forbidden, unknown to the kernel): later runtimes do not ask again. A refusal that may pass
 //!    (no memory, no descriptors) is not: the next runtime may have rings.
@@ -146,7 +146,7 @@ impl Choice {
                 Backend { kind, reason: Reason::Forced }
             }
             Choice::Only(kind @ BackendKind::Epoll) => Backend { kind, reason: Reason::Forced },
-            Choice::Best => match refused_finally().map_or_else(|| rings().map_err(Arc::new), Err) {
+            Choice::Best => match refused_finally().map_or_else(|| try_rings(rings).map_err(Arc::new), Err) {
                 Ok(()) => Backend { kind: BackendKind::IoUring, reason: Reason::Best },
                 Err(refusal) => {
                     remember(&refusal);
@@ -157,6 +157,23 @@ impl Choice {
         announce(&backend);
         Ok(backend)
     }
+}
+
+fn try_rings(rings: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    if is_under_valgrind() {
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "cannot create an io_uring: the process runs under valgrind, which runs one thread at a time and lets \
+             none go that waits in a ring",
+        ));
+    }
+    rings()
+}
+
+/// Valgrind (3.19) knows `io_uring_enter` for a call that does not wait. It preloads a library of its own.
+fn is_under_valgrind() -> bool {
+    let preloaded = std::env::var_os("LD_PRELOAD").unwrap_or_default();
+    preloaded.to_string_lossy().contains("/vgpreload_")
 }
 
 /// May this process have rings? Once it had one it may: a thread that gets none later does without.

@@ -45,7 +45,7 @@ const CROWD: usize = 8;
 
 /// The same when one wake-up has followed the other within [`HURRY`] for a long time: somebody sleeps for next to
 /// nothing again and again, and each wake-up costs many times what comes of it.
-const GATHER_STREAK: u64 = 250_000;
+const GATHER_STREAK: u64 = 400_000;
 
 /// Within so much of the end of the last rest, that is.
 const HURRY: u64 = 200_000;
