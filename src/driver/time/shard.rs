@@ -43,12 +43,9 @@ const GATHER_CROWD: u64 = 100_000;
 /// So many timers of one wake-up are a crowd.
 const CROWD: usize = 8;
 
-/// The same when one wake-up has followed the other within [`HURRY`] for a long time: somebody sleeps for next to
-/// nothing again and again, and each wake-up costs many times what comes of it.
+/// The same when timers in a hurry follow each other for a long time, each of them set for less than [`GATHER`] after the
+/// last wake-up: somebody sleeps for next to nothing again and again, and each wake-up costs many times what comes of it.
 const GATHER_STREAK: u64 = 400_000;
-
-/// Within so much of the end of the last rest, that is.
-const HURRY: u64 = 200_000;
 
 /// So many wake-ups in a row are a long time.
 const STREAK: u32 = 64;
@@ -79,7 +76,9 @@ pub(super) struct Shard {
     /// Since timers have just fired, those until then wait for each other. A hint: others than the owner
     /// may write it.
     gathers_until: AtomicU64,
-    /// How many wake-ups in a row came in a hurry. A hint as well.
+    /// When that was. A hint as well.
+    fired_at: AtomicU64,
+    /// How many wake-ups in a row were for timers in a hurry. A hint as well.
     streak: AtomicU32,
     wheel: Mutex<Wheel>,
 }
@@ -92,6 +91,7 @@ impl Shard {
             asleep_until: AtomicU64::new(AWAKE),
             watched_until: AtomicU64::new(AWAKE),
             gathers_until: AtomicU64::new(0),
+            fired_at: AtomicU64::new(0),
             streak: AtomicU32::new(0),
             wheel: Mutex::new(Wheel::new()),
         }
@@ -141,7 +141,8 @@ impl Shard {
     /// Fires what is due at `now`. `true` if that was anything.
     pub(super) fn process(&self, now: u64) -> bool {
         self.seen.store(now, Ordering::Relaxed);
-        if now < self.next() {
+        let due = self.next();
+        if now < due {
             return false;
         }
 
@@ -162,7 +163,7 @@ impl Shard {
         self.publish(&wheel);
         drop(wheel);
         if fired > 0 {
-            let is_hasty = now < self.gathers_until().saturating_add(HURRY);
+            let is_hasty = due < self.fired_at.swap(now, Ordering::Relaxed).saturating_add(GATHER);
             let streak = if is_hasty { self.streak.load(Ordering::Relaxed).saturating_add(1) } else { 0 };
             self.streak.store(streak, Ordering::Relaxed);
             let rest = match fired {
