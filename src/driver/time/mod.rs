@@ -185,6 +185,7 @@ impl Handle {
         nanos(instant.saturating_duration_since(self.start)).min(MAX)
     }
 
+    #[cfg(test)]
     fn instant(&self, nanos: u64) -> Instant {
         let since = Duration::from_nanos(nanos);
         self.start.checked_add(since).unwrap_or(self.start)
