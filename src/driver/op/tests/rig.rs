@@ -224,7 +224,14 @@ impl Rig {
         }
     }
 
-    pub(super) fn end(mut self) {
+    pub(super) fn end(self) {
+        drop(self);
+    }
+}
+
+/// Also where a test is to panic: its thread would keep the seat.
+impl Drop for Rig {
+    fn drop(&mut self) {
         self.driver.shutdown(&self.handle);
     }
 }
