@@ -47,6 +47,14 @@ fn ends(mut child: Child) -> ExitStatus {
     }
 }
 
+/// `test` in a process of its own, which is to connect to `parent`.
+fn alone(test: &str, parent: &StdListener) -> Command {
+    let mut child = Command::new(env::current_exe().unwrap());
+    child.args(["--exact", test, "--nocapture", "--test-threads=1"]);
+    child.env(PARENT, parent.local_addr().unwrap().to_string()).stdout(Stdio::null());
+    child
+}
+
 /// Runs `scene`, which ends the process, with work in flight on `rt`. In the parent: sees that it
 /// ends, how, and that its connections do.
 fn scene(test: &str, code: Option<i32>, scene: impl FnOnce(SocketAddr)) {
@@ -54,12 +62,7 @@ fn scene(test: &str, code: Option<i32>, scene: impl FnOnce(SocketAddr)) {
         return scene(parent.parse().unwrap());
     }
     let listener = StdListener::bind("127.0.0.1:0").unwrap();
-    let child = Command::new(env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(PARENT, listener.local_addr().unwrap().to_string())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+    let child = alone(test, &listener).spawn().unwrap();
     // The child connects once all is in flight.
     let (mut stream, _): (StdStream, _) = listener.accept().unwrap();
     assert_eq!(ends(child).code(), code);
@@ -192,14 +195,8 @@ fn last_words(
         panic!("it goes on");
     }
     let listener = StdListener::bind("127.0.0.1:0").unwrap();
-    let mut child = Command::new(env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(PARENT, listener.local_addr().unwrap().to_string())
-        .env("SPARGIO_LANE", "native")
-        .stderr(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child =
+        alone(test, &listener).env("SPARGIO_LANE", "native").stderr(Stdio::piped()).spawn().unwrap();
     let streams: Vec<_> = (0..n).map(|_| listener.accept().unwrap().0).collect();
     thread::sleep(pause);
     let arrived = streams.into_iter().map(|mut stream| {

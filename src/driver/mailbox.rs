@@ -42,13 +42,8 @@ impl<M> Mailbox<M> {
         Ok(())
     }
 
-    /// Is there anything to receive? What was delivered before a notification is seen after it.
-    #[inline]
-    pub(super) fn has_mail(&self) -> bool {
-        self.has_mail.load(Acquire)
-    }
-
     /// Moves all messages to `into`.
+    #[inline]
     pub(super) fn receive(&self, into: &mut Vec<M>) {
         if self.has_mail.load(Acquire) {
             let mut contents = self.contents.lock();

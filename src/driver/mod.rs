@@ -574,13 +574,13 @@ impl Driver {
         inner.time.after_park(shard, plan);
     }
 
-    /// Serves the timers and the mail of stalled siblings along with this shard's, without waiting.
-    pub(crate) fn look_for(&mut self, handle: &Handle, stalled: &[usize]) {
+    /// Serves a stalled sibling's timers and mail along with this shard's, without waiting.
+    pub(crate) fn look_for(&mut self, handle: &Handle, stalled: usize) {
         handle.assert_own();
-        self.serve_for(handle, stalled, Wait::No);
+        self.serve_for(handle, &[stalled], Wait::No);
     }
 
-    /// The same, waiting no longer than `limit`: until something comes, for this shard or for them. Another
+    /// The same for several of them, waiting no longer than `limit`: until something comes, for this shard or for them. Another
     /// sibling may do so for some of them already.
     pub(crate) fn park_for(&mut self, handle: &Handle, stalled: &mut Vec<usize>, limit: Duration) {
         handle.assert_own();

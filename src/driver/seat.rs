@@ -398,11 +398,11 @@ impl Seat {
 
     fn take_mail(&mut self, aftermath: &mut Aftermath) {
         self.read_ring_mail();
-        if !self.shard.has_mail() {
+        self.shard.receive(&mut self.messages);
+        if self.messages.is_empty() {
             return;
         }
-        let mut messages = std::mem::take(&mut self.messages);
-        self.shard.receive(&mut messages);
+        let messages = std::mem::take(&mut self.messages);
         self.serve(messages, aftermath);
     }
 

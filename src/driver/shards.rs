@@ -265,12 +265,8 @@ impl Shard {
         }
     }
 
-    #[inline]
-    pub(super) fn has_mail(&self) -> bool {
-        self.mail.has_mail()
-    }
-
     /// Moves all mail to `into`.
+    #[inline]
     pub(super) fn receive(&self, into: &mut Vec<Message>) {
         self.mail.receive(into);
     }

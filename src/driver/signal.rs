@@ -98,8 +98,9 @@ pub(crate) fn listen(signum: c_int, driver: &Handle) -> io::Result<Listener> {
 pub(crate) fn serve(driver: &Handle) -> io::Result<()> {
     let inner = &driver.0;
     if !inner.serves_signals.load(Acquire) && inner.io_enabled && !inner.serves_signals.swap(true, AcqRel) {
-        let wire = Wire::of_this_process().inspect_err(|_| inner.serves_signals.store(false, Release))?;
-        attend(Receiver(wire), driver).inspect_err(|_| inner.serves_signals.store(false, Release))?;
+        Wire::of_this_process()
+            .and_then(|wire| attend(Receiver(wire), driver))
+            .inspect_err(|_| inner.serves_signals.store(false, Release))?;
     }
     Ok(())
 }
@@ -110,9 +111,7 @@ impl Work for Receiver {
     }
 
     fn readable(&self) -> Next {
-        if let Err(error) = self.0.drain() {
-            panic!("Bad read on self-pipe: {error}");
-        }
+        self.0.drain();
         signals().broadcast(self.0);
         Next::Wait
     }

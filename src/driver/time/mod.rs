@@ -110,14 +110,6 @@ impl Handle {
         }
     }
 
-    /// When [`process`](Handle::process) may next have something to do for `shard`; never later than
-    /// its earliest timer. Takes no lock.
-    #[cfg(test)]
-    pub(crate) fn next_expiration(&self, shard: usize) -> Option<Instant> {
-        let next = self.shards[shard].next();
-        (next != NEVER).then(|| self.instant(next))
-    }
-
     /// Fires what is due in `shard`; for its own thread, which counts as awake from here on. `true`
     /// if anything fired. Cheap when nothing is due: one look at the clock, none without timers.
     pub(crate) fn process(&self, shard: usize) -> bool {
@@ -183,12 +175,6 @@ impl Handle {
     /// Nanoseconds since the start, at most [`MAX`].
     fn nanos_at(&self, instant: Instant) -> u64 {
         nanos(instant.saturating_duration_since(self.start)).min(MAX)
-    }
-
-    #[cfg(test)]
-    fn instant(&self, nanos: u64) -> Instant {
-        let since = Duration::from_nanos(nanos);
-        self.start.checked_add(since).unwrap_or(self.start)
     }
 
     /// The shard for a timer of a thread that is no shard's own.

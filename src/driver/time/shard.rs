@@ -187,6 +187,16 @@ impl Shard {
     ///
     /// Returns when the next timer fires, and the time, which is only read if it matters.
     pub(super) fn fall_asleep(&self, limit: Option<u64>, now: impl FnOnce() -> u64) -> (Option<u64>, u64) {
+        self.publish_sleep(&self.asleep_until, limit, now)
+    }
+
+    /// The same for the sleep that `word` tells of.
+    fn publish_sleep(
+        &self,
+        word: &AtomicU64,
+        limit: Option<u64>,
+        now: impl FnOnce() -> u64,
+    ) -> (Option<u64>, u64) {
         let wheel = self.lock();
         let earliest = wheel.earliest();
         self.publish(&wheel);
@@ -199,7 +209,7 @@ impl Shard {
             (now, limit.min(earliest.unwrap_or(NEVER)))
         };
         let until = if until <= now { AWAKE } else { until };
-        self.asleep_until.store(until, Ordering::Relaxed);
+        word.store(until, Ordering::Relaxed);
         (earliest, now)
     }
 
@@ -211,13 +221,8 @@ impl Shard {
     /// A sibling is about to sleep, until the next timer here and `limit` at the longest. Returns for how long
     /// that is.
     pub(super) fn watch(&self, limit: u64, now: impl FnOnce() -> u64) -> u64 {
-        let wheel = self.lock();
-        let earliest = wheel.earliest();
-        self.publish(&wheel);
-        let now = now();
-        let until = now.saturating_add(limit).min(earliest.unwrap_or(NEVER));
-        self.watched_until.store(until, Ordering::Relaxed);
-        until.saturating_sub(now)
+        let (earliest, now) = self.publish_sleep(&self.watched_until, Some(limit), now);
+        earliest.map_or(limit, |earliest| earliest.saturating_sub(now).min(limit))
     }
 
     /// The sibling is awake.

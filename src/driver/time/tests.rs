@@ -10,6 +10,15 @@ const MS: Duration = Duration::from_millis(1);
 /// Where the clock runs, what comes first must do so however long this thread is without a processor.
 const S: Duration = Duration::from_secs(1);
 
+impl Handle {
+    /// When [`process`](Handle::process) may next have something to do for `shard`; never later than its
+    /// earliest timer.
+    fn next_expiration(&self, shard: usize) -> Option<Instant> {
+        let next = self.shards[shard].next();
+        (next != NEVER).then(|| self.start + Duration::from_nanos(next))
+    }
+}
+
 /// Counts its wake-ups.
 #[derive(Default)]
 struct Task(AtomicUsize);

@@ -227,11 +227,11 @@ impl Engine {
 
     /// Takes the ring's mail.
     pub(in crate::driver) fn take_mail(&mut self) {
-        if !self.remote.has_mail() {
+        self.remote.receive(&mut self.messages);
+        if self.messages.is_empty() {
             return;
         }
         let mut messages = std::mem::take(&mut self.messages);
-        self.remote.receive(&mut messages);
         for message in messages.drain(..) {
             match message {
                 Message::Cancel(token) => self.cancel(token),

@@ -48,12 +48,8 @@ impl Remote {
         }
     }
 
-    #[inline]
-    pub(crate) fn has_mail(&self) -> bool {
-        self.mail.has_mail()
-    }
-
     /// Moves all messages to `into`.
+    #[inline]
     pub(crate) fn receive(&self, into: &mut Vec<Message>) {
         self.mail.receive(into);
     }

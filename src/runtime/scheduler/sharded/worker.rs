@@ -244,9 +244,9 @@ enum Turn {
     Sleep,
     /// The same, but look at the siblings every now and then.
     Watch,
-    /// The timers and the mail of stalled siblings too (those in the core's watchdog), without sleeping.
-    LookFor,
-    /// The same, sleeping for at most that long.
+    /// A stalled sibling's timers and mail too, without sleeping.
+    LookFor(usize),
+    /// Those of all the stalled siblings in the core's watchdog, sleeping for at most that long.
     Rescue(Duration),
 }
 
@@ -611,9 +611,7 @@ impl Context {
         let mut core = self.turn(core, turn);
         if let Some(stalled) = self.stalled_sibling(&mut core) {
             self.take_over_yielded(stalled);
-            core.watchdog.stalled.clear();
-            core.watchdog.stalled.push(stalled);
-            core = self.turn(core, Turn::LookFor);
+            core = self.turn(core, Turn::LookFor(stalled));
         }
         self.share(&core);
         core
@@ -630,7 +628,7 @@ impl Context {
                 Turn::Look => driver.glance(handle),
                 Turn::Sleep => driver.park(handle),
                 Turn::Watch => driver.park_timeout(handle, STALL),
-                Turn::LookFor => driver.look_for(handle, &stalled),
+                Turn::LookFor(stalled) => driver.look_for(handle, stalled),
                 Turn::Rescue(limit) => driver.park_for(handle, &mut stalled, limit),
             }
             self.defer.wake();
