@@ -10,6 +10,7 @@ mod common;
 use std::future::{Future, poll_fn};
 use std::io::{ErrorKind, Write};
 use std::net::TcpListener as StdListener;
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -146,6 +147,10 @@ fn connecting() -> (impl Future<Output = std::io::Result<TcpStream>> + Send, imp
     let listener = StdListener::from(listener);
     let addr = listener.local_addr().unwrap();
     let fill = std::net::TcpStream::connect(addr).unwrap();
+    // The one who connects knows first.
+    let mut fds = [libc::pollfd { fd: listener.as_raw_fd(), events: libc::POLLIN, revents: 0 }];
+    // SAFETY: one of them.
+    assert_eq!(unsafe { libc::poll(fds.as_mut_ptr(), 1, 20_000) }, 1, "the queue is not full");
     (TcpStream::connect(addr), (listener, fill))
 }
 

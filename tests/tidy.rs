@@ -61,6 +61,7 @@ const UNSAFE: &[&str] = &[
     "src/native/action/vectored.rs",
     "src/native/action/wait.rs",
     "src/native/action/xattr.rs",
+    "src/native/action/zero_copy.rs",
     "src/native/address.rs",
     "src/native/buf/aligned.rs",
     "src/native/buf/impls.rs",

@@ -14,12 +14,13 @@
 //! A [`Driver`] moves between threads while *detached*; on the thread that drives the shard it is
 //! *attached*. Detaching and attaching on the same thread cost nothing. A ring cannot follow to another
 //! thread (`SINGLE_ISSUER`), so if operations are in flight when a driver is detached they are ended, and
-//! those that had no effect are submitted again by the next thread.
+//! those that had no effect are submitted again by the next thread. What cannot be ended stays with the ring: if
+//! the next thread is the same one, it goes on with that; else the ring is closed, and the operation left behind.
 //!
 //! # Shutdown
 //!
-//! 1. Each shard's thread cancels its operations and awaits their terminal completions. After a
-//!    deadline what the kernel has not let go of is leaked and counted; it is never freed.
+//! 1. Each shard's thread cancels its operations and awaits their terminal completions, for a moment. What the kernel
+//!    has not let go of by then is left behind with the ring, and freed when the kernel is done.
 //! 2. Its ring is given back or closed, then its mailbox.
 //! 3. The last shard marks the runtime shut down: nothing new is registered. Its timers end.
 //! 4. The watch set is closed. Every resource is told; its waiters wake up to an error.
@@ -499,9 +500,7 @@ impl Driver {
     /// next thread; what is watched stays watched.
     pub(crate) fn detach(&mut self) {
         let Some(mut seat) = self.get_up() else { return };
-        if !seat.comes_to_rest() {
-            self.recalled.append(&mut seat.give_ring_up(Ending::HandOver));
-        }
+        self.recalled.append(&mut seat.come_to_rest());
         self.seat = Some(seat);
     }
 

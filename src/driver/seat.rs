@@ -164,7 +164,7 @@ pub(super) fn holds_clock() -> bool {
 }
 
 /// This thread goes to block: nothing takes off here until [`reclaim`], and what flies is called
-/// back, which is waited for. Returns what is to be submitted elsewhere.
+/// back. What cannot be flies on, and lands when the thread is back. Returns what is to be submitted elsewhere.
 pub(super) fn lend() -> Vec<Arc<dyn Flight>> {
     let mut aftermath = Aftermath::default();
     let recalled = with(|seat| {
@@ -274,17 +274,19 @@ impl Seat {
         }
     }
 
-    /// Has it nothing in flight? Then the thread can leave it as it is, and come back.
-    pub(super) fn comes_to_rest(&mut self) -> bool {
-        if self.shard.outgoing.is_some() {
-            return false;
-        }
-        let Some(engine) = &mut self.engine else { return true };
+    /// The thread leaves it as it is, and may come back; returns the operations that are to be submitted again.
+    pub(super) fn come_to_rest(&mut self) -> Vec<Arc<dyn Flight>> {
         let mut aftermath = Aftermath::default();
-        let rests = engine.comes_to_rest(self.shards.set.as_deref(), &mut aftermath);
+        self.send_outgoing(&mut aftermath);
+        let set = self.shards.set.as_deref();
+        let engine = self.engine.as_mut();
+        let mut recalled = engine.map(|engine| engine.come_to_rest(set, &mut aftermath)).unwrap_or_default();
         // The caller is at the end of a seat: no borrow is held, user code may run.
         aftermath.finish();
-        rests
+        if self.engine.as_ref().is_some_and(|engine| engine.is_broken()) {
+            recalled.append(&mut self.give_ring_up(Ending::HandOver));
+        }
+        recalled
     }
 
     /// The ring, which is made now if there is none; `None` if none is to be had.
@@ -398,6 +400,9 @@ impl Seat {
 
     fn take_mail(&mut self, aftermath: &mut Aftermath) {
         self.read_ring_mail();
+        if let Some(engine) = &mut self.engine {
+            engine.launch_recalled(aftermath);
+        }
         self.shard.receive(&mut self.messages);
         if self.messages.is_empty() {
             return;

@@ -53,7 +53,7 @@
 mod action;
 pub use action::{
     Accept, Action, Connect, Control, Fallocate, GetXattr, Open, PathChange, Raw, ReadAt, Readv, Recv,
-    RecvExact, RecvFrom, RecvMsg, RecvVectored, Send, SendAll, SendMsg, SendTo, SendVectored, SetXattr,
+    RecvExact, RecvFrom, RecvMsg, RecvVectored, Send, SendAll, SendMsg, SendMsgZc, SendTo, SendVectored, SendZc, SetXattr,
     Shutdown, Splice, Statx, WaitId, WriteAt, WriteVectored, Writev,
 };
 
@@ -93,6 +93,9 @@ pub use incoming::{Chunks, Datagrams};
 
 pub use crate::driver::Lane;
 mod lane;
+
+mod lent;
+pub use lent::Lent;
 
 mod listener;
 pub use listener::Listener;

@@ -28,7 +28,7 @@ use std::io;
 use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use upstream::task::coop;
@@ -254,6 +254,16 @@ impl<'a, A: Action> Request<'a, A> {
         }
     }
 
+    /// Is the result known, of what the ring is not done with yet?
+    fn poll_lent(&mut self) -> Poll<A::Output> {
+        let State::Ring(op) = &mut self.state else { return Poll::Pending };
+        let Some(done) = op.take_result() else { return Poll::Pending };
+        match mem::replace(&mut self.state, State::Over) {
+            State::Ring(op) => Poll::Ready(A::lent(op, done)),
+            _ => unreachable!("that was seen"),
+        }
+    }
+
     /// The ring is done with it.
     pub(super) fn landed(&mut self, action: A, result: io::Result<u32>) -> Poll<Option<Ended<A>>> {
         if matches!(&result, Err(e) if e.kind() == io::ErrorKind::Unsupported && e.raw_os_error().is_none()) {
@@ -390,8 +400,11 @@ impl<A: Action> Future for Request<'_, A> {
             this.deadline = Instant::now().checked_add(limit);
         }
         loop {
-            if let Some((action, result)) = ready!(this.step(cx)) {
-                return Poll::Ready(action.complete(result));
+            match this.step(cx) {
+                Poll::Ready(Some((action, result))) => return Poll::Ready(action.complete(result)),
+                Poll::Ready(None) => {}
+                Poll::Pending if A::LENDS => return this.poll_lent(),
+                Poll::Pending => return Poll::Pending,
             }
         }
     }

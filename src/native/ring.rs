@@ -28,7 +28,7 @@ fn is_emulated() -> bool {
 
 /// See the module docs. One that takes something out of its descriptor is an orphan unless it
 /// completes: its request has said so by then.
-pub(in crate::native) struct Ringed<A: Action>(Option<A>, #[allow(dead_code)] Option<Punt>);
+pub(in crate::native) struct Ringed<A: Action>(Option<A>, Option<Punt>);
 
 impl<A: Action> Ringed<A> {
     /// The permit is kept until the kernel is done.
@@ -65,6 +65,14 @@ unsafe impl<A: Action> Operation for Ringed<A> {
         let Some(index) = index else { return self.entry() };
         // SAFETY: as above.
         unsafe { Sqe::operation(action.call().on_fixed(index).entry()) }
+    }
+
+    fn settle(&mut self) {
+        if let Some(action) = &mut self.0 {
+            action.settle();
+        }
+        // Threads of the kernel have nothing to do with it any more.
+        self.1 = None;
     }
 
     fn complete(mut self, completion: Completion) -> (A, io::Result<u32>) {

@@ -8,7 +8,7 @@ use super::action::{self, Kind, Of};
 use super::target::Target;
 use super::{
     BoundedBuf, BoundedBufMut, BufPool, ControlMessage, Recv, RecvMulti, RecvExact, RecvMsg, RecvVectored, Request, Send, SendAll,
-    SendMsg, SendVectored, Shutdown, action::Action,
+    SendMsg, SendMsgZc, SendVectored, SendZc, Shutdown, action::Action,
 };
 use crate::driver::{Found, Interest, Leftover, Leftovers, Registration};
 use crate::net::{TcpStream, UnixStream, unix};
@@ -189,8 +189,9 @@ impl<'a> Stream<'a> {
     }
 
     /// Sends what is initialised of `buf`, or a part of it, without copying it: the kernel
-    /// transmits from the buffer, which comes back when the peer has acknowledged it. Worth it from
-    /// some ten KiB on, over a real network.
+    /// transmits from the buffer. The result is known when the bytes are in the socket; the buffer
+    /// comes back when the peer has acknowledged them, by a future of its own, [`Lent`]. Worth it
+    /// from some ten KiB on, over a real network.
     ///
     /// `IORING_OP_SEND_ZC` (Linux 6.0), which need not look the memory up for a buffer of a
     /// [`FixedBufPool`](super::FixedBufPool); without it, and on Unix sockets, like
@@ -198,9 +199,11 @@ impl<'a> Stream<'a> {
     ///
     /// # Errors
     ///
-    /// Those of `send(2)`.
-    pub fn send_zc<B: BoundedBuf>(self, buf: B) -> Request<'a, Send<B>> {
-        self.write(Send::new(self.io(), buf, action::How::ZeroCopy(0)))
+    /// Those of `send(2)`. The buffer comes back all the same.
+    ///
+    /// [`Lent`]: super::Lent
+    pub fn send_zc<B: BoundedBuf>(self, buf: B) -> Request<'a, SendZc<B>> {
+        self.write(SendZc::new(self.io(), buf))
     }
 
     /// Sends from several buffers, one after the other; the result says how much.
@@ -229,7 +232,7 @@ impl<'a> Stream<'a> {
         self.write(SendMsg::new(self.io(), bufs, None, control))
     }
 
-    /// The same without copying the buffers: see [`send_zc`](Self::send_zc).
+    /// The same without copying the buffers, which come back by themselves: see [`send_zc`](Self::send_zc).
     ///
     /// `IORING_OP_SENDMSG_ZC` (Linux 6.1); without it, and on Unix sockets, like
     /// [`send_msg`](Self::send_msg).
@@ -241,8 +244,8 @@ impl<'a> Stream<'a> {
         self,
         bufs: Vec<B>,
         control: Vec<ControlMessage>,
-    ) -> Request<'a, SendMsg<B>> {
-        self.write(SendMsg::new(self.io(), bufs, None, control).zero_copy())
+    ) -> Request<'a, SendMsgZc<B>> {
+        self.write(SendMsgZc::new(self.io(), bufs, control))
     }
 
     /// Ends the connection, in one direction or both.

@@ -17,6 +17,7 @@ mod datagrams;
 mod descriptors;
 mod files;
 mod fixed;
+mod held;
 mod lanes;
 mod multishot;
 mod names;

@@ -115,12 +115,12 @@ fn zero_copy() {
         let mut sent = 0;
         while sent < data.len() {
             use tokio::native::BoundedBuf;
-            let (n, buf) = a.native().send_zc(data.clone().slice(sent..)).await;
-            assert_eq!(buf.get_ref(), &data);
+            let (n, lent) = a.native().send_zc(data.clone().slice(sent..)).await;
+            assert_eq!(lent.await.get_ref(), &data);
             sent += n.unwrap();
         }
-        let (n, bufs) = a.native().send_msg_zc(vec!["the", " end"], Vec::new()).await;
-        assert_eq!((n.unwrap(), bufs), (7, vec!["the", " end"]));
+        let (n, lent) = a.native().send_msg_zc(vec!["the", " end"], Vec::new()).await;
+        assert_eq!((n.unwrap(), lent.await), (7, vec!["the", " end"]));
         drop(a);
         assert!(reader.await.unwrap() == [&data[..], b"the end"].concat());
 

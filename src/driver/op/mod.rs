@@ -20,11 +20,14 @@
 //!   otherwise has landed. Nobody notices.
 //! - The parts of a [`Chain`] go to a ring together, each linked to the next. Otherwise each of them is
 //!   an operation by itself, but that what is recalled lands: the chain as a whole is to be repeated.
-//! - At the end of a runtime everything is cancelled and waited for. What the kernel has not let go of
-//!   at the deadline is leaked and counted, never freed.
+//! - At the end of a runtime everything is cancelled and waited for, as long as that takes a moment. What the
+//!   kernel has not let go of by then it keeps, and whoever looks after the closed ring
+//!   ([`left_behind`](crate::driver::uring)) sees to it: nothing is freed before.
 //!
 //! A completion with `F_MORE` is either one of many ([`OpStream`]) or, for `SEND_ZC`, the result, while
-//! the terminal one (`F_NOTIF`) says that the buffer is free.
+//! the terminal one (`F_NOTIF`) says that the buffer is free. With the result the operation is **settled**: the
+//! future may hand it out ([`Op::take_result`]) and be polled on for the buffer, and nobody waits for it who
+//! is to let go of a ring. When the buffer is free is up to the peer.
 //!
 //! # Safety
 //!
@@ -75,6 +78,10 @@ pub(crate) unsafe trait Operation: Send + 'static {
         self.entry()
     }
 
+    /// A completion came that is not the terminal one, with success: the result is known, and the kernel does no more
+    /// than read the buffer. Whatever else it holds can go. Called on the thread that drives the ring, once.
+    fn settle(&mut self) {}
+
     /// The terminal completion came.
     fn complete(self, completion: Completion) -> Self::Output;
 
@@ -120,6 +127,13 @@ impl Completion {
         Completion::error(io::ErrorKind::Unsupported.into())
     }
 
+    /// Its ring was closed before it was over.
+    pub(crate) fn left_behind() -> Completion {
+        Completion::error(io::Error::other(
+            "the thread that began the operation has left it behind: whether it was carried out is not known",
+        ))
+    }
+
     pub(crate) fn runtime_gone() -> Completion {
         Completion::error(io::Error::other(RUNTIME_SHUTTING_DOWN_ERROR))
     }
@@ -145,6 +159,11 @@ pub(crate) trait Flight: Send + Sync {
 
     /// Does a future wait for it?
     fn is_awaited(&self) -> bool;
+
+    /// Is its result known, so that it holds nothing but a buffer the kernel still reads?
+    fn is_settled(&self) -> bool {
+        false
+    }
 
     /// See [`Operation::HOLDS_CLOCK`].
     fn holds_clock(&self) -> bool;

@@ -63,6 +63,8 @@ struct State {
     is_recalled: bool,
     /// The result, once it is known.
     completion: Option<Completion>,
+    /// It was known before the kernel let go of the buffer.
+    is_settled: bool,
     deadline: Option<Instant>,
 }
 
@@ -116,6 +118,16 @@ impl<T: Operation> Op<T> {
         };
         if let Some(Home { remote, token }) = home {
             uring::cancel(&remote, token);
+        }
+    }
+
+    /// The result, if it is known before the operation has landed: what is left is to wait for the buffer,
+    /// by further polls, whose output has another result.
+    pub(crate) fn take_result(&mut self) -> Option<u32> {
+        let mut state = self.shared.state.lock();
+        match state.phase {
+            Phase::Flying(_) if state.is_settled => state.completion.take()?.result.ok(),
+            _ => None,
         }
     }
 
@@ -174,6 +186,7 @@ impl State {
             is_linked: false,
             is_recalled: false,
             completion: None,
+            is_settled: false,
             deadline,
         }
     }
@@ -256,8 +269,12 @@ impl<T: Operation> Drop for Op<T> {
             Phase::Queued => state.phase = Phase::Queued,
             Phase::Flying(home) => {
                 state.phase = Phase::Flying(home.clone());
+                let is_settled = state.is_settled;
                 drop(state);
-                uring::cancel(&home.remote, home.token);
+                // Nothing is left to cancel otherwise.
+                if !is_settled {
+                    uring::cancel(&home.remote, home.token);
+                }
             }
             Phase::Landed => {
                 let completion = state.completion.take();
@@ -305,9 +322,20 @@ impl<T: Operation> Flight for Shared<T> {
     }
 
     fn progress(&self, completion: Completion) -> Landing {
-        // The buffer is the kernel's until the last one.
-        self.state.lock().completion.get_or_insert(completion);
-        Landing::Awaited(None)
+        if completion.result.is_err() {
+            // Nothing was taken from the buffer, so the last one is on its way.
+            self.state.lock().completion.get_or_insert(completion);
+            return Landing::Awaited(None);
+        }
+        // SAFETY: it flies, and only the owner of its ring comes here. The kernel still reads the buffer, which
+        // `settle` leaves alone.
+        if let Some(operation) = unsafe { &mut *self.operation.get() } {
+            operation.settle();
+        }
+        let mut state = self.state.lock();
+        state.completion.get_or_insert(completion);
+        state.is_settled = true;
+        Landing::Awaited(state.waker.take())
     }
 
     fn land(&self, completion: Completion) -> Landing {
@@ -325,7 +353,7 @@ impl<T: Operation> Flight for Shared<T> {
 
     fn recall(&self) -> bool {
         let mut state = self.state.lock();
-        if state.is_cancelled || state.completion.is_some() {
+        if state.is_cancelled || state.is_settled || state.completion.is_some() {
             return false;
         }
         if state.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
@@ -354,6 +382,10 @@ impl<T: Operation> Flight for Shared<T> {
 
     fn is_awaited(&self) -> bool {
         !self.state.lock().is_abandoned
+    }
+
+    fn is_settled(&self) -> bool {
+        self.state.lock().is_settled
     }
 
     fn holds_clock(&self) -> bool {

@@ -20,7 +20,7 @@ use crate::driver::set::WatchSet;
 use crate::driver::shards::Shard;
 use crate::sys::fault::{self, Call};
 use crate::sys::poll;
-use crate::sys::uring::{Cqe, Doorbell, EnterError, Kind, Ring, Rung, Sqe, Token, Wait};
+use crate::sys::uring::{Cqe, Doorbell, EnterError, Kind, Release, Ring, Rung, Sqe, Token, Wait};
 use crate::util::unwind;
 
 use super::ops::Ops;
@@ -51,8 +51,8 @@ pub(in crate::driver) struct Engine {
     /// Operations that were cancelled since the ring must go, for another ring.
     recalled: Vec<Arc<dyn Flight>>,
     set_wait: SetWait,
-    /// The kernel did not let go of everything in time.
-    is_unclean: bool,
+    /// By which one learns that the kernel has let go of what is in flight, should the ring be closed.
+    release: Option<Release>,
     /// Reaped, but not looked at yet.
     completions: Vec<Cqe>,
     /// Scratch space of a turn.
@@ -120,7 +120,7 @@ impl Engine {
             ops: Ops::default(),
             recalled: Vec::new(),
             set_wait: SetWait::new(),
-            is_unclean: false,
+            release: None,
             completions: Vec::new(),
             messages: Vec::new(),
             outgoing: Vec::new(),
@@ -145,6 +145,11 @@ impl Engine {
             self.ring.push(Sqe::poll_multishot(event, poll::IN, DOORBELL_WATCH));
             self.watches_doorbell = true;
         }
+    }
+
+    /// Does the kernel refuse it?
+    pub(in crate::driver) fn is_broken(&self) -> bool {
+        self.is_broken
     }
 
     pub(in crate::driver) fn remote(&self) -> &Arc<Remote> {
@@ -177,21 +182,6 @@ impl Engine {
             self.enter(Wait::No);
         }
         self.reap(set, aftermath);
-    }
-
-    /// Has it no operation in flight? Its wait in the set is taken back then: the thread goes elsewhere, and
-    /// comes back to the ring.
-    pub(in crate::driver) fn comes_to_rest(
-        &mut self,
-        set: Option<&WatchSet>,
-        aftermath: &mut Aftermath,
-    ) -> bool {
-        self.cancel_set_wait();
-        while self.set_wait.is_armed() && !self.is_broken {
-            self.flush();
-            self.reap(set, aftermath);
-        }
-        self.ops.len() == 0 && !self.is_broken
     }
 
     /// Hands over what was pushed, before a sleep elsewhere; `false` if that has led to something to do.
@@ -347,17 +337,6 @@ impl Engine {
     /// Waits for a moment.
     fn pause(&mut self) {
         self.enter(Wait::For(Duration::from_millis(1)));
-    }
-}
-
-/// One that was not [ended](Engine::end): whatever the kernel may still write to stays.
-impl Drop for Engine {
-    fn drop(&mut self) {
-        if self.in_flight() > 0 {
-            self.ring.mark_unclean();
-            self.leak_set_wait();
-            self.ops.leak();
-        }
     }
 }
 

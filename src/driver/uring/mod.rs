@@ -6,6 +6,7 @@
 //! shard only has to see to those in flight.
 
 mod engine;
+mod left_behind;
 mod ops;
 mod outgoing;
 mod remote;

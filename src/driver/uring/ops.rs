@@ -5,6 +5,7 @@
 //! generation changes when a slot is freed, so a token names one operation for good. Only the ring's
 //! owner comes here.
 
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use crate::driver::op::Flight;
@@ -125,9 +126,18 @@ impl Ops {
         self.holding_clock > 0
     }
 
-    /// Does somebody wait for any of them?
+    /// Is there one whose result is not known?
+    pub(super) fn any_open(&self) -> bool {
+        self.flights().any(|flight| !flight.is_settled())
+    }
+
+    /// Does somebody wait for the result of any of them?
     pub(super) fn any_awaited(&self) -> bool {
-        self.slots.iter().filter_map(|slot| slot.flying.as_ref()).any(|flying| flying.flight.is_awaited())
+        self.flights().any(|flight| !flight.is_settled() && flight.is_awaited())
+    }
+
+    fn flights(&self) -> impl Iterator<Item = &Arc<dyn Flight>> {
+        self.slots.iter().filter_map(|slot| Some(&slot.flying.as_ref()?.flight))
     }
 
     pub(super) fn tokens(&self) -> Vec<Token> {
@@ -146,10 +156,10 @@ impl Ops {
         })
     }
 
-    /// Gives all of them up without freeing anything; returns how many that were.
-    pub(super) fn leak(&mut self) -> usize {
+    /// Takes all of them out. None may be freed before the kernel has let go of it.
+    pub(super) fn take_all(&mut self) -> ManuallyDrop<Vec<Arc<dyn Flight>>> {
         let slots = std::mem::take(self).slots.into_iter();
-        slots.filter_map(|slot| slot.flying).map(std::mem::forget).count()
+        ManuallyDrop::new(slots.filter_map(|slot| Some(slot.flying?.flight)).collect())
     }
 }
 
@@ -220,11 +230,11 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_is_leaked_is_not_freed() {
+    fn what_is_taken_out_is_not_freed() {
         let flight = holding_clock();
         let mut ops = Ops::default();
         ops.insert(flight.clone(), 0);
-        assert_eq!(ops.leak(), 1);
+        assert_eq!(ops.take_all().len(), 1);
         assert_eq!(ops.len(), 0);
         assert_eq!(Arc::strong_count(&flight), 2);
     }

@@ -15,7 +15,6 @@ use std::sync::Arc;
 
 use socket2::{SockAddr, SockAddrStorage};
 
-use super::send::is_unsupported;
 use super::vectored::{IoVecs, gather, received_all, scatter};
 use super::{Early, GivenBack, lasting, sealed};
 use crate::driver::{Found, Leftover, Leftovers};
@@ -272,16 +271,54 @@ unsafe impl<B: BoundedBufMut, S: crate::native::address::sealed::Shape> sealed::
     }
 }
 
+/// A message to be sent, with all that the kernel reads of it.
+#[derive(Debug)]
+pub(super) struct Outbound<B> {
+    bufs: Vec<B>,
+    header: Header,
+    to: Option<SockAddr>,
+    /// Open until they are sent.
+    fds: Vec<OwnedFd>,
+}
+
+impl<B: BoundedBuf> Outbound<B> {
+    pub(super) fn new(bufs: Vec<B>, to: Option<SockAddr>, control: Vec<ControlMessage>) -> Outbound<B> {
+        let mut room = ControlBuf::default();
+        let mut fds = Vec::new();
+        for message in control {
+            message.push_to(&mut room, &mut fds);
+        }
+        Outbound { bufs, header: Header::new(room), to, fds }
+    }
+
+    /// What the kernel is to read.
+    pub(super) fn msg(&mut self) -> *const libc::msghdr {
+        let iov = self.header.iovecs.fill_from(&self.bufs);
+        let name_len = self.to.as_ref().map_or(0, |to| {
+            self.header.storage = to.clone().as_storage();
+            to.len()
+        });
+        self.header.set(iov, name_len);
+        &raw const self.header.msg
+    }
+
+    /// It is sent, or never will be.
+    pub(super) fn close_fds(&mut self) {
+        self.fds = Vec::new();
+    }
+
+    pub(super) fn into_bufs(self) -> Vec<B> {
+        self.bufs
+    }
+}
+
 /// Sends a message. See [`Stream::send_msg`](crate::native::Stream::send_msg).
 #[derive(Debug)]
 pub struct SendMsg<B> {
     io: Arc<Leftovers>,
-    bufs: Vec<B>,
-    header: Header,
-    to: io::Result<Option<SockAddr>>,
-    zero_copy: bool,
-    /// Open until they are sent.
-    _fds: Vec<OwnedFd>,
+    message: Outbound<B>,
+    /// There is no such address.
+    error: Option<io::Error>,
 }
 
 impl<B: BoundedBuf> SendMsg<B> {
@@ -291,17 +328,11 @@ impl<B: BoundedBuf> SendMsg<B> {
         to: Option<io::Result<SockAddr>>,
         control: Vec<ControlMessage>,
     ) -> SendMsg<B> {
-        let mut room = ControlBuf::default();
-        let mut fds = Vec::new();
-        for message in control {
-            message.push_to(&mut room, &mut fds);
-        }
-        let header = Header::new(room);
-        SendMsg { io: io.clone(), bufs, header, to: to.transpose(), zero_copy: false, _fds: fds }
-    }
-
-    pub(crate) fn zero_copy(self) -> SendMsg<B> {
-        SendMsg { zero_copy: true, ..self }
+        let (to, error) = match to.transpose() {
+            Ok(to) => (to, None),
+            Err(error) => (None, Some(error)),
+        };
+        SendMsg { io: io.clone(), message: Outbound::new(bufs, to, control), error }
     }
 }
 
@@ -311,37 +342,15 @@ unsafe impl<B: BoundedBuf> sealed::Action for SendMsg<B> {
     type Output = BufResult<usize, Vec<B>>;
 
     fn call(&mut self) -> Call {
-        let iov = self.header.iovecs.fill_from(&self.bufs);
-        let mut name_len = 0;
-        if let Ok(Some(to)) = &self.to {
-            self.header.storage = to.clone().as_storage();
-            name_len = to.len();
-        }
-        self.header.set(iov, name_len);
-        let (fd, msg, flags) = (self.io.fd(), &raw const self.header.msg, libc::MSG_NOSIGNAL);
-        match self.zero_copy {
-            true => Call::SendMsgZc { fd, msg, flags },
-            false => Call::SendMsg { fd, msg, flags },
-        }
+        Call::SendMsg { fd: self.io.fd(), msg: self.message.msg(), flags: libc::MSG_NOSIGNAL }
     }
 
     fn early(&mut self) -> Early {
-        match std::mem::replace(&mut self.to, Ok(None)) {
-            Err(e) => Early::Done(Err(e)),
-            to => {
-                self.to = to;
-                Early::Attempt
-            }
-        }
-    }
-
-    fn again(&mut self, result: &io::Result<u32>) -> bool {
-        // A kind of socket without zero copy.
-        is_unsupported(result) && std::mem::take(&mut self.zero_copy)
+        self.error.take().map_or(Early::Attempt, |error| Early::Done(Err(error)))
     }
 
     fn complete(self, result: io::Result<u32>) -> Self::Output {
-        (result.map(|n| n as usize), self.bufs)
+        (result.map(|n| n as usize), self.message.bufs)
     }
 }
 
@@ -367,7 +376,7 @@ unsafe impl<B: BoundedBuf> sealed::Action for SendVectored<B> {
     }
 
     fn falls_short(&self, moved: u32) -> bool {
-        (moved as usize) < self.0.bufs.iter().map(BoundedBuf::bytes_init).sum()
+        (moved as usize) < self.0.message.bufs.iter().map(BoundedBuf::bytes_init).sum()
     }
 
     fn complete(self, result: io::Result<u32>) -> Self::Output {

@@ -8,6 +8,8 @@
 //!   Between that and the operation's end the action is neither moved nor touched.
 //! - A [`Request`](super::Request) carries it out on whatever lane there is, and asks
 //!   [`again`](sealed::Action::again) whether that was all.
+//! - An action that `LENDS` its buffer has its output made by [`lent`](sealed::Action::lent) if the kernel still reads
+//!   it by then.
 //! - [`complete`](sealed::Action::complete) makes the output of it, or, if the request was dropped,
 //!   [`orphan`](sealed::Action::orphan) sees to what the operation got.
 //! - [`perform`](sealed::Action::perform) is the same with a system call.
@@ -32,6 +34,7 @@ mod splice;
 mod vectored;
 mod wait;
 mod xattr;
+mod zero_copy;
 
 pub(crate) use accept::accepted;
 pub(crate) use file::What;
@@ -56,6 +59,7 @@ pub use splice::Splice;
 pub use vectored::{Readv, RecvVectored, WriteVectored, Writev};
 pub use wait::WaitId;
 pub use xattr::{GetXattr, SetXattr};
+pub use zero_copy::{SendMsgZc, SendZc};
 
 use std::io;
 use std::sync::Arc;
@@ -85,6 +89,8 @@ pub(crate) mod sealed {
 
     use super::{Early, GivenBack};
     use crate::driver::FixedMemory;
+    use crate::driver::op::Op;
+    use crate::native::ring::Ringed;
     use crate::sys::call::Call;
 
     /// See the module docs.
@@ -157,6 +163,21 @@ pub(crate) mod sealed {
 
         /// The output.
         fn complete(self, result: io::Result<u32>) -> Self::Output;
+
+        /// Is its output made with the result, while the kernel still reads the buffer?
+        const LENDS: bool = false;
+
+        /// The result is known: lets go of all that it holds but the buffer.
+        fn settle(&mut self) {}
+
+        /// That output, if it has done something; the action comes back with `op`.
+        fn lent(op: Op<Ringed<Self>>, done: u32) -> Self::Output
+        where
+            Self: Sized,
+        {
+            let _ = (op, done);
+            unreachable!("it lends nothing");
+        }
 
         /// The operation has ended, but its request is gone.
         fn orphan(self, result: io::Result<u32>)

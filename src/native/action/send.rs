@@ -19,8 +19,6 @@ use crate::sys::call::{CURRENT_POSITION, Call, opcode};
 pub(crate) enum How {
     /// With `send`, and these `MSG_*` flags.
     Copied(i32),
-    /// The same, and the kernel reads the buffer itself as it transmits.
-    ZeroCopy(i32),
     /// With `write`.
     Pipe,
 }
@@ -30,7 +28,6 @@ fn call<B: BoundedBuf>(io: &Leftovers, buf: &B, sent: usize, how: How) -> Call {
     let buf = buf.stable_ptr().wrapping_add(sent);
     match how {
         How::Copied(flags) => Call::Send { fd, buf, len, flags: flags | libc::MSG_NOSIGNAL },
-        How::ZeroCopy(flags) => Call::SendZc { fd, buf, len, flags: flags | libc::MSG_NOSIGNAL, index: None },
         How::Pipe => Call::Write { fd, buf, len, offset: CURRENT_POSITION },
     }
 }
@@ -39,31 +36,15 @@ fn call<B: BoundedBuf>(io: &Leftovers, buf: &B, sent: usize, how: How) -> Call {
 fn fixed<B: BoundedBuf>(buf: &B, how: How) -> Option<&FixedMemory> {
     match how {
         How::Copied(_) => None,
-        How::ZeroCopy(_) | How::Pipe => buf.get_buf().fixed(),
+        How::Pipe => buf.get_buf().fixed(),
     }
 }
 
 fn opcode(how: How) -> u8 {
     match how {
         How::Copied(_) => opcode::Send::CODE,
-        How::ZeroCopy(_) => opcode::SendZc::CODE,
         How::Pipe => opcode::Write::CODE,
     }
-}
-
-/// A kind of socket without zero copy: the bytes are copied.
-fn falls_back(how: &mut How, result: &io::Result<u32>) -> bool {
-    match *how {
-        How::ZeroCopy(flags) if is_unsupported(result) => {
-            *how = How::Copied(flags);
-            true
-        }
-        How::ZeroCopy(_) | How::Copied(_) | How::Pipe => false,
-    }
-}
-
-pub(super) fn is_unsupported(result: &io::Result<u32>) -> bool {
-    matches!(result, Err(e) if e.raw_os_error() == Some(libc::EOPNOTSUPP))
 }
 
 /// Sends once. See [`Stream::send`](crate::native::Stream::send).
@@ -95,10 +76,6 @@ unsafe impl<B: BoundedBuf> sealed::Action for Send<B> {
 
     fn opcode(&mut self) -> u8 {
         opcode(self.how)
-    }
-
-    fn again(&mut self, result: &io::Result<u32>) -> bool {
-        falls_back(&mut self.how, result)
     }
 
     fn falls_short(&self, moved: u32) -> bool {
@@ -149,7 +126,6 @@ unsafe impl<B: BoundedBuf> sealed::Action for SendAll<B> {
 
     fn again(&mut self, result: &io::Result<u32>) -> bool {
         match result {
-            _ if falls_back(&mut self.how, result) => true,
             Ok(n @ 1..) => {
                 self.sent += *n as usize;
                 self.sent < self.buf.bytes_init()

@@ -10,6 +10,7 @@ pub(crate) mod fixed;
 mod probe;
 #[cfg(feature = "uring-native")]
 mod punt;
+mod release;
 mod ring;
 mod token;
 
@@ -19,6 +20,7 @@ pub(crate) use entry::Limit;
 pub(crate) use probe::supports;
 #[cfg(feature = "uring-native")]
 pub(crate) use punt::Punt;
+pub(crate) use release::Release;
 #[cfg(feature = "uring-native")]
 pub(crate) use ring::MOST_LINKED;
 pub(crate) use ring::{EnterError, Refused, Ring, Wait, try_one};

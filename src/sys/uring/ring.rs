@@ -42,6 +42,7 @@ use super::buf_ring::BufRing;
 use super::cache::{self, Home};
 #[cfg(feature = "uring-native")]
 use super::fixed;
+use super::release::Release;
 use super::token::Token;
 use super::{Cqe, Sqe, probe, timespec};
 use crate::sys::event_fd::EventFd;
@@ -114,6 +115,8 @@ pub(crate) struct Ring {
     /// Memory that the kernel knows.
     #[cfg(feature = "uring-native")]
     fixed: fixed::Table,
+    /// Are there files that the kernel knows: one, by which it tells of the ring's end?
+    tells_end: bool,
     /// Entries the kernel holds no terminal completion of yet are the caller's to count; a ring
     /// with any is not reused.
     clean: bool,
@@ -180,6 +183,7 @@ impl Ring {
             groups: Vec::new(),
             #[cfg(feature = "uring-native")]
             fixed: fixed::Table::default(),
+            tells_end: false,
             clean: true,
         }
     }
@@ -203,6 +207,14 @@ impl Ring {
 
     pub(crate) fn as_raw_fd(&self) -> RawFd {
         self.io.as_raw_fd()
+    }
+
+    /// By what one learns, after the ring was closed, that the kernel has let go of all that was submitted to it.
+    /// To be asked once, on the ring's own thread.
+    pub(crate) fn release(&mut self) -> io::Result<Release> {
+        let release = Release::of(&self.io)?;
+        self.tells_end = true;
+        Ok(release)
     }
 
     /// Says that operations are still in flight, so this ring must not serve another owner.
@@ -449,7 +461,7 @@ impl Ring {
 
 impl Drop for Ring {
     fn drop(&mut self) {
-        let is_clean = self.clean && !self.has_unsubmitted() && self.forget_all();
+        let is_clean = self.clean && !self.tells_end && !self.has_unsubmitted() && self.forget_all();
         // SAFETY: taken once, here.
         let io = unsafe { ManuallyDrop::take(&mut self.io) };
         // A closed ring makes a later blocking call of its thread return `EINTR`, so a clean one goes

@@ -1,4 +1,8 @@
-//! The end of an engine: everything in flight is ended and waited for.
+//! How a thread lets go of its ring, for a while or for good.
+//!
+//! Closing a ring is no barrier: only the completions say that the kernel is done. So what is in flight is cancelled and
+//! waited for, but no longer than that takes if it can be cancelled. The rest is left to the ring, if the thread comes
+//! back to it, or is left behind with it ([`left_behind`]).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::{Aftermath, DOORBELL_WATCH, Engine};
 use crate::driver::op::Flight;
 use crate::driver::set::WatchSet;
+use crate::driver::uring::left_behind;
 use crate::sys::uring::Sqe;
 
 /// Why an engine is drained.
@@ -17,14 +22,17 @@ pub(in crate::driver) enum Ending {
     Shutdown,
 }
 
+/// How long what is in flight may take to end once it was cancelled, while somebody waits for its ring's thread. What
+/// can be cancelled takes microseconds, unless a thread of the kernel must be told.
+const MOMENT: Duration = Duration::from_millis(20);
+
 impl Engine {
     /// Cancels everything and waits for the terminal completions; keeps the operations that are to be
-    /// submitted again.
-    ///
-    /// Closing a ring is no barrier: only the completions say that the kernel is done. An operation
-    /// that somebody waits for is waited for here, too, if the next owner of the ring needs it.
+    /// submitted again. What takes too long is left behind.
     fn drain(&mut self, ending: Ending, set: Option<&WatchSet>, aftermath: &mut Aftermath) {
-        const LIMIT: Duration = Duration::from_secs(5);
+        /// For an operation that somebody waits for whom the thread does not keep waiting.
+        const HAND_OVER: Duration = Duration::from_secs(5);
+        const SHUTDOWN: Duration = Duration::from_millis(200);
 
         // Nobody rings any more; this was the last mail that needed the ring.
         self.remote.doorbell.remove();
@@ -38,26 +46,86 @@ impl Engine {
             self.flush();
             self.reap(set, aftermath);
         }
-        let deadline = Instant::now() + LIMIT;
-        while self.in_flight() > 0 {
+        let start = Instant::now();
+        while self.has_open() && !self.is_broken {
             let is_awaited = ending == Ending::HandOver && self.ops.any_awaited();
-            if self.is_broken || !is_awaited && Instant::now() >= deadline {
-                // The ring is closed instead of being used again, and what the kernel may still write
-                // to stays. At the deadline: never seen.
-                self.ring.mark_unclean();
-                self.is_unclean = true;
-                self.leak_set_wait();
-                let leaked = self.ops.leak();
-                self.remote.stats.count_leaked(leaked);
+            if start.elapsed() >= if is_awaited { HAND_OVER } else { SHUTDOWN } {
                 break;
             }
             self.pause();
             self.reap(set, aftermath);
         }
-        if self.is_broken {
+        if self.in_flight() > 0 {
+            self.expect_end();
+            self.leave_behind();
+        } else if self.is_broken {
             self.ring.mark_unclean();
         }
         self.remote.close();
+    }
+
+    /// Calls back what flies, and waits a moment for it; returns what is to be submitted elsewhere. What is left
+    /// then cannot be cancelled, and flies on.
+    pub(in crate::driver) fn land_all(
+        &mut self,
+        set: Option<&WatchSet>,
+        aftermath: &mut Aftermath,
+    ) -> Vec<Arc<dyn Flight>> {
+        self.recall_all();
+        let start = Instant::now();
+        while self.ops.any_open() && !self.is_broken && start.elapsed() < MOMENT {
+            self.pause();
+            self.reap(set, aftermath);
+        }
+        std::mem::take(&mut self.recalled)
+    }
+
+    /// The thread goes elsewhere, and comes back to the ring: has its wait in the set taken back, and lands what
+    /// flies; returns what is to be submitted again.
+    pub(in crate::driver) fn come_to_rest(
+        &mut self,
+        set: Option<&WatchSet>,
+        aftermath: &mut Aftermath,
+    ) -> Vec<Arc<dyn Flight>> {
+        self.cancel_set_wait();
+        while self.set_wait.is_armed() && !self.is_broken {
+            self.flush();
+            self.reap(set, aftermath);
+        }
+        if self.ops.len() == 0 {
+            return Vec::new();
+        }
+        let recalled = self.land_all(set, aftermath);
+        if self.ops.len() > 0 {
+            // If it does not come back the ring is closed elsewhere.
+            self.expect_end();
+        }
+        recalled
+    }
+
+    /// Is there anything whose end is still to come, but that of what only keeps a buffer?
+    fn has_open(&self) -> bool {
+        self.watches_doorbell || self.set_wait.is_armed() || self.ops.any_open()
+    }
+
+    /// The ring may be closed with operations in flight.
+    fn expect_end(&mut self) {
+        if self.release.is_none() && !self.ring.is_foreign() {
+            // An error: no descriptors, or no ring any more. The memory is kept for ever then.
+            self.release = self.ring.release().ok();
+        }
+    }
+
+    /// The ring is about to be closed instead of being used again, and the kernel may still read and write what it
+    /// was given.
+    fn leave_behind(&mut self) {
+        self.ring.mark_unclean();
+        self.leak_set_wait();
+        let n = self.ops.len();
+        let is_seen_to = left_behind::see_to(self.release.take(), self.ops.take_all());
+        if !is_seen_to {
+            self.remote.stats.count_leaked(n);
+        }
     }
 
     /// Ends it; returns the operations that are to be submitted again, and what is left to do.
@@ -67,7 +135,27 @@ impl Engine {
         set: Option<&WatchSet>,
     ) -> (Vec<Arc<dyn Flight>>, Aftermath) {
         let mut aftermath = Aftermath::default();
-        self.drain(ending, set, &mut aftermath);
+        // Only its own thread can do anything for it, and may have gone elsewhere.
+        if !self.ring.is_foreign() {
+            self.drain(ending, set, &mut aftermath);
+        }
         (std::mem::take(&mut self.recalled), aftermath)
+    }
+}
+
+/// One that was not [ended](Engine::end): its thread is another, or the process is.
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if self.ring.is_inherited() {
+            // In the child of a fork everything is the parent's, and so is the copy of the memory here.
+            self.leak_set_wait();
+            let _ = self.ops.take_all();
+            return;
+        }
+        self.remote.doorbell.remove();
+        self.remote.close();
+        if self.in_flight() > 0 {
+            self.leave_behind();
+        }
     }
 }

@@ -180,18 +180,14 @@ impl Engine {
         }
     }
 
-    /// Calls back what flies, and waits until nothing does; returns what is to be submitted elsewhere.
-    pub(in crate::driver) fn land_all(
-        &mut self,
-        set: Option<&WatchSet>,
-        aftermath: &mut Aftermath,
-    ) -> Vec<Arc<dyn Flight>> {
-        self.recall_all();
-        while self.ops.len() > 0 && !self.is_broken {
-            self.pause();
-            self.reap(set, aftermath);
+    /// Submits what was called back and has no effect after all, while the thread goes on with the ring.
+    pub(in crate::driver) fn launch_recalled(&mut self, aftermath: &mut Aftermath) {
+        if self.recalled.is_empty() {
+            return;
         }
-        std::mem::take(&mut self.recalled)
+        for flight in std::mem::take(&mut self.recalled) {
+            aftermath.flights.extend(self.launch(flight));
+        }
     }
 
     /// A group of buffers for this ring: see [`Ring::buf_ring`](crate::sys::uring::Ring::buf_ring).
