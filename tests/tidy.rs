@@ -123,6 +123,7 @@ const UNSAFE: &[&str] = &[
     "src/sys/uring/doorbell.rs",
     "src/sys/uring/entry.rs",
     "src/sys/uring/fixed.rs",
+    "src/sys/uring/release.rs",
     "src/sys/uring/ring.rs",
     "src/task/local/mod.rs",
     "src/task/local/shared.rs",
