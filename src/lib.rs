@@ -139,7 +139,13 @@
 //!
 //! # Platforms
 //!
-//! Linux. The features of `io_uring` in use are looked for at run time.
+//! Linux on 64-bit processors, with any C library. The features of `io_uring` in use are looked for at run
+//! time.
+//!
+//! Everywhere else (macOS, Windows, FreeBSD, 32 bits) this crate is the published Tokio under another name, so
+//! that a program can be built and tested on any machine: with `full` and `test-util`, whatever features are chosen
+//! here. The modules that are ours (`native`, `shard`, `interop`) are not there. The entry macros need the dependency to be
+//! called `tokio` then, or `crate = "…"`.
 
 #![deny(unsafe_code, missing_docs, missing_debug_implementations, unreachable_pub)]
 #![deny(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)]
@@ -151,28 +157,41 @@
 // Neither is what it lacks worth a second wording of a link.
 #![cfg_attr(not(feature = "full"), allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![cfg(target_os = "linux")]
+
+// Where there is no `io_uring`, or pointers of 32 bits, there is nothing to do better.
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+mod elsewhere;
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+#[doc(inline)]
+pub use elsewhere::*;
 
 #[macro_use]
 #[doc(hidden)]
 pub mod macros;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod loom;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod upstream;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod util;
 
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod driver;
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 mod sys;
 
 cfg_fs! {
     pub mod fs;
 }
 
-#[cfg(feature = "interop")]
-#[cfg_attr(docsrs, doc(cfg(feature = "interop")))]
-pub mod interop;
+cfg_interop! {
+    pub mod interop;
+}
 
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub mod io;
 
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub mod net;
 
 cfg_uring_native! {
@@ -183,10 +202,10 @@ cfg_process! {
     pub mod process;
 }
 
-#[cfg(feature = "rt")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64", feature = "rt"))]
 #[cfg_attr(docsrs, doc(cfg(feature = "rt")))]
 pub mod runtime;
-#[cfg(not(feature = "rt"))]
+#[cfg(all(target_os = "linux", target_pointer_width = "64", not(feature = "rt")))]
 mod runtime;
 
 cfg_rt! {
@@ -202,6 +221,7 @@ cfg_sync! {
     pub use crate::upstream::sync;
 }
 
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub mod task;
 cfg_rt! {
     pub use task::spawn;
@@ -211,6 +231,7 @@ cfg_time! {
     pub mod time;
 }
 
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub mod stream {
     //! Where Tokio points to the [tokio-stream] crate. `Stream` and what belongs
     //! to it live there, until the trait is in the standard library.
@@ -220,6 +241,7 @@ pub mod stream {
 
 // The macros of the crate root.
 
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 #[doc(inline)]
 pub use crate::upstream::macros::pin;
 

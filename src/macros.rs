@@ -3,7 +3,7 @@
 //! rooms.
 //!
 //! `cfg_x! { items }` compiles the items if the feature is on, and says so in the
-//! documentation.
+//! documentation; where the crate is a re-export of the published Tokio it compiles none.
 
 #![cfg_attr(not(feature = "full"), allow(unused_macros))]
 
@@ -14,7 +14,7 @@ macro_rules! gates {
         #[allow(unused_macros)]
         macro_rules! $name {
             ($d($d item:item)*) => { $d(
-                #[cfg($cfg)]
+                #[cfg(all(target_os = "linux", target_pointer_width = "64", $cfg))]
                 #[cfg_attr(docsrs, doc(cfg($cfg)))]
                 $d item
             )* };
@@ -65,13 +65,14 @@ gates! { $
 // module. The same path exists here for those who, against the documentation,
 // name it themselves.
 #[doc(hidden)]
+#[cfg(all(target_os = "linux", target_pointer_width = "64"))]
 pub use crate::upstream::macros::support;
 
 // The attributes of the crate root find out what the program calls this crate, and
 // hand on to these, which build the runtime. Which of Tokio's is right depends on the
 // flavours there are, and without a runtime they say what is missing.
 #[doc(hidden)]
-#[cfg(feature = "macros")]
+#[cfg(all(target_os = "linux", target_pointer_width = "64", feature = "macros"))]
 pub mod entry {
     #[cfg(feature = "rt-multi-thread")]
     pub use tokio_macros::{main, test};

@@ -231,13 +231,22 @@ fn h53_the_runtime_hands_out_no_descriptor() {
 #[test]
 fn h54_the_dependencies_are_known() {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
-    let lines = manifest.lines().skip_while(|line| *line != "[dependencies]").skip(1);
-    let entries = lines.take_while(|line| !line.starts_with('[')).filter(|line| !line.starts_with('#'));
-    let mut names: Vec<_> = entries.filter_map(|line| line.split_once(" = ")).map(|(name, _)| name).collect();
-    names.sort_unstable();
-    assert_eq!(names, DEPENDENCIES);
-    // None behind a condition either, where this would not see it: those would be in every lock file.
-    assert!(!manifest.contains("[target."));
+    let is_dependencies = |line: &str| line.starts_with("[target.") && line.ends_with(".dependencies]");
+    let is_other = |line: &str| line.starts_with("[dependencies") || line.starts_with("[build-dependencies");
+    assert!(!manifest.lines().any(is_other), "here and elsewhere are apart");
+    let mut tables = manifest.split("\n[").map(|table| format!("[{table}"));
+    let names = |table: String| {
+        let entries =
+            table.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(" = "));
+        let mut names: Vec<_> = entries.map(|(name, _)| name.to_owned()).collect();
+        names.sort_unstable();
+        names
+    };
+    let mut next = || tables.find(|table| is_dependencies(table.lines().next().unwrap())).map(names);
+    // Where there are rings, and elsewhere. No other condition, behind which this would not see one.
+    assert_eq!(next().unwrap(), DEPENDENCIES);
+    assert_eq!(next().unwrap(), ["upstream"]);
+    assert_eq!(next(), None);
 }
 
 #[test]

@@ -142,7 +142,7 @@ fn upstream_manifest(source: &Path) -> Result<Table> {
 fn tokio_manifest(workspace: &Workspace) -> Result<Table> {
     let root = read_manifest(&workspace.root.join("Cargo.toml"))?;
     let mut manifest = root.clone();
-    for unused in ["bench", "dev-dependencies", "example", "profile", "target", "test", "workspace"] {
+    for unused in ["bench", "dev-dependencies", "example", "profile", "test", "workspace"] {
         manifest.remove(unused);
     }
     let shared = root.get("workspace").and_then(|workspace| workspace.get("package"));
@@ -169,18 +169,19 @@ fn tokio_manifest(workspace: &Workspace) -> Result<Table> {
         let list = list.as_array_mut().context("a feature is a list")?;
         list.retain(|name| name.as_str() != Some(UNPATCHED));
     }
-    let dependencies = table(&mut manifest, "dependencies")?;
-    let upstream = table(dependencies, "upstream")?;
-    upstream.remove("version");
-    upstream.insert("package".to_owned(), UPSTREAM.into());
-    upstream.insert("path".to_owned(), format!("../{UPSTREAM}").into());
-    for (_, dependency) in dependencies.iter_mut() {
-        let Some(path) = dependency.as_table_mut().and_then(|table| table.get_mut("path")) else {
-            continue;
-        };
-        let relative = path.as_str().context("a path is a string")?;
-        if !relative.starts_with("..") {
-            *path = format!("../../{relative}").into();
+    let targets = table(&mut manifest, "target")?;
+    for (_, tables) in targets.iter_mut() {
+        let dependencies = table(tables.as_table_mut().context("a [target] table")?, "dependencies")?;
+        for (name, dependency) in dependencies.iter_mut() {
+            let Some(dependency) = dependency.as_table_mut() else { continue };
+            if name == "upstream" {
+                dependency.remove("version");
+                dependency.insert("package".to_owned(), UPSTREAM.into());
+                dependency.insert("path".to_owned(), format!("../{UPSTREAM}").into());
+            } else if let Some(path) = dependency.get_mut("path") {
+                let relative = path.as_str().context("a path is a string")?;
+                *path = format!("../../{relative}").into();
+            }
         }
     }
 

@@ -1,0 +1,3 @@
+//! What this crate is on machines without `io_uring`: the published Tokio.
+
+pub use ::upstream::*;
