@@ -236,8 +236,11 @@ fn h54_the_dependencies_are_known() {
     assert!(!manifest.lines().any(is_other), "here and elsewhere are apart");
     let mut tables = manifest.split("\n[").map(|table| format!("[{table}"));
     let names = |table: String| {
-        let entries =
-            table.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once(" = "));
+        let entries = table
+            .lines()
+            .skip(1)
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| line.split_once(" = "));
         let mut names: Vec<_> = entries.map(|(name, _)| name.to_owned()).collect();
         names.sort_unstable();
         names
