@@ -27,6 +27,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::driver::Ready;
+use crate::driver::error::LEFTOVERS_ERROR;
 use crate::driver::scheduled_io::ScheduledIo;
 use crate::util::unwind;
 
@@ -249,6 +250,16 @@ impl Leftovers {
                 Found::Nothing
             }
         })
+    }
+
+    /// May somebody read past all of it? [`WouldBlock`](io::ErrorKind::WouldBlock) until it is known what
+    /// there is.
+    pub(crate) fn check_own_call(&self) -> io::Result<()> {
+        let inner = self.lock();
+        if !inner.kept.is_empty() {
+            return Err(io::Error::other(LEFTOVERS_ERROR));
+        }
+        if inner.orphans > 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
     }
 
     /// The next of all that is kept.

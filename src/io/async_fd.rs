@@ -26,7 +26,7 @@ mod guard_mut;
 pub use guard_mut::AsyncFdReadyMutGuard;
 
 use crate::driver::Registration;
-use crate::io::Interest;
+use crate::io::{Interest, IntoInnerError};
 use crate::runtime::scheduler;
 
 use std::fmt;
@@ -169,7 +169,12 @@ impl<T: AsRawFd> AsyncFd<T> {
     }
 
     /// Stops watching and returns the object.
+    ///
+    /// Native operations that were dropped have ended by then, unless they are on a ring whose thread is
+    /// busy for long. Native reads take nothing that the object would miss, except in a chain: what one that
+    /// was dropped in the middle had read by then goes with this. `try_into_inner` asks before.
     pub fn into_inner(mut self) -> T {
+        self.registration.settle_operations();
         self.take_inner().unwrap()
     }
 
@@ -183,7 +188,7 @@ impl<T: AsRawFd> AsyncFd<T> {
         &'a self,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<AsyncFdReadyGuard<'a, T>>> {
-        let event = ready!(self.registration.poll_read_ready(cx))?;
+        let event = ready!(self.registration.poll_read_ready_for_call(cx))?;
         Poll::Ready(Ok(AsyncFdReadyGuard::new(self, event)))
     }
 
@@ -193,7 +198,7 @@ impl<T: AsRawFd> AsyncFd<T> {
         &'a mut self,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<AsyncFdReadyMutGuard<'a, T>>> {
-        let event = ready!(self.registration.poll_read_ready(cx))?;
+        let event = ready!(self.registration.poll_read_ready_for_call(cx))?;
         Poll::Ready(Ok(AsyncFdReadyMutGuard::new(self, event)))
     }
 
@@ -231,7 +236,7 @@ impl<T: AsRawFd> AsyncFd<T> {
     /// Cancel safe. Once ready, the method keeps returning at once until a
     /// guard clears the readiness.
     pub async fn ready(&self, interest: Interest) -> io::Result<AsyncFdReadyGuard<'_, T>> {
-        let event = self.registration.readiness(interest).await?;
+        let event = self.registration.readiness_for_call(interest).await?;
         Ok(AsyncFdReadyGuard::new(self, event))
     }
 
@@ -244,7 +249,7 @@ impl<T: AsRawFd> AsyncFd<T> {
         &mut self,
         interest: Interest,
     ) -> io::Result<AsyncFdReadyMutGuard<'_, T>> {
-        let event = self.registration.readiness(interest).await?;
+        let event = self.registration.readiness_for_call(interest).await?;
         Ok(AsyncFdReadyMutGuard::new(self, event))
     }
 
@@ -314,7 +319,7 @@ impl<T: AsRawFd> AsyncFd<T> {
         mut f: impl FnMut(&T) -> io::Result<R>,
     ) -> io::Result<R> {
         self.registration
-            .async_io(interest, || f(self.get_ref()))
+            .async_call(interest, || f(self.get_ref()))
             .await
     }
 
@@ -325,7 +330,7 @@ impl<T: AsRawFd> AsyncFd<T> {
         mut f: impl FnMut(&mut T) -> io::Result<R>,
     ) -> io::Result<R> {
         self.registration
-            .async_io(interest, || f(self.inner.as_mut().unwrap()))
+            .async_call(interest, || f(self.inner.as_mut().unwrap()))
             .await
     }
 
@@ -344,7 +349,7 @@ impl<T: AsRawFd> AsyncFd<T> {
         interest: Interest,
         f: impl FnOnce(&T) -> io::Result<R>,
     ) -> io::Result<R> {
-        self.registration.try_io(interest, || f(self.get_ref()))
+        self.registration.try_call(interest, || f(self.get_ref()))
     }
 
     /// [`try_io`](AsyncFd::try_io) with mutable access.
@@ -354,7 +359,7 @@ impl<T: AsRawFd> AsyncFd<T> {
         f: impl FnOnce(&mut T) -> io::Result<R>,
     ) -> io::Result<R> {
         self.registration
-            .try_io(interest, || f(self.inner.as_mut().unwrap()))
+            .try_call(interest, || f(self.inner.as_mut().unwrap()))
     }
 }
 
@@ -421,6 +426,21 @@ fn watch(fd: RawFd, interest: Interest) -> io::Result<Registration> {
 
 #[cfg(feature = "uring-native")]
 impl<T: AsRawFd> AsyncFd<T> {
+    /// [`into_inner`](AsyncFd::into_inner) that loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// While something is left that a native operation had read and nobody has got, which only a chain that
+    /// was dropped leaves, and while one that was dropped is still on its way. The error has the `AsyncFd`,
+    /// as it was: take its [`leftovers`](crate::native::Fd::leftovers), and try again.
+    #[cfg_attr(docsrs, doc(cfg(feature = "uring-native")))]
+    pub fn try_into_inner(mut self) -> Result<T, IntoInnerError<Self>> {
+        if let Err(cause) = self.registration.check_leftovers() {
+            return Err(IntoInnerError::new(self, cause));
+        }
+        Ok(self.take_inner().unwrap())
+    }
+
     pub(crate) fn registration(&self) -> &Registration {
         &self.registration
     }

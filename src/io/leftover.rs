@@ -66,7 +66,7 @@ fn copy(bytes: &[u8], to: &mut [u8]) -> usize {
 }
 
 /// The same for the unfilled part of a buffer.
-fn put(bytes: &[u8], to: &mut ReadBuf<'_>) -> usize {
+pub(crate) fn put(bytes: &[u8], to: &mut ReadBuf<'_>) -> usize {
     let n = bytes.len().min(to.remaining());
     to.put_slice(&bytes[..n]);
     n

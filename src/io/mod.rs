@@ -81,7 +81,13 @@ cfg_not_net! {
 }
 
 cfg_io_driver! {
+    pub(crate) mod into_inner_error;
+    pub(crate) use into_inner_error::IntoInnerError;
+
     mod leftover;
+    #[cfg(feature = "uring-native")]
+    pub(crate) use leftover::put;
+
     mod poll_evented;
     #[allow(unused_imports)]
     pub(crate) use poll_evented::PollEvented;

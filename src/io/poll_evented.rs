@@ -15,7 +15,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::task::{Context, Poll};
 
 use crate::driver::{Direction, Drained, Interest, Lane, Registration};
-use crate::io::ReadBuf;
+use crate::io::{IntoInnerError, ReadBuf};
 use crate::io::write_lane::WriteLane;
 use crate::runtime::scheduler;
 use crate::sys;
@@ -83,11 +83,13 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
     ///
     /// # Errors
     ///
-    /// What native operations have received or are about to would be lost.
-    pub(crate) fn into_inner(mut self) -> io::Result<E> {
-        self.settle()?;
+    /// What native operations have received or are about to would be lost, or what was accepted cannot be
+    /// sent. The object is as it was then, and watched.
+    pub(crate) fn into_inner(mut self) -> Result<E, IntoInnerError<Self>> {
+        if let Err(cause) = self.settle().and_then(|()| self.registration.check_leftovers()) {
+            return Err(IntoInnerError::new(self, cause));
+        }
         self.registration.deregister();
-        self.registration.check_leftovers()?;
         match self.io.take() {
             Some(io) => Ok(io),
             None => unreachable!("only drop and into_inner take the object"),

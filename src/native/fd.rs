@@ -30,7 +30,7 @@ impl pipe::Sender {
 }
 
 impl<T: AsRawFd> AsyncFd<T> {
-    /// Operations of the ring on this descriptor, which is duplicated for them the first time.
+    /// Native operations on this descriptor, which is duplicated for them the first time.
     ///
     /// # Errors
     ///
@@ -43,12 +43,12 @@ impl<T: AsRawFd> AsyncFd<T> {
 }
 
 macro_rules! reading {
-    ($name:ident) => {
+    ($name:ident, $once:literal, $vectored:literal, $begun:expr) => {
         impl<'a> $name<'a> {
             /// Reads what there is into `buf`, from its beginning up to its capacity, waiting for
             /// the first byte. The result says how many bytes; 0 is the end, or no room.
             ///
-            /// `IORING_OP_READ` (Linux 5.6); without it `read(2)` when readable.
+            #[doc = $once]
             ///
             /// # Errors
             ///
@@ -63,11 +63,15 @@ macro_rules! reading {
 
             /// Reads into several buffers, one after the other.
             ///
-            /// `IORING_OP_READV` (Linux 5.1); without it `readv(2)` when readable.
+            #[doc = $vectored]
             ///
             /// # Errors
             ///
             /// Those of `readv(2)`.
+            ///
+            /// # Cancel safety
+            ///
+            /// Nothing is lost: see [`Request`].
             pub fn read_vectored<B: BoundedBufMut>(self, bufs: Vec<B>) -> Request<'a, RecvVectored<B>> {
                 self.reading(RecvVectored::new(self.io(), bufs))
             }
@@ -83,7 +87,8 @@ macro_rules! reading {
             }
 
             fn reading<A: Action>(self, action: A) -> Request<'a, A> {
-                Request::new(action, Target::Io(self.io, Interest::READABLE))
+                let begun: fn(Request<'a, A>) -> Request<'a, A> = $begun;
+                begun(Request::new(action, Target::Io(self.io, Interest::READABLE)))
             }
         }
     };
@@ -156,7 +161,12 @@ view! {
     /// Operations of the ring on the reading end of a pipe: [`pipe::Receiver::native`].
     PipeReader
 }
-reading! { PipeReader }
+reading! {
+    PipeReader,
+    "`IORING_OP_READ` (Linux 5.6); without it `read(2)` when readable.",
+    "`IORING_OP_READV` (Linux 5.1); without it `readv(2)` when readable.",
+    |request| request
+}
 
 view! {
     /// Operations of the ring on the writing end of a pipe: [`pipe::Sender::native`].
@@ -165,13 +175,27 @@ view! {
 writing! { PipeWriter }
 
 view! {
-    /// Operations of the ring on any descriptor that can be waited for: [`AsyncFd::native`].
+    /// Native operations on any descriptor that can be waited for: [`AsyncFd::native`].
     ///
-    /// The descriptor must be in non-blocking mode, as `AsyncFd` wants it.
+    /// The descriptor must be in non-blocking mode, as `AsyncFd` wants it, and watched for what is done.
     ///
-    /// What an operation that was dropped has read is found by the next one here; the closures of
-    /// [`AsyncFd::async_io`] and the like read past it. Ask for `leftovers` before.
+    /// # Reads
+    ///
+    /// go to no ring: they wait until the descriptor is readable, and read when they are polled then. Whoever
+    /// brings a descriptor along reads it by himself, too, with closures that know nothing of this crate, and
+    /// takes it away when he likes. A read in the kernel's hands could take bytes that he would miss. So a
+    /// read that is dropped has taken nothing.
+    ///
+    /// In a [`chain`](super::chain()) one read may be over while another part is not. If that chain is
+    /// dropped, what the read got is the next native read's. Until somebody has it,
+    /// [`readable`](AsyncFd::readable), [`AsyncFd::async_io`] and their like fail for reading instead of passing
+    /// it by: ask for [`leftovers`](Self::leftovers).
     Fd
 }
-reading! { Fd }
+reading! {
+    Fd,
+    "`read(2)` when readable, and no operation of a ring: see [above](Self#reads).",
+    "`readv(2)` when readable, and no operation of a ring: see [above](Self#reads).",
+    Request::without_ring
+}
 writing! { Fd }

@@ -1,10 +1,10 @@
 //! Any descriptor as a stream.
 
+use super::nonblocking::{self, NonBlocking};
 use crate::driver::{Direction, Drained};
 use crate::io::unix::AsyncFd;
-use crate::io::{AsyncRead, AsyncWrite, ReadBuf};
+use crate::io::{self as ours, AsyncRead, AsyncWrite, IntoInnerError, ReadBuf};
 use crate::runtime::scheduler;
-use crate::sys::pipe::StatusFlags;
 use crate::sys;
 
 use std::fs::File;
@@ -22,6 +22,16 @@ use socket2::SockRef;
 /// Reads and writes are `read(2)` and `write(2)`, made when the descriptor is ready; it is watched as an
 /// [`AsyncFd`] is. For operations of the ring, and for calls of your own, there is
 /// [`FdStream::as_async_fd`].
+///
+/// # Non-blocking mode
+///
+/// is a property of the open file, which others may have, too: a terminal is shared with the shell and with
+/// this program's own `println!`. So a terminal in blocking mode is opened a second time, for this stream alone,
+/// and its mode stays what it is. Anything else, and a terminal that cannot be opened, is set to non-blocking
+/// mode, and back when the stream is dropped or taken apart; if another `FdStream` of this process shares it,
+/// when that one is. A process that is killed, or calls [`exit`](std::process::exit), does not set it back.
+///
+/// # Messages
 ///
 /// A read returns what one `read(2)` does. So on a device that keeps messages apart the buffer must hold
 /// a whole one.
@@ -49,11 +59,22 @@ use socket2::SockRef;
 /// ```
 #[derive(Debug)]
 pub struct FdStream {
-    inner: AsyncFd<File>,
+    /// `None` only between [`take`](FdStream::take) and the end of `self`.
+    inner: Option<AsyncFd<File>>,
+    origin: Option<Origin>,
+}
+
+/// Where the file in the [`AsyncFd`] is from.
+#[derive(Debug)]
+enum Origin {
+    /// It is what we were given.
+    Given(NonBlocking),
+    /// It is this terminal, opened once more.
+    Reopened(OwnedFd),
 }
 
 impl FdStream {
-    /// Takes `fd` over: sets it to non-blocking, which its duplicates share, and has it watched.
+    /// Takes `fd` over and has it watched, in [non-blocking mode](Self#non-blocking-mode).
     ///
     /// # Errors
     ///
@@ -68,22 +89,68 @@ impl FdStream {
     pub fn new(fd: impl Into<OwnedFd>) -> io::Result<FdStream> {
         // Panics before anything is changed.
         scheduler::Handle::current().driver().io();
-        let file = File::from(fd.into());
-        StatusFlags::of(file.as_fd())?.set_nonblocking(file.as_fd(), true)?;
+        let fd = fd.into();
+        let (file, origin) = match nonblocking::reopened(fd.as_fd()) {
+            Some(file) => (file, Origin::Reopened(fd)),
+            None => {
+                let mode = NonBlocking::begin(fd.as_fd())?;
+                (File::from(fd), Origin::Given(mode))
+            }
+        };
         // Its own descriptor: it stays the same and open as long as the file lives.
         #[allow(deprecated)]
-        let inner = AsyncFd::new(file)?;
-        Ok(FdStream { inner })
+        match AsyncFd::try_new(file) {
+            Ok(inner) => Ok(FdStream { inner: Some(inner), origin: Some(origin) }),
+            Err(error) => {
+                let (file, cause) = error.into_parts();
+                drop(origin.end(file));
+                Err(cause)
+            }
+        }
     }
 
-    /// The descriptor with its readiness.
+    /// The descriptor with its readiness. Of a terminal that was in blocking mode it is one of the stream's
+    /// own, to the same terminal.
     pub fn as_async_fd(&self) -> &AsyncFd<File> {
-        &self.inner
+        match &self.inner {
+            Some(inner) => inner,
+            None => unreachable!("it is taken out at the end"),
+        }
     }
 
-    /// Stops watching and returns the descriptor, which stays non-blocking.
-    pub fn into_inner(self) -> OwnedFd {
-        self.inner.into_inner().into()
+    /// Stops watching and returns the descriptor, in the [mode](Self#non-blocking-mode) that it had.
+    ///
+    /// As for [`AsyncFd::into_inner`], what a chain that was dropped in the middle had read goes with this.
+    pub fn into_inner(mut self) -> OwnedFd {
+        match self.take() {
+            Some(fd) => fd,
+            None => unreachable!("it is taken out at the end"),
+        }
+    }
+
+    /// [`into_inner`](Self::into_inner) that loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`AsyncFd::try_into_inner`]. The error has the stream, as it was.
+    pub fn try_into_inner(self) -> Result<OwnedFd, IntoInnerError<FdStream>> {
+        match self.as_async_fd().registration().check_leftovers() {
+            Ok(()) => Ok(self.into_inner()),
+            Err(cause) => Err(IntoInnerError::new(self, cause)),
+        }
+    }
+
+    fn take(&mut self) -> Option<OwnedFd> {
+        let (inner, origin) = (self.inner.take()?, self.origin.take()?);
+        Some(origin.end(inner.into_inner()))
+    }
+
+    /// What we were given.
+    fn given(&self) -> BorrowedFd<'_> {
+        match &self.origin {
+            Some(Origin::Reopened(fd)) => fd.as_fd(),
+            Some(Origin::Given(_)) | None => self.as_async_fd().get_ref().as_fd(),
+        }
     }
 
     fn poll_write_with(
@@ -91,8 +158,8 @@ impl FdStream {
         cx: &mut Context<'_>,
         mut write: impl FnMut(&mut &File) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        self.inner.registration().poll_io(cx, Direction::Write, || {
-            let n = write(&mut self.inner.get_ref())?;
+        self.as_async_fd().registration().poll_io(cx, Direction::Write, || {
+            let n = write(&mut self.as_async_fd().get_ref())?;
             Ok((n, Drained::No))
         })
     }
@@ -104,9 +171,13 @@ impl AsyncRead for FdStream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let fd = self.inner.get_ref().as_raw_fd();
-        self.inner.registration().poll_io(cx, Direction::Read, || {
-            sys::io::read(fd, buf)?;
+        let fd = self.as_async_fd().get_ref().as_raw_fd();
+        let io = self.as_async_fd().registration();
+        io.poll_io(cx, Direction::Read, || {
+            match io.leftover(|leftovers| leftovers.read(|bytes| ours::put(bytes, buf))) {
+                Some(done) => done?,
+                None => sys::io::read(fd, buf)?,
+            };
             // A short read need not be the last: there may be another message.
             Ok(((), Drained::No))
         })
@@ -137,7 +208,7 @@ impl AsyncWrite for FdStream {
     /// Ends the writing direction of a socket. Other descriptors have no such thing: their peer sees
     /// the end when this is dropped.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = SockRef::from(self.inner.get_ref()).shutdown(Shutdown::Write);
+        let result = SockRef::from(self.as_async_fd().get_ref()).shutdown(Shutdown::Write);
         Poll::Ready(match result {
             Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => Ok(()),
             result => result,
@@ -145,14 +216,33 @@ impl AsyncWrite for FdStream {
     }
 }
 
+impl Origin {
+    /// The watch is over: what we were given, as it was.
+    fn end(self, file: File) -> OwnedFd {
+        match self {
+            Origin::Given(mode) => {
+                mode.end(file.as_fd());
+                file.into()
+            }
+            Origin::Reopened(fd) => fd,
+        }
+    }
+}
+
 impl AsFd for FdStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.inner.get_ref().as_fd()
+        self.given()
     }
 }
 
 impl AsRawFd for FdStream {
     fn as_raw_fd(&self) -> RawFd {
-        self.inner.get_ref().as_raw_fd()
+        self.given().as_raw_fd()
+    }
+}
+
+impl Drop for FdStream {
+    fn drop(&mut self) {
+        drop(self.take());
     }
 }

@@ -1,11 +1,13 @@
 //! Listeners.
 
+use std::io;
 use std::marker::PhantomData;
 
 use super::target::Target;
 use super::{Accept, AcceptMulti, Request};
-use crate::driver::{Interest, Registration};
+use crate::driver::{Found, Interest, Leftover, Registration};
 use crate::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use crate::sys::socket;
 
 impl TcpListener {
     /// Operations of the ring on this listener.
@@ -77,5 +79,30 @@ impl<'a, S: super::address::Accepted> Listener<'a, S> {
     /// If the stream is dropped, connections that it had accepted are the next accept's.
     pub fn accept_multi(self) -> AcceptMulti<'a, S> {
         AcceptMulti::new(self.io)
+    }
+
+    /// The connections that dropped operations have accepted and nobody has taken yet, after waiting for
+    /// those that are still on their way. The next accept would find the first of them.
+    ///
+    /// `into_std` fails while there are any.
+    ///
+    /// # Errors
+    ///
+    /// An error that such an operation met, or the end of the runtime.
+    pub async fn leftovers(self) -> io::Result<Vec<(S, S::Address)>> {
+        let mut all = Vec::new();
+        loop {
+            match self.io.leftovers().accept() {
+                Found::Kept(Ok((fd, from))) => all.push(S::accepted(fd, &socket::addr(&from))?),
+                Found::Kept(Err(e)) if all.is_empty() => return Err(e),
+                Found::Kept(Err(e)) => {
+                    // The connections first.
+                    self.io.leftovers().keep(e.raw_os_error().map(Leftover::Error));
+                    return Ok(all);
+                }
+                Found::Nothing => return Ok(all),
+                Found::Unsettled => drop(self.io.settled().await?),
+            }
+        }
     }
 }

@@ -100,11 +100,16 @@ pub use lent::Lent;
 mod listener;
 pub use listener::Listener;
 
+pub use crate::io::into_inner_error::IntoInnerError;
+mod into_std;
+
 mod message;
 pub use message::{ControlMessage, Message};
 
 mod multi;
 pub use multi::{AcceptMulti, RecvMulti};
+
+mod nonblocking;
 
 mod other;
 pub use other::{SpliceEnd, entry, raw, splice, waitid};

@@ -74,7 +74,7 @@ pub struct Request<'a, A: Action> {
     /// The ring that is to do it, if it matters.
     pub(super) lane: Option<ShardLane>,
     /// A ring was asked for, and none was to be had: it goes without.
-    is_refused: bool,
+    pub(super) is_refused: bool,
 }
 
 pub(super) enum State<'a, A: Action> {
@@ -113,6 +113,12 @@ impl<'a, A: Action> Request<'a, A> {
     pub(crate) fn new(action: A, target: Target<'a>) -> Request<'a, A> {
         let state = State::Idle(action);
         Request { state, target, limit: None, deadline: None, event: None, sleep: None, lane: None, is_refused: false }
+    }
+
+    /// No ring is to do it.
+    pub(super) fn without_ring(mut self) -> Request<'a, A> {
+        self.is_refused = true;
+        self
     }
 
     /// Limits the time that the operation may take, from the first poll on. After that it fails with

@@ -293,12 +293,7 @@ pub(super) async fn leftovers(io: &Registration) -> io::Result<Vec<u8>> {
                 return Ok(all);
             }
             Found::Nothing => return Ok(all),
-            Found::Unsettled => {
-                let event = io.readiness(Interest::READABLE).await?;
-                if io.leftovers().is_unsettled() {
-                    io.clear_readiness(event);
-                }
-            }
+            Found::Unsettled => drop(io.settled().await?),
         }
     }
 }

@@ -148,16 +148,7 @@ impl<'a> Target<'a> {
     pub(crate) fn wait_for_orphans(&self) -> io::Result<Wait<'a>> {
         match self {
             Target::Io(io, _) | Target::Between { from: (_, Some(io)), .. } => {
-                let io = *io;
-                Ok(Box::pin(async move {
-                    loop {
-                        let event = io.readiness(Interest::READABLE).await?;
-                        if !io.leftovers().is_unsettled() {
-                            return Ok(event);
-                        }
-                        io.clear_readiness(event);
-                    }
-                }))
+                Ok(Box::pin(io.settled()))
             }
             Target::Between { .. } | Target::Child(_) | Target::Bytes { .. } | Target::Blocking | Target::Entry => {
                 unreachable!("nothing is received from there")

@@ -10,7 +10,7 @@ use std::net::{self, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::task::{Context, Poll};
 
-use crate::io::{Interest, PollEvented, Ready};
+use crate::io::{Interest, IntoInnerError, PollEvented, Ready};
 use crate::net::addr::{ToSocketAddrs, first_success, to_socket_addrs};
 use crate::sys::socket::check_socket_for_blocking;
 
@@ -145,7 +145,8 @@ impl UdpSocket {
     ///
     /// # Errors
     ///
-    /// Fails if the driver cannot let go of the socket, which is closed then.
+    /// While something is left that a dropped native operation had received, and if bytes that were accepted
+    /// cannot be sent. The error has the socket, which is as it was: `native::IntoInnerError::find` gets it out.
     ///
     /// # Examples
     ///
@@ -159,7 +160,13 @@ impl UdpSocket {
     /// # }
     /// ```
     pub fn into_std(self) -> io::Result<net::UdpSocket> {
-        self.io.into_inner().map(Into::into)
+        Ok(self.take_std()?)
+    }
+
+    /// [`into_std`](Self::into_std) with another error.
+    pub(crate) fn take_std(self) -> Result<net::UdpSocket, IntoInnerError<UdpSocket>> {
+        let io = self.io.into_inner().map_err(|e| e.map(|io| UdpSocket { io }))?;
+        Ok(io.into())
     }
 
     /// The address this socket is bound to.
@@ -323,7 +330,7 @@ impl UdpSocket {
         interest: Interest,
         f: impl FnOnce() -> io::Result<R>,
     ) -> io::Result<R> {
-        self.io.registration().try_io(interest, f)
+        self.io.registration().try_call(interest, f)
     }
 
     /// Runs `f`, an operation on this socket of the caller's own, whenever the socket is ready for
@@ -344,7 +351,7 @@ impl UdpSocket {
         interest: Interest,
         f: impl FnMut() -> io::Result<R>,
     ) -> io::Result<R> {
-        self.io.registration().async_io(interest, f).await
+        self.io.registration().async_call(interest, f).await
     }
 
     /// Runs `receive` once there is a datagram, or an error queued on the socket: an ICMP "port

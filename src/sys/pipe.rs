@@ -1,5 +1,5 @@
-//! The system calls a pipe end needs: its file type, its status flags, and a
-//! read into the spare capacity of a buffer.
+//! The system calls a pipe end needs: its file type, its status flags and who
+//! shares them, and a read into the spare capacity of a buffer.
 //!
 //! # Safety
 //!
@@ -10,6 +10,8 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+#[cfg(feature = "uring-native")]
+use std::os::fd::RawFd;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// The file status flags of a descriptor (`fcntl(F_GETFL)`).
@@ -37,6 +39,12 @@ impl StatusFlags {
         matches!(self.access_mode(), libc::O_WRONLY | libc::O_RDWR)
     }
 
+    /// Is `O_NONBLOCK` set?
+    #[cfg(feature = "uring-native")]
+    pub(crate) fn is_nonblocking(self) -> bool {
+        self.0 & libc::O_NONBLOCK != 0
+    }
+
     fn access_mode(self) -> libc::c_int {
         self.0 & libc::O_ACCMODE
     }
@@ -54,6 +62,17 @@ impl StatusFlags {
         }
         Ok(())
     }
+}
+
+/// Are both the same open file, which has one set of status flags? `false` if the kernel does not say:
+/// without `CONFIG_KCMP`, or where it is forbidden.
+#[cfg(feature = "uring-native")]
+pub(crate) fn is_same_file(a: RawFd, b: RawFd) -> bool {
+    const KCMP_FILE: libc::c_int = 0;
+    let process = std::process::id();
+    // SAFETY: it compares two of this process's descriptors, and touches no memory; one that is not open
+    // is an error.
+    unsafe { libc::syscall(libc::SYS_kcmp, process, process, KCMP_FILE, a, b) == 0 }
 }
 
 /// Is `fd` a pipe or a FIFO?
@@ -118,6 +137,16 @@ mod tests {
         assert_eq!(now.0 & libc::O_NONBLOCK, 0);
         now.set_nonblocking(rx.as_fd(), true).unwrap();
         assert_ne!(StatusFlags::of(rx.as_fd()).unwrap().0 & libc::O_NONBLOCK, 0);
+    }
+
+    #[cfg(feature = "uring-native")]
+    #[test]
+    fn tells_who_shares_the_flags() {
+        let (tx, rx) = mio::unix::pipe::new().unwrap();
+        let duplicate = tx.as_fd().try_clone_to_owned().unwrap();
+        assert!(is_same_file(tx.as_raw_fd(), duplicate.as_raw_fd()));
+        assert!(!is_same_file(tx.as_raw_fd(), rx.as_raw_fd()));
+        assert!(!is_same_file(tx.as_raw_fd(), -1));
     }
 
     #[cfg(feature = "io-util")]

@@ -19,6 +19,7 @@ mod files;
 mod fixed;
 mod held;
 mod lanes;
+mod leaving;
 mod multishot;
 mod names;
 mod operations;

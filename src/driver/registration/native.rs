@@ -5,12 +5,15 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use super::Registration;
 #[cfg(feature = "uring-native")]
 use super::gone;
+use crate::driver::Interest;
 use crate::driver::error::LEFTOVERS_ERROR;
 use crate::driver::leftovers::{Found, Leftovers};
+use crate::driver::scheduled_io::ReadyEvent;
 use crate::sys;
 
 impl Registration {
@@ -24,7 +27,73 @@ impl Registration {
         !Leftovers::is_shared(leftovers)
     }
 
+    /// Waits for operations that were dropped and are still on their way, if that can be had at once.
+    pub(crate) fn settle_operations(&self) {
+        if let Some(leftovers) = self.leftovers.get() {
+            self.settle(leftovers, None);
+        }
+    }
+
+    /// May somebody read past all that is here, with a system call of his own? While an operation is on
+    /// its way that would block.
+    fn check_own_call(&self, interest: Interest) -> io::Result<()> {
+        match self.leftovers.get() {
+            Some(leftovers) if interest.is_readable() && leftovers.is_pending() => leftovers.check_own_call(),
+            _ => Ok(()),
+        }
+    }
+
+    /// [`try_io`](Self::try_io) for a system call of the user's own, which finds no leftovers: while there
+    /// are any it must not read.
+    pub(crate) fn try_call<R>(&self, interest: Interest, f: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
+        self.try_io(interest, || {
+            self.check_own_call(interest)?;
+            f()
+        })
+    }
+
+    /// [`async_io`](Self::async_io) for such a call.
+    pub(crate) async fn async_call<R>(
+        &self,
+        interest: Interest,
+        mut f: impl FnMut() -> io::Result<R>,
+    ) -> io::Result<R> {
+        let f = || {
+            self.check_own_call(interest)?;
+            f()
+        };
+        self.async_io(interest, f).await
+    }
+
+    /// [`readiness`](Self::readiness) for such a call.
+    pub(crate) async fn readiness_for_call(&self, interest: Interest) -> io::Result<ReadyEvent> {
+        loop {
+            let event = self.readiness(interest).await?;
+            match self.check_own_call(interest) {
+                Ok(()) => return Ok(event),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.clear_readiness(event),
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    /// [`poll_read_ready`](Self::poll_read_ready) for such a call.
+    pub(crate) fn poll_read_ready_for_call(&self, cx: &mut Context<'_>) -> Poll<io::Result<ReadyEvent>> {
+        loop {
+            let event = ready!(self.poll_read_ready(cx))?;
+            match self.check_own_call(Interest::READABLE) {
+                Ok(()) => return Poll::Ready(Ok(event)),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.clear_readiness(event),
+                Err(e) => return Poll::Ready(Err(e)),
+            }
+        }
+    }
+
     /// Refuses to part with a descriptor some of whose bytes have been received already.
+    ///
+    /// # Errors
+    ///
+    /// What the user is to do about it.
     pub(crate) fn check_leftovers(&self) -> io::Result<()> {
         match self.leftovers.get() {
             Some(leftovers) if !self.settle(leftovers, None) || leftovers.is_pending() => {
@@ -53,6 +122,17 @@ impl Registration {
     /// The error of whoever comes after the end of the runtime.
     pub(crate) fn gone(&self) -> Option<io::Error> {
         self.handle.is_shutdown().then(gone)
+    }
+
+    /// Waits until something is kept, or no dropped operation is on its way any more.
+    pub(crate) async fn settled(&self) -> io::Result<ReadyEvent> {
+        loop {
+            let event = self.readiness(Interest::READABLE).await?;
+            if !self.leftovers().is_unsettled() {
+                return Ok(event);
+            }
+            self.clear_readiness(event);
+        }
     }
 
     /// What native operations share with everybody who reads.

@@ -120,7 +120,8 @@ impl<A: Action> Part for Request<'_, A> {
 
     fn is_linkable(&mut self, driver: &Handle) -> bool {
         let State::Idle(action) = &mut self.state else { return false };
-        if !ring::supports(driver, action.opcode())
+        if self.is_refused
+            || !ring::supports(driver, action.opcode())
             || self.target.is_punted().is_none()
             || self.target.send_first().is_err()
             || self.target.runtime_gone().is_some()

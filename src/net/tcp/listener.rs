@@ -6,7 +6,7 @@ use std::net::{self, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::task::{Context, Poll, ready};
 
-use crate::io::{Interest, PollEvented};
+use crate::io::{Interest, IntoInnerError, PollEvented};
 use crate::net::addr::{ToSocketAddrs, first_success, to_socket_addrs};
 use crate::net::tcp::TcpStream;
 use crate::sys::socket::check_socket_for_blocking;
@@ -174,7 +174,8 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// Fails if the driver cannot let go of the socket, which is closed then.
+    /// While something is left that a dropped native operation had received, and if bytes that were accepted
+    /// cannot be sent. The error has the listener, which is as it was: `native::IntoInnerError::find` gets it out.
     ///
     /// # Examples
     ///
@@ -188,7 +189,13 @@ impl TcpListener {
     /// # }
     /// ```
     pub fn into_std(self) -> io::Result<net::TcpListener> {
-        self.io.into_inner().map(Into::into)
+        Ok(self.take_std()?)
+    }
+
+    /// [`into_std`](Self::into_std) with another error.
+    pub(crate) fn take_std(self) -> Result<net::TcpListener, IntoInnerError<TcpListener>> {
+        let io = self.io.into_inner().map_err(|e| e.map(|io| TcpListener { io }))?;
+        Ok(io.into())
     }
 
     #[track_caller]

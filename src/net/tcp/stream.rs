@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::io::{AsyncRead, AsyncWrite, Interest, PollEvented, ReadBuf, Ready};
+use crate::io::{AsyncRead, AsyncWrite, Interest, IntoInnerError, PollEvented, ReadBuf, Ready};
 use crate::net::addr::{ToSocketAddrs, no_address, to_socket_addrs};
 use crate::net::tcp::split::{ReadHalf, WriteHalf, split};
 use crate::net::tcp::split_owned::{OwnedReadHalf, OwnedWriteHalf, split_owned};
@@ -168,7 +168,8 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Fails if the driver cannot let go of the socket, which is closed then.
+    /// While something is left that a dropped native operation had received, and if bytes that were accepted
+    /// cannot be sent. The error has the connection, which is as it was: `native::IntoInnerError::find` gets it out.
     ///
     /// # Examples
     ///
@@ -181,7 +182,13 @@ impl TcpStream {
     /// # }
     /// ```
     pub fn into_std(self) -> io::Result<std::net::TcpStream> {
-        self.io.into_inner().map(Into::into)
+        Ok(self.take_std()?)
+    }
+
+    /// [`into_std`](Self::into_std) with another error.
+    pub(crate) fn take_std(self) -> Result<std::net::TcpStream, IntoInnerError<TcpStream>> {
+        let io = self.io.into_inner().map_err(|e| e.map(|io| TcpStream { io }))?;
+        Ok(io.into())
     }
 
     /// The address of this end.
@@ -470,7 +477,7 @@ impl TcpStream {
         f: impl FnOnce() -> io::Result<R>,
     ) -> io::Result<R> {
         self.io.send_first(interest)?;
-        self.io.registration().try_io(interest, f)
+        self.io.registration().try_call(interest, f)
     }
 
     /// Runs `f`, an operation on this socket of the caller's own, whenever the stream is ready for
@@ -495,7 +502,7 @@ impl TcpStream {
             self.io.send_first(interest)?;
             f()
         };
-        self.io.registration().async_io(interest, f).await
+        self.io.registration().async_call(interest, f).await
     }
 
     /// `shutdown(2)`, except that a connection the peer has reset in the meantime counts as shut

@@ -1,6 +1,6 @@
 //! Accepting connections on a Unix socket.
 
-use crate::io::{Interest, PollEvented};
+use crate::io::{Interest, IntoInnerError, PollEvented};
 use crate::net::UnixStream;
 use crate::net::unix::SocketAddr;
 use crate::sys::socket::check_socket_for_blocking;
@@ -106,8 +106,19 @@ impl UnixListener {
 
     /// Takes the listener off the runtime and returns it as the standard
     /// library's type. It stays in non-blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// While something is left that a dropped native operation had received, and if bytes that were accepted
+    /// cannot be sent. The error has the socket, which is as it was: `native::IntoInnerError::find` gets it out.
     pub fn into_std(self) -> io::Result<net::UnixListener> {
-        self.io.into_inner().map(net::UnixListener::from)
+        Ok(self.take_std()?)
+    }
+
+    /// [`into_std`](Self::into_std) with another error.
+    pub(crate) fn take_std(self) -> Result<net::UnixListener, IntoInnerError<UnixListener>> {
+        let io = self.io.into_inner().map_err(|e| e.map(|io| UnixListener { io }))?;
+        Ok(io.into())
     }
 
     /// The address this listener is bound to.

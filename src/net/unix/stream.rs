@@ -1,6 +1,6 @@
 //! A connected Unix stream socket.
 
-use crate::io::{AsyncRead, AsyncWrite, Interest, PollEvented, ReadBuf, Ready};
+use crate::io::{AsyncRead, AsyncWrite, Interest, IntoInnerError, PollEvented, ReadBuf, Ready};
 use crate::net::unix::split::split;
 use crate::net::unix::split_owned::split_owned;
 use crate::net::unix::ucred::get_peer_cred;
@@ -155,6 +155,11 @@ impl UnixStream {
     /// Takes the stream off the runtime and returns it as the standard
     /// library's type. It stays in non-blocking mode.
     ///
+    /// # Errors
+    ///
+    /// While something is left that a dropped native operation had received, and if bytes that were accepted
+    /// cannot be sent. The error has the socket, which is as it was: `native::IntoInnerError::find` gets it out.
+    ///
     /// # Examples
     ///
     /// ```
@@ -171,7 +176,13 @@ impl UnixStream {
     /// # }
     /// ```
     pub fn into_std(self) -> io::Result<net::UnixStream> {
-        self.io.into_inner().map(net::UnixStream::from)
+        Ok(self.take_std()?)
+    }
+
+    /// [`into_std`](Self::into_std) with another error.
+    pub(crate) fn take_std(self) -> Result<net::UnixStream, IntoInnerError<UnixStream>> {
+        let io = self.io.into_inner().map_err(|e| e.map(|io| UnixStream { io }))?;
+        Ok(io.into())
     }
 
     /// Splits the stream into a half that reads and a half that writes, both
@@ -388,7 +399,7 @@ impl UnixStream {
         self.io.send_first(interest)?;
         self.io
             .registration()
-            .try_io(interest, || self.io.try_io(f))
+            .try_call(interest, || self.io.try_io(f))
     }
 
     /// Runs an I/O operation of the caller's as soon as the stream is ready for
@@ -406,7 +417,7 @@ impl UnixStream {
             self.io.send_first(interest)?;
             self.io.try_io(&mut f)
         };
-        self.io.registration().async_io(interest, f).await
+        self.io.registration().async_call(interest, f).await
     }
 }
 

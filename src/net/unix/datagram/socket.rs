@@ -1,6 +1,6 @@
 //! A Unix datagram socket.
 
-use crate::io::{Interest, PollEvented, ReadBuf, Ready};
+use crate::io::{Interest, IntoInnerError, PollEvented, ReadBuf, Ready};
 use crate::net::unix::SocketAddr;
 use crate::sys::socket::{check_socket_for_blocking, recv, recv_from};
 
@@ -159,8 +159,19 @@ impl UnixDatagram {
 
     /// Takes the socket off the runtime and returns it as the standard
     /// library's type. It stays in non-blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// While something is left that a dropped native operation had received, and if bytes that were accepted
+    /// cannot be sent. The error has the socket, which is as it was: `native::IntoInnerError::find` gets it out.
     pub fn into_std(self) -> io::Result<net::UnixDatagram> {
-        self.io.into_inner().map(net::UnixDatagram::from)
+        Ok(self.take_std()?)
+    }
+
+    /// [`into_std`](Self::into_std) with another error.
+    pub(crate) fn take_std(self) -> Result<net::UnixDatagram, IntoInnerError<UnixDatagram>> {
+        let io = self.io.into_inner().map_err(|e| e.map(|io| UnixDatagram { io }))?;
+        Ok(io.into())
     }
 
     /// Connects the socket to `path`: [`send`](UnixDatagram::send) goes there,
@@ -552,7 +563,7 @@ impl UnixDatagram {
     ) -> io::Result<R> {
         self.io
             .registration()
-            .try_io(interest, || self.io.try_io(f))
+            .try_call(interest, || self.io.try_io(f))
     }
 
     /// Runs an I/O operation of the caller's as soon as the socket is ready for
@@ -568,7 +579,7 @@ impl UnixDatagram {
     ) -> io::Result<R> {
         self.io
             .registration()
-            .async_io(interest, || self.io.try_io(&mut f))
+            .async_call(interest, || self.io.try_io(&mut f))
             .await
     }
 }

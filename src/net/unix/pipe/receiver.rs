@@ -1,6 +1,6 @@
 //! The reading end of a pipe.
 
-use crate::io::{AsyncRead, Interest, PollEvented, ReadBuf, Ready};
+use crate::io::{AsyncRead, Interest, IntoInnerError, PollEvented, ReadBuf, Ready};
 use crate::net::unix::pipe::{adopt, make_blocking};
 use crate::sys::pipe::StatusFlags;
 
@@ -197,19 +197,35 @@ impl Receiver {
     pub fn try_io<R>(&self, f: impl FnOnce() -> io::Result<R>) -> io::Result<R> {
         self.io
             .registration()
-            .try_io(Interest::READABLE, || self.io.try_io(f))
+            .try_call(Interest::READABLE, || self.io.try_io(f))
     }
 
     /// Takes the pipe end off the runtime and returns its descriptor in
     /// blocking mode, fit for a child process.
+    ///
+    /// # Errors
+    ///
+    /// While something is left that a dropped native operation had read. The error has the pipe end, which
+    /// is as it was: `native::IntoInnerError::find` gets it out.
     pub fn into_blocking_fd(self) -> io::Result<OwnedFd> {
         make_blocking(self.into_nonblocking_fd()?)
     }
 
     /// Takes the pipe end off the runtime and returns its descriptor, still in
     /// non-blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// While something is left that a dropped native operation had read. The error has the pipe end, which
+    /// is as it was: `native::IntoInnerError::find` gets it out.
     pub fn into_nonblocking_fd(self) -> io::Result<OwnedFd> {
-        self.io.into_inner().map(OwnedFd::from)
+        Ok(self.take_fd()?)
+    }
+
+    /// [`into_nonblocking_fd`](Self::into_nonblocking_fd) with another error.
+    pub(crate) fn take_fd(self) -> Result<OwnedFd, IntoInnerError<Receiver>> {
+        let io = self.io.into_inner().map_err(|e| e.map(|io| Receiver { io }))?;
+        Ok(io.into())
     }
 }
 

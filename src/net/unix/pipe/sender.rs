@@ -1,6 +1,6 @@
 //! The writing end of a pipe.
 
-use crate::io::{AsyncWrite, Interest, PollEvented, Ready};
+use crate::io::{AsyncWrite, Interest, IntoInnerError, PollEvented, Ready};
 use crate::net::unix::pipe::{adopt, make_blocking};
 use crate::sys::pipe::StatusFlags;
 
@@ -218,7 +218,13 @@ impl Sender {
     /// Takes the pipe end off the runtime and returns its descriptor, still in
     /// non-blocking mode.
     pub fn into_nonblocking_fd(self) -> io::Result<OwnedFd> {
-        self.io.into_inner().map(OwnedFd::from)
+        Ok(self.take_fd()?)
+    }
+
+    /// [`into_nonblocking_fd`](Self::into_nonblocking_fd) with another error.
+    pub(crate) fn take_fd(self) -> Result<OwnedFd, IntoInnerError<Sender>> {
+        let io = self.io.into_inner().map_err(|e| e.map(|io| Sender { io }))?;
+        Ok(io.into())
     }
 }
 
