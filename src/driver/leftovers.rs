@@ -20,6 +20,8 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
+#[cfg(feature = "uring-native")]
+use std::os::fd::AsFd;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -29,6 +31,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::driver::Ready;
 use crate::driver::error::LEFTOVERS_ERROR;
 use crate::driver::scheduled_io::ScheduledIo;
+#[cfg(feature = "uring-native")]
+use crate::sys;
 use crate::util::unwind;
 
 /// See the module docs.
@@ -37,6 +41,9 @@ pub(crate) struct Leftovers {
     io: Arc<ScheduledIo>,
     /// A descriptor of the operations' own, for a file whose owner is somebody else.
     own: Option<OwnedFd>,
+    /// Is it a pipe or a socket, which somebody may have left?
+    #[cfg(feature = "uring-native")]
+    can_break: bool,
     /// What is kept and what is on its way, together; mirrors `inner` for a look without its lock.
     pending: AtomicUsize,
     /// Did the last receive take all there was? A hint.
@@ -134,6 +141,9 @@ impl Leftovers {
         Leftovers {
             io,
             own: None,
+            // Those that are no pipes are no affair of who asks.
+            #[cfg(feature = "uring-native")]
+            can_break: true,
             pending: AtomicUsize::new(0),
             is_drained: AtomicBool::new(false),
             inner: Mutex::default(),
@@ -141,8 +151,16 @@ impl Leftovers {
     }
 
     /// The same for a file that somebody else closes: operations name a duplicate.
+    #[cfg(feature = "uring-native")]
     pub(crate) fn with_own(io: Arc<ScheduledIo>, own: OwnedFd) -> Leftovers {
-        Leftovers { own: Some(own), ..Leftovers::new(io) }
+        let can_break = sys::pipe::can_break(own.as_fd());
+        Leftovers { own: Some(own), can_break, ..Leftovers::new(io) }
+    }
+
+    /// Is it a pipe or a socket, which somebody may have left?
+    #[cfg(feature = "uring-native")]
+    pub(crate) fn can_break(&self) -> bool {
+        self.can_break
     }
 
     /// The descriptor that operations name.

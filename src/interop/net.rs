@@ -37,7 +37,8 @@ pub trait Interop: sealed::Sealed + Sized {
     ///
     /// # Errors
     ///
-    /// Whatever deregistering it here or registering it there fails with; the socket is closed then.
+    /// Those of `into_std`: the error has the socket then, as it was. Whatever registering it there fails with;
+    /// then it is closed.
     ///
     /// # Panics
     ///

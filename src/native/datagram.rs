@@ -169,7 +169,10 @@ macro_rules! datagrams {
 
             /// What dropped operations have received and nobody has read yet, after waiting for
             /// those that are still on their way: all the datagrams in one. The next receive would
-            /// find the first of them.
+            /// find the first of them. `try_recv_from` has them one by one, with their senders.
+            ///
+            /// While there are any, `into_std` fails, and so do `try_io` and `async_io` with a system call
+            /// of your own that reads.
             ///
             /// # Errors
             ///

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 
-use super::action::{Action, How, Kind};
+use super::action::{Action, Flags, How, Kind};
 use super::target::Target;
 use super::{
     BoundedBuf, BoundedBufMut, Recv, RecvVectored, Request, Send, SendAll, WriteVectored, stream::leftovers,
@@ -103,9 +103,10 @@ macro_rules! writing {
             ///
             /// # Errors
             ///
-            /// Those of `write(2)`.
+            /// Those of `write(2)`. Where nobody reads any more that is `EPIPE`, and no `SIGPIPE` from Linux
+            /// 6.18 on.
             pub fn write<B: BoundedBuf>(self, buf: B) -> Request<'a, Send<B>> {
-                self.writing(Send::new(self.io(), buf, How::Pipe))
+                self.writing(Send::new(self.io(), buf, How::Pipe(Flags::of(self.io()))))
             }
 
             /// Writes all that is initialised of `buf`.
@@ -114,9 +115,10 @@ macro_rules! writing {
             ///
             /// # Errors
             ///
-            /// Those of `write(2)`.
+            /// Those of `write(2)`. Where nobody reads any more that is `EPIPE`, and no `SIGPIPE` from Linux
+            /// 6.18 on.
             pub fn write_all<B: BoundedBuf>(self, buf: B) -> Request<'a, SendAll<B>> {
-                self.writing(SendAll::new(self.io(), buf, How::Pipe))
+                self.writing(SendAll::new(self.io(), buf, How::Pipe(Flags::of(self.io()))))
             }
 
             /// Writes from several buffers, one after the other; the result says how much.
@@ -125,7 +127,8 @@ macro_rules! writing {
             ///
             /// # Errors
             ///
-            /// Those of `writev(2)`.
+            /// Those of `writev(2)`. Where nobody reads any more that is `EPIPE`, and no `SIGPIPE` from Linux
+            /// 6.18 on.
             pub fn write_vectored<B: BoundedBuf>(self, bufs: Vec<B>) -> Request<'a, WriteVectored<B>> {
                 self.writing(WriteVectored::new(self.io(), bufs))
             }

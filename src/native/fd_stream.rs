@@ -31,6 +31,10 @@ use socket2::SockRef;
 /// mode, and back when the stream is dropped or taken apart; if another `FdStream` of this process shares it,
 /// when that one is. A process that is killed, or calls [`exit`](std::process::exit), does not set it back.
 ///
+/// # A peer that is gone
+///
+/// Writing to a socket or a pipe that nobody reads any more is `EPIPE`, and raises no `SIGPIPE`.
+///
 /// # Messages
 ///
 /// A read returns what one `read(2)` does. So on a device that keeps messages apart the buffer must hold
@@ -62,6 +66,18 @@ pub struct FdStream {
     /// `None` only between [`take`](FdStream::take) and the end of `self`.
     inner: Option<AsyncFd<File>>,
     origin: Option<Origin>,
+    kind: Kind,
+}
+
+/// How a write to what nobody reads any more raises no `SIGPIPE`.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    /// By a flag.
+    Socket,
+    /// By another one, or with the signal blocked.
+    Pipe,
+    /// There is no such thing.
+    Other,
 }
 
 /// Where the file in the [`AsyncFd`] is from.
@@ -90,6 +106,11 @@ impl FdStream {
         // Panics before anything is changed.
         scheduler::Handle::current().driver().io();
         let fd = fd.into();
+        let kind = match sys::pipe::can_break(fd.as_fd()) {
+            true if sys::pipe::is_socket(fd.as_fd()) => Kind::Socket,
+            true => Kind::Pipe,
+            false => Kind::Other,
+        };
         let (file, origin) = match nonblocking::reopened(fd.as_fd()) {
             Some(file) => (file, Origin::Reopened(fd)),
             None => {
@@ -100,7 +121,7 @@ impl FdStream {
         // Its own descriptor: it stays the same and open as long as the file lives.
         #[allow(deprecated)]
         match AsyncFd::try_new(file) {
-            Ok(inner) => Ok(FdStream { inner: Some(inner), origin: Some(origin) }),
+            Ok(inner) => Ok(FdStream { inner: Some(inner), origin: Some(origin), kind }),
             Err(error) => {
                 let (file, cause) = error.into_parts();
                 drop(origin.end(file));
@@ -153,13 +174,14 @@ impl FdStream {
         }
     }
 
-    fn poll_write_with(
-        &self,
-        cx: &mut Context<'_>,
-        mut write: impl FnMut(&mut &File) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        self.as_async_fd().registration().poll_io(cx, Direction::Write, || {
-            let n = write(&mut self.as_async_fd().get_ref())?;
+    fn poll_write_bytes(&self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let file = self.as_async_fd();
+        file.registration().poll_io(cx, Direction::Write, || {
+            let n = match self.kind {
+                Kind::Socket => SockRef::from(file.get_ref()).send_vectored_with_flags(bufs, libc::MSG_NOSIGNAL)?,
+                Kind::Pipe => sys::io::write_quietly(file.get_ref().as_raw_fd(), bufs)?,
+                Kind::Other => file.get_ref().write_vectored(bufs)?,
+            };
             Ok((n, Drained::No))
         })
     }
@@ -186,7 +208,7 @@ impl AsyncRead for FdStream {
 
 impl AsyncWrite for FdStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_write_with(cx, |file| file.write(buf))
+        self.poll_write_bytes(cx, &[IoSlice::new(buf)])
     }
 
     fn poll_write_vectored(
@@ -194,7 +216,7 @@ impl AsyncWrite for FdStream {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.poll_write_with(cx, |file| file.write_vectored(bufs))
+        self.poll_write_bytes(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -35,7 +35,8 @@
 //! every lane, can be used on. A buffer that is with the kernel is freed when the kernel is done.
 //!
 //! Two things cannot see what a dropped operation has received: `try_io` and `async_io` with a
-//! system call of your own, and `into_std` and the like, which fail instead of losing it. Call
+//! system call of your own, and `into_std` and the like. They fail instead of passing it by, or losing it;
+//! the object is as it was, and in the error of the latter ([`IntoInnerError`]). Call
 //! [`Stream::leftovers`] before them.
 //!
 //! # Without the ring

@@ -262,7 +262,8 @@ impl<'a> Stream<'a> {
     /// What dropped operations have received and nobody has read yet, after waiting for those that
     /// are still on their way. The next read would find it first.
     ///
-    /// `into_std` fails while there is any; a `try_io` with a system call of your own passes it by.
+    /// While there is any, `into_std` fails, and so do `try_io` and `async_io` with a system call of your own
+    /// that reads.
     ///
     /// # Errors
     ///

@@ -77,6 +77,22 @@ pub(crate) fn is_same_file(a: RawFd, b: RawFd) -> bool {
 
 /// Is `fd` a pipe or a FIFO?
 pub(crate) fn is_pipe(fd: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(file_type(fd)? == libc::S_IFIFO)
+}
+
+/// Is `fd` a pipe, a FIFO or a socket: something whose other end may go away?
+#[cfg(feature = "uring-native")]
+pub(crate) fn can_break(fd: BorrowedFd<'_>) -> bool {
+    matches!(file_type(fd), Ok(libc::S_IFIFO | libc::S_IFSOCK))
+}
+
+/// Is `fd` a socket?
+#[cfg(feature = "uring-native")]
+pub(crate) fn is_socket(fd: BorrowedFd<'_>) -> bool {
+    matches!(file_type(fd), Ok(libc::S_IFSOCK))
+}
+
+fn file_type(fd: BorrowedFd<'_>) -> io::Result<libc::mode_t> {
     let mut stat = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: `stat` has room for one `stat`, which is what the kernel writes.
     if unsafe { libc::fstat(fd.as_raw_fd(), stat.as_mut_ptr()) } == -1 {
@@ -84,7 +100,7 @@ pub(crate) fn is_pipe(fd: BorrowedFd<'_>) -> io::Result<bool> {
     }
     // SAFETY: `fstat` succeeded, so it filled the structure.
     let stat = unsafe { stat.assume_init() };
-    Ok(stat.st_mode & libc::S_IFMT == libc::S_IFIFO)
+    Ok(stat.st_mode & libc::S_IFMT)
 }
 
 cfg_io_util! {

@@ -85,5 +85,13 @@ fn receiving_nothing_waits_for_nothing() {
         drop(a);
         assert_eq!(b.native().recv_exact(vec![0]).await.1, b"x");
         b.native().recv_exact(Vec::new()).await.0.unwrap();
+
+        // A part of a buffer without room, and other kinds of sockets.
+        let (_client, server) = super::streams::tcp_pair().await;
+        server.native().recv_exact(vec![0; 8].slice(8..)).await.0.unwrap();
+        server.native().recv_exact(Box::<[u8]>::default()).await.0.unwrap();
+        server.native().recv_exact(Vec::new()).timeout(std::time::Duration::ZERO).await.0.unwrap();
+        let (read, _write) = server.into_split();
+        read.as_ref().native().recv_exact(Vec::new()).await.0.unwrap();
     });
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::fs::File;
 use tokio::native::fs::OpenHow;
-use tokio::native::{AlignedBuf, BoundedBuf};
+use tokio::native::{AlignedBuf, BoundedBuf, chain, splice};
 
 use super::on_workers;
 
@@ -60,7 +60,30 @@ fn offsets_beyond_all_files_are_refused() {
                 assert_eq!(result.unwrap_err().kind(), ErrorKind::InvalidInput, "{i} at {offset:#x}");
             }
         }
+        let (tx, rx) = tokio::net::unix::pipe::pipe().unwrap();
+        tx.native().write_all("pipe").await.0.unwrap();
+        for offset in [1 << 63, u64::MAX - 1, u64::MAX] {
+            let results = [
+                splice(rx.native(), (file.native(), offset), 4).await.map(drop),
+                splice((file.native(), offset), tx.native(), 4).await.map(drop),
+                file.native().ftruncate(offset).await.map(drop),
+                file.native().fallocate(0, offset, 8).await.map(drop),
+                file.native().sync_file_range(offset, 8, 0).await.map(drop),
+                chain((file.native().write_at("X", offset), file.native().fsync())).await.0.0.map(drop),
+            ];
+            for (i, result) in results.into_iter().enumerate() {
+                assert_eq!(result.unwrap_err().kind(), ErrorKind::InvalidInput, "{i} at {offset:#x}");
+            }
+            // A registered buffer is no way around it.
+            let mut fixed = tokio::native::FixedBufPool::new(1, 16).try_next().unwrap();
+            fixed.set_len(4);
+            let (result, fixed) = file.native().write_all_at(fixed, offset).await;
+            assert_eq!(result.unwrap_err().kind(), ErrorKind::InvalidInput);
+            let result = file.native().read_exact_at(fixed, offset).await.0;
+            assert_eq!(result.unwrap_err().kind(), ErrorKind::InvalidInput);
+        }
         assert_eq!(std::fs::read(dir.path().join("file")).unwrap(), b"contents");
+        assert_eq!(rx.native().read(vec![0; 8]).await.0.unwrap(), 4);
     });
 }
 

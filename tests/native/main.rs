@@ -10,6 +10,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod broken;
 mod buffers;
 mod cancel;
 mod chains;

@@ -42,7 +42,7 @@ pub(crate) use message::Of;
 pub(crate) use path::{Change, Dir, Name};
 pub(crate) use recv::Kind;
 pub(crate) use rw::Extent;
-pub(crate) use send::How;
+pub(crate) use send::{Flags, How};
 pub(crate) use splice::End;
 pub(crate) use xattr::Of as XattrOf;
 

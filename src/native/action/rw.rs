@@ -138,7 +138,7 @@ unsafe impl<B: BoundedBuf> sealed::Action for WriteAt<B> {
     fn call(&mut self) -> Call {
         let ((fd, offset), done) = (self.0.place(), self.0.done);
         let buf = self.0.buf.stable_ptr().wrapping_add(done);
-        Call::Write { fd, buf, len: len32(self.0.buf.bytes_init() - done), offset }
+        Call::Write { fd, buf, len: len32(self.0.buf.bytes_init() - done), offset, flags: 0 }
     }
 
     fn fixed(&self) -> Option<&FixedMemory> {

@@ -8,11 +8,12 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::{len32, sealed};
 use crate::driver::{FixedMemory, Leftovers};
 use crate::native::buf::{BoundedBuf, BufResult, IoBuf};
-use crate::sys::call::{CURRENT_POSITION, Call, opcode};
+use crate::sys::call::{CURRENT_POSITION, Call, NO_SIGNAL, opcode};
 
 /// How bytes are sent.
 #[derive(Debug, Clone, Copy)]
@@ -20,7 +21,35 @@ pub(crate) enum How {
     /// With `send`, and these `MSG_*` flags.
     Copied(i32),
     /// With `write`.
-    Pipe,
+    Pipe(Flags),
+}
+
+/// The flags of a `write` (`RWF_*`).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Flags(i32);
+
+/// Has this kernel said that it does not know [`NO_SIGNAL`]?
+static LACKS_NO_SIGNAL: AtomicBool = AtomicBool::new(false);
+
+impl Flags {
+    /// Those of a write to `io`. What is neither a pipe nor a socket raises no signal, and may know no flags.
+    pub(crate) fn of(io: &Leftovers) -> Flags {
+        Flags(if io.can_break() && !LACKS_NO_SIGNAL.load(Relaxed) { NO_SIGNAL } else { 0 })
+    }
+
+    pub(super) fn bits(self) -> i32 {
+        self.0
+    }
+
+    /// An older kernel: the signal is as in `write(2)`.
+    pub(super) fn falls_back(&mut self, result: &io::Result<u32>) -> bool {
+        let was_refused = is_unsupported(result) && self.0 != 0;
+        if was_refused {
+            LACKS_NO_SIGNAL.store(true, Relaxed);
+            self.0 = 0;
+        }
+        was_refused
+    }
 }
 
 fn call<B: BoundedBuf>(io: &Leftovers, buf: &B, sent: usize, how: How) -> Call {
@@ -28,7 +57,7 @@ fn call<B: BoundedBuf>(io: &Leftovers, buf: &B, sent: usize, how: How) -> Call {
     let buf = buf.stable_ptr().wrapping_add(sent);
     match how {
         How::Copied(flags) => Call::Send { fd, buf, len, flags: flags | libc::MSG_NOSIGNAL },
-        How::Pipe => Call::Write { fd, buf, len, offset: CURRENT_POSITION },
+        How::Pipe(flags) => Call::Write { fd, buf, len, offset: CURRENT_POSITION, flags: flags.bits() },
     }
 }
 
@@ -36,15 +65,28 @@ fn call<B: BoundedBuf>(io: &Leftovers, buf: &B, sent: usize, how: How) -> Call {
 fn fixed<B: BoundedBuf>(buf: &B, how: How) -> Option<&FixedMemory> {
     match how {
         How::Copied(_) => None,
-        How::Pipe => buf.get_buf().fixed(),
+        How::Pipe(_) => buf.get_buf().fixed(),
     }
 }
 
 fn opcode(how: How) -> u8 {
     match how {
         How::Copied(_) => opcode::Send::CODE,
-        How::Pipe => opcode::Write::CODE,
+        How::Pipe(_) => opcode::Write::CODE,
     }
+}
+
+/// A kernel without a flag: it is left out.
+fn falls_back(how: &mut How, result: &io::Result<u32>) -> bool {
+    match how {
+        How::Pipe(flags) => flags.falls_back(result),
+        How::Copied(_) => false,
+    }
+}
+
+/// A kind of socket without zero copy, or a kernel without a flag.
+pub(super) fn is_unsupported(result: &io::Result<u32>) -> bool {
+    matches!(result, Err(e) if e.raw_os_error() == Some(libc::EOPNOTSUPP))
 }
 
 /// Sends once. See [`Stream::send`](crate::native::Stream::send).
@@ -78,8 +120,12 @@ unsafe impl<B: BoundedBuf> sealed::Action for Send<B> {
         opcode(self.how)
     }
 
+    fn again(&mut self, result: &io::Result<u32>) -> bool {
+        falls_back(&mut self.how, result)
+    }
+
     fn falls_short(&self, moved: u32) -> bool {
-        matches!(self.how, How::Pipe) && (moved as usize) < self.buf.bytes_init()
+        matches!(self.how, How::Pipe(_)) && (moved as usize) < self.buf.bytes_init()
     }
 
     fn complete(self, result: io::Result<u32>) -> BufResult<usize, B> {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use super::recv::copy_out;
 use super::rw::check_offset;
+use super::send::Flags;
 use super::{Early, GivenBack, lasting, sealed};
 use crate::driver::{Leftover, Leftovers};
 use crate::native::buf::{BoundedBuf, BoundedBufMut, BufResult, fill, received};
@@ -151,11 +152,12 @@ pub struct WriteVectored<B> {
     io: Arc<Leftovers>,
     bufs: Vec<B>,
     iovecs: IoVecs,
+    flags: Flags,
 }
 
 impl<B: BoundedBuf> WriteVectored<B> {
     pub(crate) fn new(io: &Arc<Leftovers>, bufs: Vec<B>) -> WriteVectored<B> {
-        WriteVectored { io: io.clone(), bufs, iovecs: IoVecs::default() }
+        WriteVectored { io: io.clone(), bufs, iovecs: IoVecs::default(), flags: Flags::of(io) }
     }
 }
 
@@ -166,7 +168,12 @@ unsafe impl<B: BoundedBuf> sealed::Action for WriteVectored<B> {
 
     fn call(&mut self) -> Call {
         let (iov, n) = self.iovecs.fill_from(&self.bufs);
-        Call::Writev { fd: self.io.fd(), iov, n: n as u32, offset: CURRENT_POSITION }
+        let flags = self.flags.bits();
+        Call::Writev { fd: self.io.fd(), iov, n: n as u32, offset: CURRENT_POSITION, flags }
+    }
+
+    fn again(&mut self, result: &io::Result<u32>) -> bool {
+        self.flags.falls_back(result)
     }
 
     fn falls_short(&self, moved: u32) -> bool {
@@ -247,7 +254,7 @@ unsafe impl<B: BoundedBuf> sealed::Action for Writev<B> {
 
     fn call(&mut self) -> Call {
         let (iov, n) = self.iovecs.fill_from(&self.bufs);
-        Call::Writev { fd: self.file.as_raw_fd(), iov, n: n as u32, offset: self.offset }
+        Call::Writev { fd: self.file.as_raw_fd(), iov, n: n as u32, offset: self.offset, flags: 0 }
     }
 
     fn early(&mut self) -> Early {

@@ -14,6 +14,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::message::Outbound;
+use super::send::is_unsupported;
 use super::{len32, sealed};
 use crate::driver::op::Op;
 use crate::driver::{FixedMemory, Leftovers};
@@ -22,11 +23,6 @@ use crate::native::lent::{Lent, Lends};
 use crate::native::message::ControlMessage;
 use crate::native::ring::Ringed;
 use crate::sys::call::{Call, opcode};
-
-/// Is it a kind of socket without zero copy? Then the bytes are copied.
-fn is_unsupported(result: &io::Result<u32>) -> bool {
-    matches!(result, Err(e) if e.raw_os_error() == Some(libc::EOPNOTSUPP))
-}
 
 /// Sends once, without copying. See [`Stream::send_zc`](crate::native::Stream::send_zc).
 #[derive(Debug)]

@@ -103,15 +103,19 @@ impl Call {
     fn file_entry(&self) -> Entry {
         match *self {
             Call::Read { fd, buf, len, offset } => op::Read::new(Fd(fd), buf, len).offset(offset).build(),
-            Call::Write { fd, buf, len, offset } => op::Write::new(Fd(fd), buf, len).offset(offset).build(),
+            Call::Write { fd, buf, len, offset, flags } => {
+                op::Write::new(Fd(fd), buf, len).offset(offset).rw_flags(flags).build()
+            }
             Call::ReadFixed { fd, buf, len, offset, index } => {
                 op::ReadFixed::new(Fd(fd), buf, len, index).offset(offset).build()
             }
-            Call::WriteFixed { fd, buf, len, offset, index } => {
-                op::WriteFixed::new(Fd(fd), buf, len, index).offset(offset).build()
+            Call::WriteFixed { fd, buf, len, offset, flags, index } => {
+                op::WriteFixed::new(Fd(fd), buf, len, index).offset(offset).rw_flags(flags).build()
             }
             Call::Readv { fd, iov, n, offset } => op::Readv::new(Fd(fd), iov, n).offset(offset).build(),
-            Call::Writev { fd, iov, n, offset } => op::Writev::new(Fd(fd), iov, n).offset(offset).build(),
+            Call::Writev { fd, iov, n, offset, flags } => {
+                op::Writev::new(Fd(fd), iov, n).offset(offset).rw_flags(flags).build()
+            }
             Call::Fsync { fd, data_only } => {
                 let flags = if data_only { FsyncFlags::DATASYNC } else { FsyncFlags::empty() };
                 op::Fsync::new(Fd(fd)).flags(flags).build()

@@ -35,6 +35,10 @@ pub(crate) fn left_some(completion_flags: u32) -> bool {
 /// The file's own position, where an operation takes an offset.
 pub(crate) const CURRENT_POSITION: u64 = u64::MAX;
 
+/// A write to what nobody reads any more is an error and no `SIGPIPE` (`RWF_NOSIGNAL`, Linux 6.18; an older
+/// kernel says `EOPNOTSUPP`).
+pub(crate) const NO_SIGNAL: i32 = 0x100;
+
 /// See the module docs. The fields are the arguments of the system calls of these names.
 #[derive(Debug, Clone)]
 #[rustfmt::skip]
@@ -58,13 +62,14 @@ pub(crate) enum Call {
 
     // Open files, at an offset or at [`CURRENT_POSITION`].
     Read { fd: RawFd, buf: *mut u8, len: u32, offset: u64 },
-    Write { fd: RawFd, buf: *const u8, len: u32, offset: u64 },
+    /// `flags`: `RWF_*`.
+    Write { fd: RawFd, buf: *const u8, len: u32, offset: u64, flags: i32 },
     /// Like `Read`, into a buffer that the ring knows under this index.
     ReadFixed { fd: RawFd, buf: *mut u8, len: u32, offset: u64, index: u16 },
     /// Like `Write`, from a buffer that the ring knows under this index.
-    WriteFixed { fd: RawFd, buf: *const u8, len: u32, offset: u64, index: u16 },
+    WriteFixed { fd: RawFd, buf: *const u8, len: u32, offset: u64, flags: i32, index: u16 },
     Readv { fd: RawFd, iov: *const libc::iovec, n: u32, offset: u64 },
-    Writev { fd: RawFd, iov: *const libc::iovec, n: u32, offset: u64 },
+    Writev { fd: RawFd, iov: *const libc::iovec, n: u32, offset: u64, flags: i32 },
     Fsync { fd: RawFd, data_only: bool },
     SyncFileRange { fd: RawFd, offset: u64, len: u32, flags: u32 },
     Fallocate { fd: RawFd, mode: i32, offset: u64, len: u64 },
@@ -95,7 +100,9 @@ impl Call {
     pub(crate) fn on_fixed(self, index: u16) -> Call {
         match self {
             Call::Read { fd, buf, len, offset } => Call::ReadFixed { fd, buf, len, offset, index },
-            Call::Write { fd, buf, len, offset } => Call::WriteFixed { fd, buf, len, offset, index },
+            Call::Write { fd, buf, len, offset, flags } => {
+                Call::WriteFixed { fd, buf, len, offset, flags, index }
+            }
             Call::SendZc { fd, buf, len, flags, .. } => {
                 Call::SendZc { fd, buf, len, flags, index: Some(index) }
             }

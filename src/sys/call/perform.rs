@@ -7,6 +7,7 @@
 #![allow(unsafe_code)]
 
 use super::{CURRENT_POSITION, Call};
+use crate::sys::mask;
 
 /// What a ring's completion would say.
 fn outcome(result: isize) -> i32 {
@@ -64,7 +65,10 @@ impl Call {
                     let from_off = if from_off < 0 { std::ptr::null_mut() } else { &raw mut from_off };
                     let to_off = if to_off < 0 { std::ptr::null_mut() } else { &raw mut to_off };
                     let flags = flags | libc::SPLICE_F_NONBLOCK;
-                    outcome(libc::splice(from, from_off, to, to_off, len as usize, flags))
+                    // A ring has a thread of the kernel do it, which no signal ends.
+                    mask::without_sigpipe(|| {
+                        outcome(libc::splice(from, from_off, to, to_off, len as usize, flags))
+                    })
                 }
                 Call::WaitId { id_type, id, info, options } => {
                     status(libc::waitid(id_type, id, info, options))
@@ -86,8 +90,13 @@ impl Call {
                         _ => libc::pread(fd, buf.cast(), len as usize, offset as libc::off_t),
                     })
                 }
-                Call::Write { fd, buf, len, offset } | Call::WriteFixed { fd, buf, len, offset, .. } => {
+                Call::Write { fd, buf, len, offset, flags }
+                | Call::WriteFixed { fd, buf, len, offset, flags, .. } => {
+                    let part = libc::iovec { iov_base: buf.cast_mut().cast(), iov_len: len as usize };
                     outcome(match offset {
+                        _ if flags != 0 => {
+                            libc::pwritev2(fd, &raw const part, 1, offset as libc::off_t, flags)
+                        }
                         CURRENT_POSITION => libc::write(fd, buf.cast(), len as usize),
                         _ => libc::pwrite(fd, buf.cast(), len as usize, offset as libc::off_t),
                     })
@@ -96,7 +105,10 @@ impl Call {
                     CURRENT_POSITION => libc::readv(fd, iov, n as libc::c_int),
                     _ => libc::preadv(fd, iov, n as libc::c_int, offset as libc::off_t),
                 }),
-                Call::Writev { fd, iov, n, offset } => outcome(match offset {
+                Call::Writev { fd, iov, n, offset, flags } => outcome(match offset {
+                    _ if flags != 0 => {
+                        libc::pwritev2(fd, iov, n as libc::c_int, offset as libc::off_t, flags)
+                    }
                     CURRENT_POSITION => libc::writev(fd, iov, n as libc::c_int),
                     _ => libc::pwritev(fd, iov, n as libc::c_int, offset as libc::off_t),
                 }),

@@ -62,7 +62,7 @@ fn files() {
     let mut file = tempfile::tempfile().unwrap();
     let fd = file.as_raw_fd();
     let data = b"some data";
-    let call = Call::Write { fd, buf: data.as_ptr(), len: 9, offset: 3 };
+    let call = Call::Write { fd, buf: data.as_ptr(), len: 9, offset: 3, flags: 0 };
     assert_eq!(both(call), [9, 9]);
     let mut buf = [0; 16];
     let call = Call::Read { fd, buf: buf.as_mut_ptr(), len: 16, offset: 3 };
