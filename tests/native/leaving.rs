@@ -43,39 +43,36 @@ fn recv(fd: RawFd, buf: &mut [u8]) -> io::Result<usize> {
 /// A read was dropped, which a ring has carried out all the same: the object is refused by its own type and
 /// by `into_std`, it is as it was, nothing is closed, and then it leaves with all there is.
 macro_rules! leaves {
-    ($name:ident, $pair:expr, |$b:ident| $read:expr, $leave:ident, $try_leave:ident) => {
-        #[test]
-        fn $name() {
-            on_workers(|| async {
-                for way in 0..3 {
-                    let (a, $b) = $pair.await;
-                    dropped($read, async || write(&a, b"first ")).await;
-                    write(&a, b"second");
-                    let $b = match way {
-                        0 => match $b.$leave() {
-                            Ok(_) if is_emulated() => continue,
-                            Ok(_) => panic!("something is lost"),
-                            Err(error) => {
-                                assert!(error.to_string().contains("leftovers"), "{error}");
-                                let (object, cause) = IntoInnerError::find(error).unwrap().into_parts();
-                                assert_eq!(cause.kind(), ErrorKind::Other);
-                                object
-                            }
-                        },
-                        1 => match $b.$try_leave() {
-                            Ok(_) if is_emulated() => continue,
-                            Ok(_) => panic!("something is lost"),
-                            Err(error) => error.into_parts().0,
-                        },
-                        _ => $b,
-                    };
-                    let mut all = $b.native().leftovers().await.unwrap();
-                    assert_eq!(all, if is_emulated() { &b""[..] } else { b"first " });
-                    all.extend(bytes(&$b.$leave().unwrap()));
-                    assert_eq!(std::str::from_utf8(&all).unwrap(), "first second");
-                }
-            });
-        }
+    ($pair:expr, |$b:ident| $read:expr, $leave:ident, $try_leave:ident) => {
+        on_workers(|| async {
+            for way in 0..3 {
+                let (a, $b) = $pair.await;
+                dropped($read, async || write(&a, b"first ")).await;
+                write(&a, b"second");
+                let $b = match way {
+                    0 => match $b.$leave() {
+                        Ok(_) if is_emulated() => continue,
+                        Ok(_) => panic!("something is lost"),
+                        Err(error) => {
+                            assert!(error.to_string().contains("leftovers"), "{error}");
+                            let (object, cause) = IntoInnerError::find(error).unwrap().into_parts();
+                            assert_eq!(cause.kind(), ErrorKind::Other);
+                            object
+                        }
+                    },
+                    1 => match $b.$try_leave() {
+                        Ok(_) if is_emulated() => continue,
+                        Ok(_) => panic!("something is lost"),
+                        Err(error) => error.into_parts().0,
+                    },
+                    _ => $b,
+                };
+                let mut all = $b.native().leftovers().await.unwrap();
+                assert_eq!(all, if is_emulated() { &b""[..] } else { b"first " });
+                all.extend(bytes(&$b.$leave().unwrap()));
+                assert_eq!(std::str::from_utf8(&all).unwrap(), "first second");
+            }
+        });
     };
 }
 
@@ -112,25 +109,24 @@ async fn pipe_pair() -> (pipe::Sender, pipe::Receiver) {
     pipe::pipe().unwrap()
 }
 
-leaves!(h85_tcp, tcp_pair(), |b| b.native().recv(vec![0; 32]), into_std, try_into_std);
-leaves!(
-    h85_tcp_vectored,
-    tcp_pair(),
-    |b| b.native().recv_vectored(vec![vec![0; 32]]),
-    into_std,
-    try_into_std
-);
-leaves!(h85_tcp_message, tcp_pair(), |b| b.native().recv_msg(vec![vec![0; 32]], 0), into_std, try_into_std);
-leaves!(h85_unix, unix_pair(), |b| b.native().recv(vec![0; 32]), into_std, try_into_std);
-leaves!(h85_udp, udp_pair(), |b| b.native().recv(vec![0; 32]), into_std, try_into_std);
-leaves!(h85_unix_datagrams, datagram_pair(), |b| b.native().recv_from(vec![0; 32]), into_std, try_into_std);
-leaves!(
-    h85_pipe,
-    pipe_pair(),
-    |b| b.native().read(vec![0; 32]),
-    into_nonblocking_fd,
-    try_into_nonblocking_fd
-);
+#[test]
+fn h85_streams_leave_with_all_or_stay() {
+    leaves!(tcp_pair(), |b| b.native().recv(vec![0; 32]), into_std, try_into_std);
+    leaves!(tcp_pair(), |b| b.native().recv_vectored(vec![vec![0; 32]]), into_std, try_into_std);
+    leaves!(tcp_pair(), |b| b.native().recv_msg(vec![vec![0; 32]], 0), into_std, try_into_std);
+    leaves!(unix_pair(), |b| b.native().recv(vec![0; 32]), into_std, try_into_std);
+}
+
+#[test]
+fn h85_datagrams_leave_with_all_or_stay() {
+    leaves!(udp_pair(), |b| b.native().recv(vec![0; 32]), into_std, try_into_std);
+    leaves!(datagram_pair(), |b| b.native().recv_from(vec![0; 32]), into_std, try_into_std);
+}
+
+#[test]
+fn h85_pipes_leave_with_all_or_stay() {
+    leaves!(pipe_pair(), |b| b.native().read(vec![0; 32]), into_nonblocking_fd, try_into_nonblocking_fd);
+}
 
 /// What came in parts is kept without a ring, too.
 #[test]
