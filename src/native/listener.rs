@@ -101,7 +101,7 @@ impl<'a, S: super::address::Accepted> Listener<'a, S> {
                     return Ok(all);
                 }
                 Found::Nothing => return Ok(all),
-                Found::Unsettled => drop(self.io.settled().await?),
+                Found::Unsettled => self.io.settled().await.map(|_| ())?,
             }
         }
     }

@@ -294,7 +294,7 @@ pub(super) async fn leftovers(io: &Registration) -> io::Result<Vec<u8>> {
                 return Ok(all);
             }
             Found::Nothing => return Ok(all),
-            Found::Unsettled => drop(io.settled().await?),
+            Found::Unsettled => io.settled().await.map(|_| ())?,
         }
     }
 }

@@ -20,23 +20,15 @@ fn die_of_sigpipe() {
 
 /// A writing end without a reader.
 fn broken_pipe() -> OwnedFd {
-    std::io::pipe().unwrap().1.into()
+    pipe::pipe().unwrap().0.into_nonblocking_fd().unwrap()
 }
 
 /// A socket whose peer is gone.
 fn broken_socket() -> OwnedFd {
-    std::os::unix::net::UnixStream::pair().unwrap().0.into()
+    UnixStream::pair().unwrap().0.into_std().unwrap().into()
 }
 
 async fn every_write_fails(broken: OwnedFd) {
-    let set = |fd: &OwnedFd| {
-        // SAFETY: numbers only.
-        assert_eq!(
-            unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(fd), libc::F_SETFL, libc::O_NONBLOCK) },
-            0
-        );
-    };
-    set(&broken);
     let mut fixed = FixedBufPool::new(1, 16).try_next().unwrap();
     fixed.set_len(3);
     // SAFETY: it owns its descriptor.
