@@ -172,6 +172,7 @@ unsafe impl<B: BoundedBuf> sealed::Action for SendAll<B> {
 
     fn again(&mut self, result: &io::Result<u32>) -> bool {
         match result {
+            _ if falls_back(&mut self.how, result) => true,
             Ok(n @ 1..) => {
                 self.sent += *n as usize;
                 self.sent < self.buf.bytes_init()
