@@ -7,7 +7,7 @@
 
 use std::sync::{Arc, Weak};
 
-use crate::driver::uring::{Remote, forget_fixed};
+use crate::driver::uring::{Remote, forget_unused};
 use crate::loom::sync::Mutex;
 use crate::sys::fork::Origin;
 use crate::sys::uring::Ring;
@@ -56,7 +56,29 @@ impl Drop for FixedMemory {
         // In the child of a fork: the rings are the parent's, and know the parent's memory.
         if self.origin.is_here() {
             let rings = std::mem::take(&mut *self.rings.lock());
-            rings.iter().filter_map(Weak::upgrade).for_each(|ring| forget_fixed(&ring));
+            rings.iter().filter_map(Weak::upgrade).for_each(|ring| forget_unused(&ring));
+        }
+    }
+}
+
+/// A ring that knows something which goes before this does; then it is told to forget it.
+#[derive(Debug)]
+pub(crate) struct Notice {
+    ring: Weak<Remote>,
+    origin: Origin,
+}
+
+impl Notice {
+    pub(crate) fn to(ring: Weak<Remote>) -> Notice {
+        Notice { ring, origin: Origin::here() }
+    }
+}
+
+impl Drop for Notice {
+    fn drop(&mut self) {
+        // In the child of a fork the ring is the parent's.
+        if self.origin.is_here() {
+            self.ring.upgrade().iter().for_each(|ring| forget_unused(ring));
         }
     }
 }

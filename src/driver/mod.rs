@@ -58,7 +58,7 @@ mod uring;
 
 pub(crate) use error::{CONTEXT_MISSING_ERROR, RUNTIME_SHUTTING_DOWN_ERROR, THREAD_LOCAL_DESTROYED_ERROR};
 #[cfg(feature = "uring-native")]
-pub(crate) use fixed::FixedMemory;
+pub(crate) use fixed::{FixedMemory, Notice};
 pub use interest::Interest;
 #[cfg(not(feature = "uring-native"))]
 #[cfg_attr(not(feature = "net"), allow(unused_imports))]
@@ -66,7 +66,7 @@ pub(crate) use lane::Lane;
 #[cfg(feature = "uring-native")]
 pub use lane::Lane;
 #[cfg_attr(not(feature = "uring-native"), allow(unused_imports))]
-pub(crate) use leftovers::{Found, Leftover, Leftovers};
+pub(crate) use leftovers::{Extra, Found, Leftover, Leftovers};
 #[cfg(tokio_unstable)]
 pub(crate) use metrics::IoMetrics;
 #[cfg_attr(not(feature = "net"), allow(unused_imports))]
@@ -380,15 +380,15 @@ impl Handle {
         self.0.shards.launch_chain(chain);
     }
 
-    /// A group of buffers for the ring of this thread's shard; `None` if there is none that takes
-    /// operations.
+    /// A group of buffers for the ring of this thread's shard, and that ring; `None` if there is none
+    /// that takes operations.
     #[cfg(feature = "uring-native")]
     pub(crate) fn buf_ring(
         &self,
         group: u16,
         count: u16,
         size: usize,
-    ) -> Option<io::Result<Arc<crate::sys::uring::buf_ring::BufRing>>> {
+    ) -> Option<io::Result<(Arc<crate::sys::uring::buf_ring::BufRing>, Arc<Remote>)>> {
         seat::with_engine(self.0.shards.runtime, None, |engine| engine.buf_ring(group, count, size))
     }
 

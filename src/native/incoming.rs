@@ -13,9 +13,10 @@ use io_uring::squeue::Entry;
 use io_uring::types::RecvMsgOut;
 use socket2::SockAddr;
 
+use super::action::{is_truncated, truncation};
 use super::address::{Address, bytes_of};
-use super::pool::PoolBuf;
-use crate::driver::{Leftover, Registration};
+use super::pool::{Headroom, PoolBuf};
+use crate::driver::{Leftover, Leftovers, Registration};
 use crate::sys::call::{recv_msg_multi, recv_multi};
 use crate::sys::{self, socket};
 
@@ -32,16 +33,22 @@ pub(crate) mod sealed {
         /// What an attempt without a ring says.
         type Plain;
 
+        /// What the kernel puts before it.
+        const HEADROOM: Headroom;
+
         fn new() -> Self;
 
         /// The entry, for a socket and a group of buffers.
         fn entry(&mut self, fd: RawFd, group: u16, poll_first: bool) -> Entry;
 
         /// What the kernel has written to `buf`; `None` is the end.
-        fn item(&self, buf: PoolBuf) -> io::Result<Option<Self::Item>>;
+        fn item(buf: PoolBuf) -> io::Result<Option<Self::Item>>;
 
         /// The same for the next read.
-        fn leftover(&self, buf: PoolBuf) -> Option<Leftover>;
+        fn leftover(buf: &PoolBuf) -> Option<Leftover>;
+
+        /// Does nothing come after that error?
+        fn is_last(error: &io::Error) -> bool;
 
         /// An attempt without a ring.
         fn receive(io: &Registration, room: &mut [u8]) -> io::Result<Self::Plain>;
@@ -69,6 +76,8 @@ impl Incoming for Chunks {
     type Item = PoolBuf;
     type Plain = usize;
 
+    const HEADROOM: Headroom = Headroom::Nothing;
+
     fn new() -> Chunks {
         Chunks
     }
@@ -77,12 +86,16 @@ impl Incoming for Chunks {
         recv_multi(fd, group, poll_first)
     }
 
-    fn item(&self, buf: PoolBuf) -> io::Result<Option<PoolBuf>> {
+    fn item(buf: PoolBuf) -> io::Result<Option<PoolBuf>> {
         Ok((!buf.is_empty()).then_some(buf))
     }
 
-    fn leftover(&self, buf: PoolBuf) -> Option<Leftover> {
+    fn leftover(buf: &PoolBuf) -> Option<Leftover> {
         (!buf.is_empty()).then(|| Leftover::Bytes { data: buf.to_vec(), read: 0, extra: None })
+    }
+
+    fn is_last(_: &io::Error) -> bool {
+        true
     }
 
     fn receive(io: &Registration, room: &mut [u8]) -> io::Result<usize> {
@@ -114,59 +127,92 @@ impl std::fmt::Debug for Header {
     }
 }
 
-impl<A> Datagrams<A> {
-    /// Takes apart what the kernel has written: header, sender, payload.
-    fn parse(&self, mut buf: PoolBuf) -> io::Result<(PoolBuf, SockAddr)> {
-        let (begin, len, from) = match RecvMsgOut::parse(&buf, &self.header.0) {
-            Ok(out) => {
-                let begin = out.payload_data().as_ptr().addr() - buf.as_ptr().addr();
-                let name = out.name_data();
-                let known = name.len().min(out.incoming_name_len() as usize);
-                (begin, out.payload_data().len(), socket::addr(&name[..known]))
-            }
-            Err(()) => return Err(io::Error::new(io::ErrorKind::InvalidInput, "the pool's buffers are too small")),
-        };
-        buf.show(begin, len);
-        Ok((buf, from))
+/// What the kernel has written to a buffer: header, sender, payload.
+struct Parsed {
+    begin: usize,
+    len: usize,
+    from: SockAddr,
+    is_truncated: bool,
+}
+
+impl Header {
+    fn new() -> Header {
+        // SAFETY: all zero is a valid one.
+        let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+        header.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+        Header(header)
     }
+}
+
+fn parse(buf: &[u8]) -> io::Result<Parsed> {
+    // Buffers have room for it, see `Headroom`.
+    let Ok(out) = RecvMsgOut::parse(buf, &Header::new().0) else {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the kernel has written no header"));
+    };
+    let name = out.name_data();
+    let known = name.len().min(out.incoming_name_len() as usize);
+    Ok(Parsed {
+        begin: out.payload_data().as_ptr().addr() - buf.as_ptr().addr(),
+        len: out.payload_data().len(),
+        from: socket::addr(&name[..known]),
+        is_truncated: out.is_payload_truncated(),
+    })
 }
 
 #[allow(private_interfaces)]
 impl<A: Address> Incoming for Datagrams<A> {
     type Item = (PoolBuf, A);
-    type Plain = (usize, SockAddr);
+    type Plain = (usize, (SockAddr, bool));
+
+    const HEADROOM: Headroom = Headroom::Datagram;
 
     fn new() -> Datagrams<A> {
-        // SAFETY: all zero is a valid one.
-        let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
-        header.msg_namelen = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-        Datagrams { header: Box::new(Header(header)), address: PhantomData }
+        Datagrams { header: Box::new(Header::new()), address: PhantomData }
     }
 
-    fn entry(&mut self, fd: RawFd, group: u16, _: bool) -> Entry {
-        recv_msg_multi(fd, &raw const self.header.0, group)
+    fn entry(&mut self, fd: RawFd, group: u16, poll_first: bool) -> Entry {
+        recv_msg_multi(fd, &raw const self.header.0, group, poll_first)
     }
 
-    fn item(&self, buf: PoolBuf) -> io::Result<Option<(PoolBuf, A)>> {
-        let (buf, from) = self.parse(buf)?;
+    fn item(mut buf: PoolBuf) -> io::Result<Option<(PoolBuf, A)>> {
+        let Parsed { begin, len, from, is_truncated } = parse(&buf)?;
+        buf.show(begin, len);
+        buf.set_truncated(is_truncated);
         Ok(Some((buf, A::from_kernel(&from)?)))
     }
 
-    fn leftover(&self, buf: PoolBuf) -> Option<Leftover> {
-        let (buf, from) = self.parse(buf).ok()?;
-        Some(Leftover::Datagram { data: buf.to_vec(), from: bytes_of(&from), extra: None })
+    fn leftover(buf: &PoolBuf) -> Option<Leftover> {
+        let Parsed { begin, len, from, is_truncated } = parse(buf).ok()?;
+        let extra = is_truncated.then(truncation);
+        Some(Leftover::Datagram { data: buf[begin..][..len].to_vec(), from: bytes_of(&from), extra })
     }
 
-    fn receive(io: &Registration, room: &mut [u8]) -> io::Result<(usize, SockAddr)> {
-        let found = io.leftover(|leftovers| leftovers.recv_from(|bytes| put(bytes, room)));
-        match found {
-            Some(done) => done.map(|(n, from)| (n, socket::addr(&from))),
+    /// Others are reported once, about what was sent before (`ECONNREFUSED` and its like), or about the
+    /// moment: the next datagram may come all the same.
+    fn is_last(error: &io::Error) -> bool {
+        let errno = error.raw_os_error();
+        // No errno: the runtime is gone.
+        errno.is_none_or(|errno| matches!(errno, libc::EBADF | libc::EFAULT | libc::EINVAL | libc::ENOTSOCK))
+    }
+
+    fn receive(io: &Registration, room: &mut [u8]) -> io::Result<Self::Plain> {
+        match io.leftover(Leftovers::take) {
+            Some(Ok(Leftover::Datagram { data, from, extra })) => {
+                let is_truncated = data.len() > room.len() || is_truncated(extra);
+                Ok((put(&data, room), (socket::addr(&from), is_truncated)))
+            }
+            Some(Ok(Leftover::Bytes { .. } | Leftover::Accepted { .. } | Leftover::Error(_))) => {
+                unreachable!("datagrams are kept by their sockets")
+            }
+            Some(Err(e)) => Err(e),
             None => socket::recv_from_fd(io.leftovers().fd(), room),
         }
     }
 
-    fn received(mut buf: PoolBuf, (n, from): (usize, SockAddr)) -> io::Result<Option<(PoolBuf, A)>> {
+    fn received(mut buf: PoolBuf, plain: Self::Plain) -> io::Result<Option<(PoolBuf, A)>> {
+        let (n, (from, is_truncated)) = plain;
         buf.show(0, n);
+        buf.set_truncated(is_truncated);
         Ok(Some((buf, A::from_kernel(&from)?)))
     }
 }

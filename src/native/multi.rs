@@ -6,6 +6,8 @@
 //!   ring had to go, or because no buffer was left. What remains of it is yielded first; then it is
 //!   submitted anew.
 //! - Without a ring (or without its support) each result is an operation of the readiness lane.
+//! - Where a stream waits for a buffer, and what becomes of one that it was told of, says
+//!   [`pool`](super::pool). Who has nothing to receive needs none: it is submitted to wait for that first.
 //! - Dropped, it says so to the leftovers. What was received and not taken becomes a leftover, in
 //!   order, and so does what comes before the end of the operation. The end itself is when the
 //!   operation is dropped, by its ring.
@@ -24,6 +26,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_core::Stream as FuturesStream;
 use socket2::SockRef;
@@ -32,12 +35,13 @@ use upstream::task::coop;
 use super::action::accepted;
 use super::address::{Accepted, bytes_of};
 use super::incoming::{Chunks, Incoming};
-use super::pool::{BufPool, OnRing, PoolBuf, Returns};
+use super::pool::{BufPool, Debt, OnRing, PoolBuf, Ticket};
 use super::ring;
 use super::target::Wait;
 use crate::driver::op::{Completion, OpStream, StreamOperation};
 use crate::driver::{Interest, Leftover, Leftovers, ReadyEvent, Registration};
 use crate::sys::call::{accept_multi, opcode};
+use crate::sys::poll::{self, PollFd};
 use crate::sys::uring::Sqe;
 use crate::sys::uring::buf_ring::selected;
 
@@ -72,6 +76,10 @@ struct Flow<T: StreamOperation> {
 
 impl<T: StreamOperation> Drop for Flow<T> {
     fn drop(&mut self) {
+        if self.stream.is_over() {
+            // All that it got was taken.
+            return;
+        }
         // From here on nobody reads past it; its `Hold` settles that.
         self.io.orphaned();
         self.is_orphan.store(true, Relaxed);
@@ -126,6 +134,9 @@ impl<'a> Attempts<'a> {
 ///
 /// It is a stream, and has [`next`](Self::next) for those who have no combinators at hand. It ends
 /// with the connection, or with an error.
+///
+/// Polled as a [`Stream`](FuturesStream) while all buffers are away, it is woken along with others when one
+/// comes back; `next` alone is certain to use what it is told of, or to pass it on.
 #[must_use = "a stream does nothing unless polled"]
 pub struct RecvMulti<'a, K: Incoming = Chunks> {
     attempts: Attempts<'a>,
@@ -133,83 +144,117 @@ pub struct RecvMulti<'a, K: Incoming = Chunks> {
     flow: Option<Flow<Receiving<K>>>,
     /// How many buffers had been given back when the flow began.
     seen: u64,
-    /// Where it has to wait for one.
-    starved: Option<Arc<Returns>>,
+    /// While it waits for one.
+    wait: Option<Ticket>,
+    /// After that, until one has come.
+    debt: Option<Debt>,
+    /// Is there nothing to receive, so that it must wait for that first?
+    is_drained: bool,
     is_over: bool,
+    kind: PhantomData<fn() -> K>,
 }
 
 struct Receiving<K> {
     hold: Hold,
     ring: Arc<OnRing>,
     kind: K,
+    is_drained: bool,
     /// How often it was submitted: a second time is to a ring that knows nothing of the buffers.
     submissions: u32,
 }
 
-/// What a completion of [`Receiving`] says.
+/// What a completion of [`Receiving`] says. An error may have taken a buffer, which goes back.
 enum Received {
     Some(PoolBuf),
     End,
     /// The ring had to go.
-    Interrupted,
-    /// No buffer was left: one comes back there.
-    Starved(Arc<Returns>),
-    Err(io::Error),
-}
-
-impl<K> Receiving<K> {
-    fn received(&self, completion: Completion) -> Received {
-        let buf = selected(completion.flags);
-        match (completion.result, buf) {
-            (Ok(n), Some(index)) => {
-                // SAFETY: the completion names it, and is asked about once.
-                Received::Some(unsafe { PoolBuf::received(&self.ring, index, n as usize) })
-            }
-            (Ok(_), None) => Received::End,
-            (Err(e), buf) => {
-                // An error that took a buffer gives it back.
-                // SAFETY: as above.
-                drop(buf.map(|index| unsafe { PoolBuf::received(&self.ring, index, 0) }));
-                match e.raw_os_error() {
-                    Some(libc::ECANCELED) => Received::Interrupted,
-                    Some(libc::ENOBUFS) if self.submissions > 1 => Received::Interrupted,
-                    Some(libc::ENOBUFS) => Received::Starved(self.ring.returns().clone()),
-                    _ => Received::Err(e),
-                }
-            }
-        }
-    }
+    Interrupted(#[allow(dead_code)] Option<PoolBuf>),
+    /// No buffer was left there.
+    Starved(Arc<OnRing>),
+    Err(io::Error, #[allow(dead_code)] Option<PoolBuf>),
 }
 
 // SAFETY: the socket stays open through the hold, and the buffers are held; what else the entry
 // points to is the kind's, on the heap.
 unsafe impl<K: Incoming> StreamOperation for Receiving<K> {
-    type Item = Result<io::Result<Option<K::Item>>, Received>;
+    type Item = Received;
+
+    /// Each has a buffer that others may need. The rest waits in the socket.
+    fn enough(&self) -> usize {
+        self.ring.share()
+    }
 
     fn entry(&mut self) -> Sqe {
         self.submissions += 1;
         let io = &self.hold.io;
-        let entry = self.kind.entry(io.fd(), self.ring.bufs.group(), io.is_drained());
+        let entry = self.kind.entry(io.fd(), self.ring.bufs.group(), self.is_drained || io.is_drained());
         // SAFETY: as above.
         unsafe { Sqe::operation(entry) }
     }
 
-    fn item(&self, completion: Completion) -> Self::Item {
-        match self.received(completion) {
-            Received::Some(buf) => Ok(self.kind.item(buf)),
-            other => Err(other),
+    fn item(&self, completion: Completion) -> Received {
+        // SAFETY: the completion names it, and is asked about once.
+        let of = |index, len| unsafe { PoolBuf::received(&self.ring, index, len) };
+        match (completion.result, selected(completion.flags)) {
+            (Ok(n), Some(index)) => Received::Some(of(index, n as usize)),
+            (Ok(_), None) => Received::End,
+            (Err(e), index) => {
+                let buf = index.map(|index| of(index, 0));
+                match e.raw_os_error() {
+                    Some(libc::ECANCELED) => Received::Interrupted(buf),
+                    Some(libc::ENOBUFS) if self.submissions > 1 => Received::Interrupted(buf),
+                    Some(libc::ENOBUFS) => Received::Starved(self.ring.clone()),
+                    _ => Received::Err(e, buf),
+                }
+            }
         }
     }
 
-    fn orphan(&self, completion: Completion) {
-        let leftover = match self.received(completion) {
-            Received::Some(buf) => self.kind.leftover(buf),
-            Received::Err(e) => e.raw_os_error().map(Leftover::Error),
-            Received::End | Received::Interrupted | Received::Starved(_) => None,
+    fn orphan(&self, completion: Completion) -> Option<Received> {
+        let received = self.item(completion);
+        let leftover = match &received {
+            Received::Some(buf) => K::leftover(buf),
+            Received::Err(e, _) => e.raw_os_error().map(Leftover::Error),
+            Received::End | Received::Interrupted(_) | Received::Starved(_) => None,
         };
         if let Some(leftover) = leftover {
             self.hold.io.keep_quietly(leftover);
         }
+        Some(received)
+    }
+
+    fn copy(&self, completion: Completion) -> Result<(Box<[u8]>, Received), Completion> {
+        if completion.result.is_err() || selected(completion.flags).is_none() {
+            return Err(completion);
+        }
+        let received = self.item(completion);
+        let bytes = match &received {
+            Received::Some(buf) => buf[..].into(),
+            _ => unreachable!("it has a buffer"),
+        };
+        Ok((bytes, received))
+    }
+
+    fn item_of_copy(&self, bytes: Box<[u8]>) -> Received {
+        Received::Some(PoolBuf::copied(bytes))
+    }
+
+    fn orphan_of_copy(&self, bytes: Box<[u8]>) -> Option<Received> {
+        if let Some(leftover) = K::leftover(&PoolBuf::copied(bytes)) {
+            self.hold.io.keep_quietly(leftover);
+        }
+        None
+    }
+}
+
+/// Somebody waits for what is received next. Dropped, nobody does.
+struct Asked<'s, 'a, K: Incoming>(&'s mut RecvMulti<'a, K>);
+
+impl<K: Incoming> Drop for Asked<'_, '_, K> {
+    fn drop(&mut self) {
+        let stream = &mut *self.0;
+        stream.debt = None;
+        stream.wait.take_if(|wait| !wait.stand_back());
     }
 }
 
@@ -221,8 +266,11 @@ impl<'a, K: Incoming> RecvMulti<'a, K> {
             pool: pool.clone(),
             flow: None,
             seen: 0,
-            starved: None,
+            wait: None,
+            debt: None,
+            is_drained: false,
             is_over: false,
+            kind: PhantomData,
         }
     }
 
@@ -230,86 +278,164 @@ impl<'a, K: Incoming> RecvMulti<'a, K> {
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost if the future is dropped: the stream goes on.
+    /// Nothing is lost if the future is dropped: the stream goes on. Where it waits for a buffer it keeps
+    /// its place among those that do, and holds up nobody.
     pub async fn next(&mut self) -> Option<io::Result<K::Item>> {
-        std::future::poll_fn(|cx| self.poll_received(cx)).await
+        let asked = Asked(self);
+        std::future::poll_fn(|cx| asked.0.poll_received(true, cx)).await
     }
 
-    fn poll_received(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<K::Item>>> {
+    /// Polls; `is_asked` if there is an [`Asked`].
+    fn poll_received(&mut self, is_asked: bool, cx: &mut Context<'_>) -> Poll<Option<io::Result<K::Item>>> {
         self.attempts.io.handle().assert_own();
         while !self.is_over {
-            if let Some(returns) = &self.starved {
-                ready!(returns.poll(self.seen, cx));
-                self.starved = None;
+            if self.wait.is_some() {
+                ready!(self.poll_wait(is_asked, cx));
             }
             if self.flow.is_none() && !self.start() {
-                return self.poll_plain(cx);
+                if let Some(item) = ready!(self.poll_plain(is_asked, cx)) {
+                    return Poll::Ready(self.yielded(item));
+                }
+                continue;
             }
             let Some(flow) = &mut self.flow else { continue };
             match ready!(flow.stream.poll_next(cx)) {
-                Some(Ok(Ok(Some(item)))) => return Poll::Ready(Some(Ok(item))),
-                Some(Ok(Ok(None)) | Err(Received::End)) => self.is_over = true,
-                Some(Err(Received::Starved(returns))) => self.starved = Some(returns),
-                // What the ring said last; the stream ends with it.
-                Some(Err(Received::Interrupted)) => {}
-                Some(Ok(Err(e)) | Err(Received::Err(e))) => {
-                    self.is_over = true;
-                    return Poll::Ready(Some(Err(e)));
+                Some(Received::Some(buf)) => {
+                    self.settle();
+                    match K::item(buf).transpose() {
+                        Some(item) => return Poll::Ready(Some(item)),
+                        None => self.is_over = true,
+                    }
                 }
-                Some(Err(Received::Some(_))) => unreachable!("that is an item"),
+                Some(Received::Starved(ring)) => {
+                    self.flow = None;
+                    if self.has_input() {
+                        self.begin_to_wait(Some(ring), is_asked, cx);
+                    } else {
+                        self.settle();
+                    }
+                }
+                Some(Received::End) => {
+                    self.debt = None;
+                    self.is_over = true;
+                }
+                Some(Received::Err(e, _)) => {
+                    self.debt = None;
+                    return Poll::Ready(self.yielded(Err(e)));
+                }
+                // What the ring said last; the stream ends with it.
+                Some(Received::Interrupted(_)) => self.debt = None,
                 // Nothing is on its way any more.
-                None => self.flow = None,
+                None => {
+                    self.debt = None;
+                    self.flow = None;
+                }
             }
         }
         Poll::Ready(None)
     }
 
-    /// Begins on this thread's ring, if there is one and nothing is left over.
-    fn start(&mut self) -> bool {
+    /// Yields that; the stream may be over.
+    fn yielded(&mut self, item: io::Result<Option<K::Item>>) -> Option<io::Result<K::Item>> {
+        self.is_over = match &item {
+            Ok(item) => item.is_none(),
+            Err(e) => K::is_last(e),
+        };
+        item.transpose()
+    }
+
+    /// The ring to begin on, with the pool's buffers there: this thread's, if it has one and nothing is left
+    /// over.
+    fn ring_here(&self) -> Option<Arc<OnRing>> {
         let io = self.attempts.io;
         let driver = io.handle();
         if io.leftovers().is_pending() || io.gone().is_some() || !ring::supports(driver, opcode::Recv::CODE) {
-            return false;
+            return None;
         }
-        let Some(ring) = self.pool.on_ring(driver) else { return false };
+        self.pool.on_ring(driver, K::HEADROOM)
+    }
+
+    /// Begins on this thread's ring, if there is one.
+    fn start(&mut self) -> bool {
+        let Some(ring) = self.ring_here() else { return false };
+        // What it was told of may be elsewhere.
+        self.debt.take_if(|debt| !debt.is_to(ring.returns()));
         self.seen = ring.returns().count();
+        let io = self.attempts.io;
         let (hold, is_orphan) = Hold::new(io.leftovers());
-        let receiving = Receiving { hold, ring, kind: K::new(), submissions: 0 };
-        let stream = OpStream::new(driver, receiving);
+        let is_drained = std::mem::take(&mut self.is_drained);
+        let receiving = Receiving { hold, ring: ring.clone(), kind: K::new(), is_drained, submissions: 0 };
+        let stream = OpStream::new(io.handle(), receiving);
+        ring.know(stream.results());
         self.flow = Some(Flow { stream, is_orphan, io: io.leftovers().clone() });
         true
     }
 
-    /// One result without a ring. No buffer is taken before there is something to receive.
-    fn poll_plain(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<K::Item>>> {
+    /// Is there anything to receive, if only the end?
+    fn has_input(&mut self) -> bool {
+        let mut fds = [PollFd::new(self.attempts.io.leftovers().fd(), poll::IN | poll::RDHUP)];
+        // An error will be that of the next attempt, too.
+        let has_input = poll::wait(&mut fds, Some(Duration::ZERO)).map_or(true, |n| n > 0);
+        self.is_drained = !has_input;
+        has_input
+    }
+
+    /// The buffer that it was told of has come, or somebody else has it. Was there one?
+    fn settle(&mut self) -> bool {
+        self.debt.take().map(Debt::settle).is_some()
+    }
+
+    /// No buffer was left, on `ring` or of those for who has none.
+    fn begin_to_wait(&mut self, ring: Option<Arc<OnRing>>, is_asked: bool, cx: &mut Context<'_>) {
+        let is_senior = self.settle();
+        let returns = ring.as_ref().map_or(self.pool.plain(), |ring| ring.returns()).clone();
+        self.wait = Ticket::take(&returns, ring, self.seen, is_senior, is_asked, cx);
+    }
+
+    fn poll_wait(&mut self, is_asked: bool, cx: &mut Context<'_>) -> Poll<()> {
+        let here = self.ring_here();
+        let Some(wait) = &mut self.wait else { return Poll::Ready(()) };
+        let is_here = here.as_ref().map(Arc::as_ptr) == wait.ring().map(Arc::as_ptr);
+        // Elsewhere there are other buffers.
+        let debt = if is_here { ready!(wait.poll(is_asked, cx)) } else { None };
+        self.wait = None;
+        self.debt = debt;
+        // Somebody else may have read what there was.
+        if here.is_some() && !self.has_input() {
+            self.debt = None;
+        }
+        Poll::Ready(())
+    }
+
+    /// One result without a ring; `None` if it is to be tried again. No buffer is taken before there is
+    /// something to receive.
+    fn poll_plain(
+        &mut self,
+        is_asked: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Option<K::Item>>>> {
         loop {
             let coop = ready!(coop::poll_proceed(cx));
-            if let Err(e) = ready!(self.attempts.poll_ready(cx)) {
-                self.is_over = true;
+            let Poll::Ready(is_ready) = self.attempts.poll_ready(cx) else {
+                self.debt = None;
+                return Poll::Pending;
+            };
+            if let Err(e) = is_ready {
+                self.debt = None;
                 return Poll::Ready(Some(Err(e)));
             }
-            let seen = self.pool.plain().count();
+            let plain = self.pool.plain();
+            self.debt.take_if(|debt| !debt.is_to(plain));
+            self.seen = plain.count();
             let Some(mut buf) = self.pool.take_plain() else {
-                (self.seen, self.starved) = (seen, Some(self.pool.plain().clone()));
-                ready!(self.pool.plain().poll(seen, cx));
-                self.starved = None;
-                continue;
+                self.begin_to_wait(None, is_asked, cx);
+                return Poll::Ready(None);
             };
+            self.settle();
             let io = self.attempts.io;
             let Some(received) = self.attempts.attempt(|| K::receive(io, buf.room())) else { continue };
             coop.made_progress();
-            let item = received.and_then(|plain| K::received(buf, plain)).transpose();
-            self.is_over = !matches!(item, Some(Ok(_)));
-            return Poll::Ready(item);
-        }
-    }
-}
-
-impl<K: Incoming> Drop for RecvMulti<'_, K> {
-    fn drop(&mut self) {
-        if let Some(returns) = &self.starved {
-            // It may have been told of one.
-            returns.pass_on();
+            return Poll::Ready(Some(received.and_then(|plain| K::received(buf, plain))));
         }
     }
 }
@@ -319,7 +445,7 @@ impl<K: Incoming> FuturesStream for RecvMulti<'_, K> {
     type Item = io::Result<K::Item>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.get_mut().poll_received(cx)
+        self.get_mut().poll_received(false, cx)
     }
 }
 
@@ -350,7 +476,9 @@ unsafe impl StreamOperation for Accepting {
     type Item = io::Result<u32>;
 
     /// Each is a descriptor, which others may need. The rest waits in the listener's queue.
-    const ENOUGH: usize = 64;
+    fn enough(&self) -> usize {
+        64
+    }
 
     fn entry(&mut self) -> Sqe {
         // SAFETY: as above.
@@ -361,12 +489,13 @@ unsafe impl StreamOperation for Accepting {
         completion.result
     }
 
-    fn orphan(&self, completion: Completion) {
+    fn orphan(&self, completion: Completion) -> Option<Self::Item> {
         if let Ok(fd) = completion.result {
             let fd = accepted(fd);
             let from = peer(&fd).map(|peer| bytes_of(&peer)).unwrap_or_default();
             self.0.io.keep_quietly(Leftover::Accepted { fd, from });
         }
+        None
     }
 }
 

@@ -2,30 +2,49 @@
 //!
 //! # Protocol
 //!
-//! - A [`BufPool`] has a number of its own, a *group*. Each ring that an operation with the pool
-//!   runs on gets buffers of that group, made when they are first needed: at most `count` a ring.
-//!   Where there is no ring the pool has `count` buffers of its own.
+//! - Each ring that an operation with a [`BufPool`] runs on gets buffers of the pool, made when they are
+//!   first needed: at most `count` a ring, known to it by a number of the pool's own, a *group*.
+//!   Datagrams have a header before them, which takes room, so there are others for those
+//!   ([`Headroom`]). Where there is no ring the pool has `count` buffers of its own.
 //! - A [`PoolBuf`] is one of them with something in it. Dropped, it goes back to where it came from,
-//!   and who waits for one is told.
-//! - Who finds no buffer compares the number of those given back to that place with what it was when
-//!   he last tried: if some were since, he tries again; if none was, he waits. So each try is paid
-//!   for, and nobody spins (H16). Of those who wait one is woken for each buffer.
+//!   and who waits for one is told. The last one of a pool that is gone frees the buffers of its ring.
+//! - Who finds no buffer compares the number of those given back to that place with what it was when it
+//!   last tried: if some were since, it tries again; if none was, it takes a ticket and waits
+//!   ([`Ticket`]). So each try is paid for, and nobody spins (H16).
+//!
+//! # Whom a buffer is for
+//!
+//! 1. A buffer that comes back is one waiter's, in the order of tickets. It is told, and has a [`Debt`]
+//!    from then on: either a buffer comes to it, which ends the debt since that one will come back, or
+//!    it passes the debt on. That is what a debt does when it is dropped, so it need not be thought of:
+//!    the stream ends, is dropped, goes on on another ring, or has nothing to receive (H80).
+//! 2. Only who is certain to be polled, or dropped, takes on a debt: the future that
+//!    [`RecvMulti::next`](super::RecvMulti::next) returns. A stream that was polled otherwise may be left
+//!    alone for ever: it is told, and so is the next one.
+//! 3. Results that nobody has asked for yet keep no buffer from others. Who finds none, though none came
+//!    back since, waits until those that are about to be polled were; what then still lies there is
+//!    copied, and its buffers come back ([`OnRing::reclaim`]). A stream has few of them: with a
+//!    [`share`] of the pool it ends, until somebody polls it (H81).
+//!
+//! So what keeps others waiting is in the hands of the program: buffers that it has been given and not
+//! dropped.
 //!
 //! # Safety
 //!
 //! A `PoolBuf` alone has its buffer, from the completion that named it until it is given back.
 #![allow(unsafe_code)]
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use super::buf::IoBuf;
-use crate::driver::Handle;
+use crate::driver::op::Results;
+use crate::driver::{Handle, Notice};
 use crate::sys::uring::buf_ring::BufRing;
 use crate::util::unwind;
 
@@ -34,12 +53,29 @@ use crate::util::unwind;
 ///
 /// Waiting connections take no buffer: one is picked when something arrives. So a pool may be much
 /// smaller than the number of connections.
+///
+/// # Who gets a buffer
+///
+/// While the program has all buffers of a ring, nothing more is received there with this pool. A
+/// buffer that is dropped, on any thread, goes to a stream that can use it, those that wait longest
+/// first. Streams that are not polled keep none from others: what they have received is copied to
+/// memory of its own when one is needed, and they receive only a few buffers' worth in advance (a
+/// quarter of the pool, or two; up to a whole pool if more than that arrives at once).
+///
+/// A [`PoolBuf`] that is forgotten ([`std::mem::forget`]), or kept for good, is one buffer less. With
+/// the last one streams wait for ever, as a mutex does for a guard that is forgotten: there is no telling
+/// it from a buffer that somebody still reads. Where buffers may be kept for long, put a time limit on
+/// [`next`](super::RecvMulti::next), or copy what is to be kept.
+///
+/// # Memory
+///
+/// A ring's buffers are made when they are first needed there, separate ones for streams and for
+/// datagrams. They are freed as soon as the pool, its streams and its buffers on that ring are gone, by
+/// whichever thread drops the last of these.
 #[derive(Clone)]
 pub struct BufPool(Arc<Inner>);
 
 struct Inner {
-    /// `None` if all numbers are taken: then no ring knows the pool.
-    group: Option<Arc<Group>>,
     count: u16,
     size: usize,
     state: Mutex<State>,
@@ -52,8 +88,42 @@ struct State {
     /// Buffers for who has no ring: those at hand, and how many were made.
     plain: Vec<Box<[u8]>>,
     made: u16,
-    /// The rings that the pool is known to.
+    for_bytes: Groups,
+    for_datagrams: Groups,
+}
+
+/// What rings know of one kind of a pool's buffers.
+#[derive(Default)]
+struct Groups {
+    /// `None` if there was no use for it so far, or all numbers are taken.
+    number: Option<Arc<Group>>,
     rings: Vec<Arc<OnRing>>,
+}
+
+/// What the kernel writes to a buffer before what was received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Headroom {
+    Nothing,
+    /// The header of a datagram, and its sender's address.
+    Datagram,
+}
+
+impl Headroom {
+    /// How many bytes that are.
+    fn bytes(self) -> usize {
+        /// Of `struct io_uring_recvmsg_out`.
+        const HEADER: usize = 16;
+        match self {
+            Headroom::Nothing => 0,
+            Headroom::Datagram => HEADER + size_of::<libc::sockaddr_storage>(),
+        }
+    }
+}
+
+/// How many results of one stream wait to be asked for before it receives no more. It must be more than
+/// one, which is what waits whenever something was received.
+fn share(count: u16) -> usize {
+    usize::from(count / 4).max(2)
 }
 
 /// A pool's buffers on one ring, and who waits for them.
@@ -61,13 +131,70 @@ struct State {
 pub(super) struct OnRing {
     pub(super) bufs: Arc<BufRing>,
     returns: Arc<Returns>,
+    streams: Mutex<Streams>,
+    /// How many had been given back when nothing was found that could be copied.
+    searched: AtomicU64,
     /// The number is this pool's as long as a buffer is out, too.
     _group: Arc<Group>,
+    /// The last field: the ring looks for what is gone.
+    _notice: Notice,
+}
+
+/// The streams that have received, or may receive, into buffers of a ring.
+#[derive(Default)]
+struct Streams {
+    all: Vec<Weak<dyn Results>>,
+    /// With so many of them those that are gone are looked for.
+    sweep_at: usize,
+}
+
+impl fmt::Debug for Streams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Streams").field("all", &self.all.len()).finish_non_exhaustive()
+    }
 }
 
 impl OnRing {
     pub(super) fn returns(&self) -> &Arc<Returns> {
         &self.returns
+    }
+
+    /// See [`share`].
+    pub(super) fn share(&self) -> usize {
+        share(self.bufs.count())
+    }
+
+    /// A stream begins to receive.
+    pub(super) fn know(&self, stream: Weak<dyn Results>) {
+        let mut streams = lock(&self.streams);
+        if streams.all.len() >= streams.sweep_at {
+            streams.all.retain(|stream| stream.strong_count() > 0);
+            streams.sweep_at = (2 * streams.all.len()).max(16);
+        }
+        streams.all.push(stream);
+    }
+
+    /// Has what nobody has asked for yet copied, so that its buffers come back: for a stream that found
+    /// none when `seen` had been given back.
+    ///
+    /// If more were since, one of those is its own, or will be: some other waiter was told. If not, all
+    /// that the ring's buffers were taken for was known before the stream got to know that none was left,
+    /// so this finds them, and finding none once means that there are none until the next one comes back.
+    #[cold]
+    pub(super) fn reclaim(&self, seen: u64) {
+        if self.returns.count() != seen || self.searched.load(SeqCst) == seen {
+            return;
+        }
+        let streams: Vec<_> = lock(&self.streams).all.iter().filter_map(Weak::upgrade).collect();
+        let mut copied = 0;
+        for stream in streams {
+            if copied < self.share() {
+                copied += stream.copy_out(self.share() - copied);
+            }
+        }
+        if copied == 0 {
+            self.searched.store(seen, SeqCst);
+        }
     }
 }
 
@@ -76,9 +203,24 @@ impl OnRing {
 pub(super) struct Returns {
     /// How many were given back so far.
     count: AtomicU64,
-    /// Does anybody wait for one? Set before he looks at `count` again.
+    /// Does anybody wait for one? Set before it looks at `count` again.
     is_awaited: AtomicBool,
-    waiters: Mutex<VecDeque<Waker>>,
+    waiters: Mutex<Waiters>,
+}
+
+/// Who waits, by ticket.
+#[derive(Debug, Default)]
+struct Waiters {
+    queue: BTreeMap<i64, Waiter>,
+    first: i64,
+    next: i64,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    waker: Waker,
+    /// See [`Ticket::poll`].
+    takes_debts: bool,
 }
 
 impl Returns {
@@ -87,41 +229,174 @@ impl Returns {
         self.count.load(SeqCst)
     }
 
-    /// Waits until more were given back than `seen`. Whoever was told and does not want it any more
-    /// must [`pass_on`](Self::pass_on).
-    pub(super) fn poll(&self, seen: u64, cx: &mut Context<'_>) -> Poll<()> {
-        if self.count() != seen {
-            return Poll::Ready(());
-        }
-        let mut waiters = lock(&self.waiters);
-        if !waiters.iter().any(|waker| waker.will_wake(cx.waker())) {
-            waiters.push_back(cx.waker().clone());
-        }
-        drop(waiters);
-        self.is_awaited.store(true, SeqCst);
-        // Whoever gave one back before that has not seen it.
-        if self.count() != seen { Poll::Ready(()) } else { Poll::Pending }
-    }
-
     fn returned(&self) {
         self.count.fetch_add(1, SeqCst);
         self.pass_on();
     }
 
     /// One buffer is one waiter's.
-    pub(super) fn pass_on(&self) {
+    fn pass_on(&self) {
         if self.is_awaited.load(SeqCst) {
-            self.wake_one();
+            self.tell();
         }
     }
 
     #[cold]
-    fn wake_one(&self) {
+    fn tell(&self) {
+        let mut told = Vec::new();
         let mut waiters = lock(&self.waiters);
-        let waiter = waiters.pop_front();
-        self.is_awaited.store(!waiters.is_empty(), SeqCst);
+        while let Some((_, waiter)) = waiters.queue.pop_first() {
+            let takes_debts = waiter.takes_debts;
+            told.push(waiter.waker);
+            if takes_debts {
+                break;
+            }
+        }
+        self.is_awaited.store(!waiters.queue.is_empty(), SeqCst);
         drop(waiters);
-        waiter.into_iter().for_each(unwind::wake);
+        told.into_iter().for_each(unwind::wake);
+    }
+
+    /// Is no more in the queue; `None` if it was not.
+    fn leave(&self, number: i64) -> Option<Waiter> {
+        let mut waiters = lock(&self.waiters);
+        let waiter = waiters.queue.remove(&number);
+        self.is_awaited.store(!waiters.queue.is_empty(), SeqCst);
+        waiter
+    }
+}
+
+/// Who was told of a buffer and has not got one. Dropped, it is passed on.
+#[derive(Debug)]
+pub(super) struct Debt(Option<Arc<Returns>>);
+
+impl Debt {
+    /// A buffer came, or somebody else has it: either way one will come back.
+    pub(super) fn settle(mut self) {
+        self.0 = None;
+    }
+
+    /// Is it about a buffer of that place?
+    pub(super) fn is_to(&self, returns: &Arc<Returns>) -> bool {
+        self.0.as_ref().is_some_and(|mine| Arc::ptr_eq(mine, returns))
+    }
+}
+
+impl Drop for Debt {
+    fn drop(&mut self) {
+        if let Some(returns) = &self.0 {
+            returns.pass_on();
+        }
+    }
+}
+
+/// A stream that waits for a buffer: its place in the queue, until it is told.
+#[derive(Debug)]
+pub(super) struct Ticket {
+    returns: Arc<Returns>,
+    /// The ring it waits on, if it is one.
+    ring: Option<Arc<OnRing>>,
+    number: i64,
+    takes_debts: bool,
+    is_over: bool,
+    /// Have those been polled that were about to be when this began?
+    had_patience: bool,
+    /// How many had been given back when it found none.
+    seen: u64,
+}
+
+impl Ticket {
+    /// Waits for more to be given back to `returns`, those of `ring` if there is one, than were when no
+    /// buffer was found (`seen`); `None` if more were by now. A stream that was told before, and found
+    /// the buffer taken, is `senior`: it comes first.
+    pub(super) fn take(
+        returns: &Arc<Returns>,
+        ring: Option<Arc<OnRing>>,
+        seen: u64,
+        senior: bool,
+        takes_debts: bool,
+        cx: &mut Context<'_>,
+    ) -> Option<Ticket> {
+        let waiter = Waiter { waker: cx.waker().clone(), takes_debts };
+        let mut waiters = lock(&returns.waiters);
+        let number = if senior {
+            waiters.first -= 1;
+            waiters.first
+        } else {
+            waiters.next += 1;
+            waiters.next
+        };
+        waiters.queue.insert(number, waiter);
+        returns.is_awaited.store(true, SeqCst);
+        drop(waiters);
+        let returns = returns.clone();
+        let ticket = Ticket { returns, ring, number, takes_debts, is_over: false, had_patience: false, seen };
+        // Whoever gave one back before that has not seen the ticket.
+        (ticket.returns.count() == seen).then_some(ticket)
+    }
+
+    /// The ring it waits on; `None` if it waits for a buffer for who has none.
+    pub(super) fn ring(&self) -> Option<&Arc<OnRing>> {
+        self.ring.as_ref()
+    }
+
+    /// Waits to be told. With `takes_debts` this is called again when the task is woken, or
+    /// [`stand_back`](Self::stand_back) is, or the wait is dropped: then what it is told of is nobody
+    /// else's until then.
+    pub(super) fn poll(&mut self, takes_debts: bool, cx: &mut Context<'_>) -> Poll<Option<Debt>> {
+        if let Some(debt) = self.told(takes_debts, Some(cx.waker())) {
+            return Poll::Ready(debt);
+        }
+        if let Some(ring) = &self.ring {
+            if !std::mem::replace(&mut self.had_patience, true) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            ring.reclaim(self.seen);
+            // One of those may have been for this one.
+            if let Some(debt) = self.told(takes_debts, None) {
+                return Poll::Ready(debt);
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Was it told, and is that a debt? If not it goes on waiting.
+    fn told(&mut self, takes_debts: bool, waker: Option<&Waker>) -> Option<Option<Debt>> {
+        // It is the user's: cloned and dropped with nothing locked.
+        let mut waker = waker.cloned();
+        let mut waiters = lock(&self.returns.waiters);
+        match waiters.queue.get_mut(&self.number) {
+            Some(waiter) => {
+                (waiter.takes_debts, self.takes_debts) = (takes_debts, takes_debts);
+                if let Some(waker) = &mut waker {
+                    std::mem::swap(&mut waiter.waker, waker);
+                }
+                drop(waiters);
+                None
+            }
+            None => {
+                drop(waiters);
+                self.is_over = true;
+                Some(self.takes_debts.then(|| Debt(Some(self.returns.clone()))))
+            }
+        }
+    }
+
+    /// Keeps its place, but takes on no debt any more; `false` if it was told by now, which is passed on.
+    pub(super) fn stand_back(&mut self) -> bool {
+        self.told(false, None).is_none()
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let waiter = self.returns.leave(self.number);
+            if waiter.is_none() && self.takes_debts {
+                self.returns.pass_on();
+            }
+        }
     }
 }
 
@@ -158,6 +433,24 @@ fn take_group() -> Option<Arc<Group>> {
     Some(Arc::new(Group(group)))
 }
 
+impl Groups {
+    fn number(&mut self) -> Option<Arc<Group>> {
+        if self.number.is_none() {
+            self.number = take_group();
+        }
+        self.number.clone()
+    }
+}
+
+impl State {
+    fn groups(&mut self, headroom: Headroom) -> &mut Groups {
+        match headroom {
+            Headroom::Nothing => &mut self.for_bytes,
+            Headroom::Datagram => &mut self.for_datagrams,
+        }
+    }
+}
+
 impl BufPool {
     /// At most `count` buffers of `size` bytes on each ring that uses the pool.
     ///
@@ -168,11 +461,7 @@ impl BufPool {
     pub fn new(count: u16, size: usize) -> BufPool {
         assert!(count.is_power_of_two(), "{count} buffers: that is no power of two");
         assert!(size > 0 && size <= 1 << 30, "buffers of {size} bytes");
-        BufPool(Arc::new(Inner { group: take_group(), count,
-            size,
-            state: Mutex::default(),
-            plain: Arc::default(),
-        }))
+        BufPool(Arc::new(Inner { count, size, state: Mutex::default(), plain: Arc::default() }))
     }
 
     /// How many buffers there are at most, on each ring.
@@ -180,24 +469,34 @@ impl BufPool {
         self.0.count.into()
     }
 
-    /// How many bytes a buffer has.
+    /// How many bytes a buffer has: so many of a stream, or a datagram of that length, besides the
+    /// address of its sender.
     pub fn size(&self) -> usize {
         self.0.size
     }
 
     /// The pool's buffers on this thread's ring, if it has one that knows such pools.
-    pub(super) fn on_ring(&self, driver: &Handle) -> Option<Arc<OnRing>> {
-        let group = self.0.group.as_ref()?;
+    pub(super) fn on_ring(&self, driver: &Handle, headroom: Headroom) -> Option<Arc<OnRing>> {
+        let group = lock(&self.0.state).groups(headroom).number()?;
         // One that refuses (an old kernel, no memory to lock) is done without.
-        let bufs = driver.buf_ring(group.0, self.0.count, self.0.size)?.ok()?;
+        let size = self.0.size + headroom.bytes();
+        let (bufs, home) = driver.buf_ring(group.0, self.0.count, size)?.ok()?;
         let mut state = lock(&self.0.state);
-        if let Some(known) = state.rings.iter().find(|ring| Arc::ptr_eq(&ring.bufs, &bufs)) {
+        let rings = &mut state.groups(headroom).rings;
+        if let Some(known) = rings.iter().find(|ring| Arc::ptr_eq(&ring.bufs, &bufs)) {
             return Some(known.clone());
         }
+        let ring = Arc::new(OnRing {
+            bufs,
+            returns: Arc::default(),
+            streams: Mutex::default(),
+            searched: AtomicU64::new(u64::MAX),
+            _group: group,
+            _notice: Notice::to(Arc::downgrade(&home)),
+        });
         // Rings that are gone have nothing out and nobody waiting.
-        state.rings.retain(|ring| Arc::strong_count(ring) > 1 || Arc::strong_count(&ring.returns) > 1);
-        let ring = Arc::new(OnRing { bufs, returns: Arc::default(), _group: group.clone() });
-        state.rings.push(ring.clone());
+        rings.retain(|ring| Arc::strong_count(ring) > 1);
+        rings.push(ring.clone());
         Some(ring)
     }
 
@@ -218,7 +517,7 @@ impl BufPool {
             None => return None,
         };
         drop(state);
-        Some(PoolBuf { place: Place::Plain(bytes, self.clone()), begin: 0, len: 0 })
+        Some(PoolBuf::new(Place::Plain(bytes, self.clone()), 0))
     }
 }
 
@@ -233,14 +532,33 @@ pub struct PoolBuf {
     place: Place,
     begin: usize,
     len: usize,
+    is_truncated: bool,
 }
 
 enum Place {
     Ring(Arc<OnRing>, u16),
     Plain(Box<[u8]>, BufPool),
+    /// Memory of its own, which goes with it.
+    Copy(Box<[u8]>),
 }
 
 impl PoolBuf {
+    /// Was the datagram longer than the buffer? What did not fit is lost. See
+    /// [`Udp::recv_multi`](super::Udp::recv_multi).
+    pub fn is_truncated(&self) -> bool {
+        self.is_truncated
+    }
+
+    fn new(place: Place, len: usize) -> PoolBuf {
+        PoolBuf { place, begin: 0, len, is_truncated: false }
+    }
+
+    /// What was copied from such a buffer.
+    pub(super) fn copied(bytes: Box<[u8]>) -> PoolBuf {
+        let len = bytes.len();
+        PoolBuf::new(Place::Copy(bytes), len)
+    }
+
     /// The buffer that a completion names.
     ///
     /// # Safety
@@ -248,22 +566,27 @@ impl PoolBuf {
     /// The completion is that of an operation with these buffers, was not asked about before, and
     /// says that `len` bytes were written.
     pub(super) unsafe fn received(ring: &Arc<OnRing>, index: u16, len: usize) -> PoolBuf {
-        PoolBuf { place: Place::Ring(ring.clone(), index), begin: 0, len }
+        PoolBuf::new(Place::Ring(ring.clone(), index), len)
     }
 
     /// All of a plain buffer, to be written to.
     pub(super) fn room(&mut self) -> &mut [u8] {
         match &mut self.place {
             Place::Plain(bytes, _) => bytes,
-            Place::Ring(..) => unreachable!("the kernel writes to those"),
+            Place::Ring(..) | Place::Copy(_) => unreachable!("the kernel writes to those"),
         }
+    }
+
+    /// What was received was longer than the room for it.
+    pub(super) fn set_truncated(&mut self, is_truncated: bool) {
+        self.is_truncated = is_truncated;
     }
 
     /// Shows `len` bytes, from `begin` on.
     pub(super) fn show(&mut self, begin: usize, len: usize) {
         let size = match &self.place {
             Place::Ring(ring, _) => ring.bufs.size(),
-            Place::Plain(bytes, _) => bytes.len(),
+            Place::Plain(bytes, _) | Place::Copy(bytes) => bytes.len(),
         };
         assert!(begin + len <= size, "received more than there is room for");
         (self.begin, self.len) = (begin, len);
@@ -277,7 +600,7 @@ impl Deref for PoolBuf {
         match &self.place {
             // SAFETY: it is this value's, and so much was written to it (or it is zero).
             Place::Ring(ring, index) => unsafe { &ring.bufs.bytes(*index, self.begin + self.len)[self.begin..] },
-            Place::Plain(bytes, _) => &bytes[self.begin..self.begin + self.len],
+            Place::Plain(bytes, _) | Place::Copy(bytes) => &bytes[self.begin..self.begin + self.len],
         }
     }
 }
@@ -289,7 +612,7 @@ impl DerefMut for PoolBuf {
             Place::Ring(ring, index) => unsafe {
                 &mut ring.bufs.bytes_mut(*index, self.begin + self.len)[self.begin..]
             },
-            Place::Plain(bytes, _) => &mut bytes[self.begin..self.begin + self.len],
+            Place::Plain(bytes, _) | Place::Copy(bytes) => &mut bytes[self.begin..self.begin + self.len],
         }
     }
 }
@@ -317,6 +640,7 @@ impl Drop for PoolBuf {
                 lock(&pool.0.state).plain.push(std::mem::take(bytes));
                 pool.0.plain.returned();
             }
+            Place::Copy(_) => {}
         }
     }
 }

@@ -56,12 +56,19 @@ pub(crate) fn peek_from(socket: &impl AsFd, buf: &mut ReadBuf<'_>) -> io::Result
     unsafe { fill(buf, |spare| SockRef::from(socket).peek_from(spare)) }
 }
 
-/// [`recv_from`] of a descriptor; one that is closed is an error.
+/// [`recv_from`] of a descriptor; one that is closed is an error. Also says whether the datagram was
+/// longer than `buf` (`MSG_TRUNC`).
 #[cfg(feature = "uring-native")]
-pub(crate) fn recv_from_fd(fd: std::os::fd::RawFd, buf: &mut [u8]) -> io::Result<(usize, SockAddr)> {
+pub(crate) fn recv_from_fd(fd: std::os::fd::RawFd, buf: &mut [u8]) -> io::Result<(usize, (SockAddr, bool))> {
     // SAFETY: no more than the number is used, for one system call.
     let fd = unsafe { std::os::fd::BorrowedFd::borrow_raw(fd) };
-    recv_from(&fd, &mut ReadBuf::new(buf))
+    let receive = |spare: &mut [MaybeUninit<u8>]| {
+        let room = spare.len();
+        let (len, from) = SockRef::from(&fd).recv_from_with_flags(spare, libc::MSG_TRUNC)?;
+        Ok((len.min(room), (from, len > room)))
+    };
+    // SAFETY: what was received is initialised, up to the end of the room or of the datagram.
+    unsafe { fill(&mut ReadBuf::new(buf), receive) }
 }
 
 /// Lends the unfilled part of `buf` to `receive` and advances `buf` by the count it returns.

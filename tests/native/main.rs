@@ -24,6 +24,7 @@ mod leaving;
 mod multishot;
 mod names;
 mod operations;
+mod pools;
 mod slow;
 mod streams;
 

@@ -41,6 +41,8 @@ mod stream;
 
 pub(crate) use chain::Chain;
 pub(crate) use single::Op;
+#[cfg_attr(not(feature = "uring-native"), allow(unused_imports))]
+pub(crate) use stream::Results;
 pub(crate) use stream::{OpStream, StreamOperation};
 
 use std::fmt;

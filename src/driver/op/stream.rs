@@ -11,7 +11,7 @@ use std::cell::UnsafeCell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker, ready};
 
 use super::{Boarded, Completion, Flight, Home, Landing, Phase, note_waker};
@@ -30,25 +30,71 @@ pub(crate) unsafe trait StreamOperation: Send + 'static {
     type Item;
 
     /// So many results may wait for somebody to poll. With them the operation is cancelled, which ends
-    /// the stream; a few more may have come by then. For what nothing else bounds.
-    const ENOUGH: usize = usize::MAX;
+    /// the stream; a few more may have come by then.
+    fn enough(&self) -> usize;
 
     /// See [`Operation::entry`](super::Operation::entry).
     fn entry(&mut self) -> Sqe;
 
-    /// A completion came. Called under a lock: it must not call back.
+    /// A completion came. Called under a lock, as all of these are: it must not call back.
     fn item(&self, completion: Completion) -> Self::Item;
 
-    /// One came that nobody waits for any more: closes what was accepted, gives buffers back.
-    fn orphan(&self, completion: Completion) {
-        drop(self.item(completion));
+    /// One came that nobody waits for any more. What is returned is dropped with nothing locked: that
+    /// closes what was accepted, gives buffers back.
+    fn orphan(&self, completion: Completion) -> Option<Self::Item> {
+        Some(self.item(completion))
+    }
+
+    /// A result that nobody has asked for yet has something that others need: its bytes are to be kept
+    /// elsewhere. The item is dropped with nothing locked.
+    fn copy(&self, completion: Completion) -> Result<(Box<[u8]>, Self::Item), Completion> {
+        Err(completion)
+    }
+
+    /// What [`copy`](Self::copy) has made is asked for.
+    fn item_of_copy(&self, _: Box<[u8]>) -> Self::Item {
+        unreachable!("nothing was copied")
+    }
+
+    /// The same as [`orphan`](Self::orphan) for what `copy` has made.
+    fn orphan_of_copy(&self, bytes: Box<[u8]>) -> Option<Self::Item> {
+        Some(self.item_of_copy(bytes))
+    }
+}
+
+/// The results of an operation that nobody has asked for yet.
+pub(crate) trait Results: Send + Sync {
+    /// Has up to `most` of them copied, so that what they were in is free for others; returns how many
+    /// were.
+    fn copy_out(&self, most: usize) -> usize;
+}
+
+/// A result, as it waits to be asked for.
+enum Arrived {
+    Completion(Completion),
+    Copy(Box<[u8]>),
+}
+
+impl Arrived {
+    fn item<T: StreamOperation>(self, operation: &T) -> T::Item {
+        match self {
+            Arrived::Completion(completion) => operation.item(completion),
+            Arrived::Copy(bytes) => operation.item_of_copy(bytes),
+        }
+    }
+
+    fn orphan<T: StreamOperation>(self, operation: &T) -> Option<T::Item> {
+        match self {
+            Arrived::Completion(completion) => operation.orphan(completion),
+            Arrived::Copy(bytes) => operation.orphan_of_copy(bytes),
+        }
     }
 }
 
 /// The results of a multishot operation, in order.
 ///
-/// How many results wait here is up to who polls and to what bounds the operation (buffers, or
-/// [`StreamOperation::ENOUGH`]): nothing is dropped.
+/// How many results wait here is up to who polls and to what bounds the operation (buffers, and
+/// [`StreamOperation::enough`]): nothing is dropped.
 ///
 /// It ends with the operation; whoever wants more starts a new one. Dropping it cancels.
 #[must_use = "an operation does nothing unless polled"]
@@ -73,26 +119,31 @@ struct State {
 /// Results nobody has taken yet. There is one as a rule, which needs no other memory than this.
 #[derive(Default)]
 struct Queue {
-    first: Option<Completion>,
+    first: Option<Arrived>,
     /// Empty if there is no first.
-    rest: VecDeque<Completion>,
+    rest: VecDeque<Arrived>,
 }
 
 impl Queue {
     fn push(&mut self, completion: Completion) {
+        let arrived = Arrived::Completion(completion);
         if self.first.is_none() {
-            self.first = Some(completion);
+            self.first = Some(arrived);
         } else {
-            self.rest.push_back(completion);
+            self.rest.push_back(arrived);
         }
     }
 
-    fn pop(&mut self) -> Option<Completion> {
-        let completion = self.first.take()?;
+    fn pop(&mut self) -> Option<Arrived> {
+        let arrived = self.first.take()?;
         if !self.rest.is_empty() {
             self.first = self.rest.pop_front();
         }
-        Some(completion)
+        Some(arrived)
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut Arrived> {
+        self.first.iter_mut().chain(&mut self.rest)
     }
 
     fn len(&self) -> usize {
@@ -129,10 +180,10 @@ impl<T: StreamOperation> OpStream<T> {
             self.driver.launch(self.shared.clone());
             state = self.shared.state.lock();
         }
-        if let Some(completion) = state.queue.pop() {
+        if let Some(arrived) = state.queue.pop() {
             // SAFETY: under the lock.
             let operation = unsafe { &*self.shared.operation.get() };
-            return Poll::Ready(Some(operation.item(completion)));
+            return Poll::Ready(Some(arrived.item(operation)));
         }
         match state.phase {
             Phase::Landed | Phase::Over => {
@@ -144,6 +195,18 @@ impl<T: StreamOperation> OpStream<T> {
                 Poll::Pending
             }
         }
+    }
+
+    /// Has it ended, and has it nothing to yield any more?
+    pub(crate) fn is_over(&self) -> bool {
+        let state = self.shared.state.lock();
+        matches!(state.phase, Phase::Landed | Phase::Over) && state.queue.first.is_none()
+    }
+
+    /// Its results, for whoever needs what they are in. They go with the stream.
+    pub(crate) fn results(&self) -> Weak<dyn Results> {
+        let results: Weak<Shared<T>> = Arc::downgrade(&self.shared);
+        results
     }
 
     /// How many results wait.
@@ -174,11 +237,13 @@ impl<T: StreamOperation> Drop for OpStream<T> {
         state.is_abandoned = true;
         state.is_cancelled = true;
         let home = state.phase.home();
-        while let Some(completion) = queue.pop() {
+        let mut litter = Vec::new();
+        while let Some(arrived) = queue.pop() {
             // SAFETY: under the lock.
-            unsafe { &*self.shared.operation.get() }.orphan(completion);
+            litter.extend(arrived.orphan(unsafe { &*self.shared.operation.get() }));
         }
         drop(state);
+        drop(litter);
         if let Some(Home { remote, token }) = home {
             uring::cancel(&remote, token);
         }
@@ -186,7 +251,40 @@ impl<T: StreamOperation> Drop for OpStream<T> {
     }
 }
 
+impl<T: StreamOperation> Results for Shared<T> {
+    fn copy_out(&self, most: usize) -> usize {
+        let mut litter = Vec::new();
+        let mut state = self.state.lock();
+        // SAFETY: under the lock.
+        let operation = unsafe { &*self.operation.get() };
+        for arrived in state.queue.iter_mut() {
+            if litter.len() == most {
+                break;
+            }
+            // Nothing stands for it meanwhile but an empty copy, which needs no memory.
+            match mem::replace(arrived, Arrived::Copy(Box::default())) {
+                Arrived::Completion(completion) => match operation.copy(completion) {
+                    Ok((bytes, item)) => {
+                        *arrived = Arrived::Copy(bytes);
+                        litter.push(item);
+                    }
+                    Err(completion) => *arrived = Arrived::Completion(completion),
+                },
+                copy @ Arrived::Copy(_) => *arrived = copy,
+            }
+        }
+        drop(state);
+        litter.len()
+    }
+}
+
 impl<T: StreamOperation> Shared<T> {
+    /// See [`StreamOperation::enough`].
+    fn enough(&self, _: &State) -> usize {
+        // SAFETY: the state is borrowed, so this is under the lock.
+        unsafe { &*self.operation.get() }.enough()
+    }
+
     /// Files a result. `Err` if nobody wants it.
     fn file(&self, state: &mut State, completion: Completion) -> Result<(), Completion> {
         if state.is_abandoned {
@@ -222,7 +320,7 @@ impl<T: StreamOperation> Flight for Shared<T> {
     fn progress(&self, completion: Completion) -> Landing {
         let mut state = self.state.lock();
         match self.file(&mut state, completion) {
-            Ok(()) if state.queue.len() >= T::ENOUGH && !state.is_cancelled => {
+            Ok(()) if !state.is_cancelled && state.queue.len() >= self.enough(&state) => {
                 state.is_cancelled = true;
                 Landing::Enough(state.waker.take())
             }
@@ -250,9 +348,11 @@ impl<T: StreamOperation> Flight for Shared<T> {
     }
 
     fn orphan(&self, completion: Completion) {
-        let _state = self.state.lock();
+        let state = self.state.lock();
         // SAFETY: under the lock.
-        unsafe { &*self.operation.get() }.orphan(completion);
+        let litter = unsafe { &*self.operation.get() }.orphan(completion);
+        drop(state);
+        drop(litter);
     }
 
     fn is_awaited(&self) -> bool {

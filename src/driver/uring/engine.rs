@@ -225,7 +225,7 @@ impl Engine {
         for message in messages.drain(..) {
             match message {
                 Message::Cancel(token) => self.cancel(token),
-                Message::ForgetFixed => self.ring.forget_fixed(),
+                Message::ForgetUnused => self.ring.forget_unused(),
             }
         }
         self.messages = messages;

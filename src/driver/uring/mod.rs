@@ -35,8 +35,8 @@ pub(crate) fn cancel(remote: &Remote, token: Token) {
     }
 }
 
-/// Has the ring behind `remote` forget memory that is retired.
+/// Has the ring behind `remote` forget memory that nobody uses any more.
 #[cfg(feature = "uring-native")]
-pub(crate) fn forget_fixed(remote: &Remote) {
-    remote.send(Message::ForgetFixed);
+pub(crate) fn forget_unused(remote: &Remote) {
+    remote.send(Message::ForgetUnused);
 }

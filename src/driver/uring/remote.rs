@@ -19,9 +19,9 @@ use super::stats::Stats;
 pub(crate) enum Message {
     /// Cancel this operation.
     Cancel(Token),
-    /// Some memory that the ring knows is retired.
+    /// Nobody uses some memory any more that the ring knows.
     #[cfg_attr(not(feature = "uring-native"), allow(dead_code))]
-    ForgetFixed,
+    ForgetUnused,
 }
 
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use socket2::{SockAddr, SockAddrStorage};
 
 use super::vectored::{IoVecs, gather, received_all, scatter};
 use super::{Early, GivenBack, lasting, sealed};
-use crate::driver::{Found, Leftover, Leftovers};
+use crate::driver::{Extra, Found, Leftover, Leftovers};
 use crate::native::address::{Address, bytes_of};
 use crate::native::buf::{BoundedBuf, BoundedBufMut, BufResult};
 use crate::native::message::{ControlMessage, Message};
@@ -84,6 +84,17 @@ impl Header {
 struct Along {
     control: Vec<ControlMessage>,
     flags: i32,
+}
+
+/// What goes along with a datagram that did not fit.
+pub(in crate::native) fn truncation() -> Box<dyn std::any::Any + Send + Sync> {
+    Box::new(Along { control: Vec::new(), flags: libc::MSG_TRUNC })
+}
+
+/// Did a datagram not fit with which this came along?
+pub(in crate::native) fn is_truncated(extra: Extra) -> bool {
+    let along: Option<Box<Along>> = extra.and_then(|extra| extra.downcast().ok());
+    along.is_some_and(|along| along.flags & libc::MSG_TRUNC != 0)
 }
 
 /// What kind of socket a message comes from.

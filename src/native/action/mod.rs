@@ -39,6 +39,7 @@ mod zero_copy;
 pub(crate) use accept::accepted;
 pub(crate) use file::What;
 pub(crate) use message::Of;
+pub(in crate::native) use message::{is_truncated, truncation};
 pub(crate) use path::{Change, Dir, Name};
 pub(crate) use recv::Kind;
 pub(crate) use rw::Extent;

@@ -21,9 +21,9 @@ pub(crate) fn recv_multi(fd: RawFd, group: u16, poll_first: bool) -> Entry {
     entry.flags(Flags::BUFFER_SELECT)
 }
 
-/// `RECVMSG` again and again (6.0), into the buffers of a group.
-pub(crate) fn recv_msg_multi(fd: RawFd, msg: *const libc::msghdr, group: u16) -> Entry {
-    op::RecvMsgMulti::new(Fd(fd), msg, group).build()
+/// `RECVMSG` again and again (6.0), into the buffers of a group; see [`Call::Recv`] on `poll_first`.
+pub(crate) fn recv_msg_multi(fd: RawFd, msg: *const libc::msghdr, group: u16, poll_first: bool) -> Entry {
+    op::RecvMsgMulti::new(Fd(fd), msg, group).ioprio(if poll_first { POLL_FIRST } else { 0 }).build()
 }
 
 /// `ACCEPT` again and again (5.19). It says nothing of peers.

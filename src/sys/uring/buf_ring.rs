@@ -2,14 +2,16 @@
 //!
 //! # Protocol
 //!
-//! - A [`BufRing`] is a *group* of buffers of one size, known to one ring. The list that the kernel
+//! - A [`BufRing`] is a *group* of buffers of one size, known to one ring. The [`List`] that the kernel
 //!   reads and the buffers are memory of this process; kernel-mapped lists are not used
 //!   (CVE-2024-0582 is of that kind).
 //! - A buffer is with the kernel from the moment it is on the list. A completion that names it gives
 //!   it to whoever gets the completion, and [`BufRing::give_back`] puts it on the list again, on
 //!   any thread: the kernel only reads the list, and its tail.
-//! - The memory is freed with the last reference. The ring holds one as long as the group is known to
-//!   it, and whoever has a buffer holds one.
+//! - Whoever has a buffer, and each operation with the group, holds a reference to the `BufRing`. With the
+//!   last one the buffers are freed, whichever thread that is on: nothing writes to them any more, since
+//!   only an operation has the kernel look at a list. The list itself, 16 bytes for each buffer, is the
+//!   ring's as well ([`Known`]), until it has forgotten the group.
 //!
 //! # Safety
 //!
@@ -21,23 +23,42 @@ use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::io;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU16, Ordering::Release};
+use std::sync::{Arc, Weak};
 
 use io_uring::IoUring;
 use io_uring::types::BufRingEntry;
 
 use crate::loom::sync::Mutex;
 
+/// What the kernel reads.
+#[derive(Debug)]
+struct List {
+    group: u16,
+    count: u16,
+    /// `count` entries; the tail lies in an unused part of the first.
+    entries: NonNull<BufRingEntry>,
+}
+
+// SAFETY: see the module docs.
+unsafe impl Send for List {}
+// SAFETY: see the module docs.
+unsafe impl Sync for List {}
+
 /// See the module docs.
 #[derive(Debug)]
 pub(crate) struct BufRing {
-    group: u16,
-    count: u16,
+    list: Arc<List>,
     size: usize,
-    /// `count` entries; the tail lies in an unused part of the first.
-    list: NonNull<BufRingEntry>,
     /// `count` buffers of `size` bytes.
     memory: NonNull<u8>,
     tail: Mutex<u16>,
+}
+
+/// A group that a ring knows.
+#[derive(Debug)]
+pub(super) struct Known {
+    list: Arc<List>,
+    bufs: Weak<BufRing>,
 }
 
 // SAFETY: see the module docs.
@@ -73,10 +94,8 @@ impl BufRing {
     pub(crate) fn new(group: u16, count: u16, size: usize) -> BufRing {
         assert!(count.is_power_of_two() && size > 0);
         let ring = BufRing {
-            group,
-            count,
+            list: Arc::new(List { group, count, entries: allocate(list_layout(count)).cast() }),
             size,
-            list: allocate(list_layout(count)).cast(),
             memory: allocate(memory_layout(count, size)),
             tail: Mutex::new(0),
         };
@@ -85,7 +104,12 @@ impl BufRing {
     }
 
     pub(crate) fn group(&self) -> u16 {
-        self.group
+        self.list.group
+    }
+
+    /// How many buffers there are.
+    pub(crate) fn count(&self) -> u16 {
+        self.list.count
     }
 
     /// How many bytes a buffer has.
@@ -94,7 +118,7 @@ impl BufRing {
     }
 
     fn at(&self, index: u16) -> *mut u8 {
-        assert!(index < self.count, "buffer {index} of {}", self.count);
+        assert!(index < self.count(), "buffer {index} of {}", self.count());
         self.memory.as_ptr().wrapping_add(usize::from(index) * self.size)
     }
 
@@ -102,16 +126,16 @@ impl BufRing {
     pub(crate) fn give_back(&self, index: u16) {
         let addr = self.at(index);
         let mut tail = self.tail.lock();
-        let entry = usize::from(*tail & (self.count - 1));
+        let entry = usize::from(*tail & (self.count() - 1));
         // SAFETY: within the list, and behind its tail: there are `count` buffers, and this one is
         // not on it. The tail is in a field of the first entry that entries do not use.
         unsafe {
-            let entry = &mut *self.list.as_ptr().add(entry);
+            let entry = &mut *self.list.entries.as_ptr().add(entry);
             entry.set_addr(addr.addr() as u64);
             entry.set_len(self.size as u32);
             entry.set_bid(index);
             *tail = tail.wrapping_add(1);
-            let shared = BufRingEntry::tail(self.list.as_ptr()).cast::<AtomicU16>();
+            let shared = BufRingEntry::tail(self.list.entries.as_ptr()).cast::<AtomicU16>();
             (*shared).store(*tail, Release);
         }
     }
@@ -141,25 +165,43 @@ impl BufRing {
     }
 
     /// Makes the group known to `ring`.
-    pub(super) fn register(&self, ring: &IoUring) -> io::Result<()> {
-        let list = self.list.as_ptr().addr() as u64;
+    pub(super) fn register(self: &Arc<BufRing>, ring: &IoUring) -> io::Result<Known> {
+        let List { group, count, entries } = &*self.list;
+        let list = entries.as_ptr().addr() as u64;
         // SAFETY: whoever registers it keeps it until the ring has forgotten it or is gone.
-        unsafe { ring.submitter().register_buf_ring_with_flags(list, self.count, self.group, 0) }
+        unsafe { ring.submitter().register_buf_ring_with_flags(list, *count, *group, 0)? };
+        Ok(Known { list: self.list.clone(), bufs: Arc::downgrade(self) })
+    }
+}
+
+impl Known {
+    /// The group, if that is its number and somebody has it.
+    pub(super) fn get(&self, group: u16) -> Option<Arc<BufRing>> {
+        if self.list.group == group { self.bufs.upgrade() } else { None }
+    }
+
+    /// Has somebody got it?
+    pub(super) fn is_used(&self) -> bool {
+        self.bufs.strong_count() > 0
     }
 
     /// Has `ring` forget the group.
     pub(super) fn unregister(&self, ring: &IoUring) -> io::Result<()> {
-        ring.submitter().unregister_buf_ring(self.group)
+        ring.submitter().unregister_buf_ring(self.list.group)
+    }
+}
+
+impl Drop for List {
+    fn drop(&mut self) {
+        // SAFETY: allocated with this layout, and freed once.
+        unsafe { dealloc(self.entries.as_ptr().cast(), list_layout(self.count)) };
     }
 }
 
 impl Drop for BufRing {
     fn drop(&mut self) {
-        // SAFETY: allocated with these layouts, and freed once.
-        unsafe {
-            dealloc(self.list.as_ptr().cast(), list_layout(self.count));
-            dealloc(self.memory.as_ptr(), memory_layout(self.count, self.size));
-        }
+        // SAFETY: allocated with this layout, and freed once.
+        unsafe { dealloc(self.memory.as_ptr(), memory_layout(self.count(), self.size)) };
     }
 }
 

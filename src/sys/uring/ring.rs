@@ -38,7 +38,7 @@ use io_uring::squeue::Entry;
 use io_uring::{EnterFlags, IoUring};
 
 #[cfg(feature = "uring-native")]
-use super::buf_ring::BufRing;
+use super::buf_ring::{BufRing, Known};
 use super::cache::{self, Home};
 #[cfg(feature = "uring-native")]
 use super::fixed;
@@ -111,7 +111,7 @@ pub(crate) struct Ring {
     taken: u64,
     /// Groups of buffers that the kernel picks from.
     #[cfg(feature = "uring-native")]
-    groups: Vec<Arc<BufRing>>,
+    groups: Vec<Known>,
     /// Memory that the kernel knows.
     #[cfg(feature = "uring-native")]
     fixed: fixed::Table,
@@ -222,21 +222,24 @@ impl Ring {
         self.clean = false;
     }
 
-    /// The group of that number, which is made known to the ring if it is not yet. One that nobody
-    /// else has any more is forgotten.
+    /// The group of that number, which is made known to the ring if it is not yet. One that nobody has
+    /// any more is forgotten.
     #[cfg(feature = "uring-native")]
     pub(crate) fn buf_ring(&mut self, group: u16, count: u16, size: usize) -> io::Result<Arc<BufRing>> {
-        let io = &self.io;
-        let known = self.groups.iter().find(|bufs| bufs.group() == group && Arc::strong_count(bufs) > 1);
-        if let Some(bufs) = known {
-            return Ok(bufs.clone());
+        if let Some(bufs) = self.groups.iter().find_map(|known| known.get(group)) {
+            return Ok(bufs);
         }
-        // What the kernel does not forget stays.
-        self.groups.retain(|bufs| Arc::strong_count(bufs) > 1 || bufs.unregister(io).is_err());
+        self.forget_groups();
         let bufs = Arc::new(BufRing::new(group, count, size));
-        bufs.register(io)?;
-        self.groups.push(bufs.clone());
+        self.groups.push(bufs.register(&self.io)?);
         Ok(bufs)
+    }
+
+    #[cfg(feature = "uring-native")]
+    fn forget_groups(&mut self) {
+        let io = &self.io;
+        // What the kernel does not forget stays.
+        self.groups.retain(|known| known.is_used() || known.unregister(io).is_err());
     }
 
     /// The index under which the ring knows `memory`: `Some(None)` if it was refused, `None` if it has
@@ -252,14 +255,15 @@ impl Ring {
         self.fixed.insert(&self.io, memory)
     }
 
-    /// Has the kernel forget memory that is retired.
+    /// Has the kernel forget memory that is retired, and groups that nobody has.
     #[cfg(feature = "uring-native")]
-    pub(crate) fn forget_fixed(&mut self) {
+    pub(crate) fn forget_unused(&mut self) {
+        self.forget_groups();
         self.fixed.sweep(&self.io);
     }
 
     #[cfg(not(feature = "uring-native"))]
-    pub(crate) fn forget_fixed(&mut self) {}
+    pub(crate) fn forget_unused(&mut self) {}
 
     /// Has the kernel forget all groups and all memory; `false` if that cannot be.
     #[cfg(feature = "uring-native")]
@@ -270,7 +274,7 @@ impl Ring {
         let io = &self.io;
         !self.is_foreign()
             && !self.is_inherited()
-            && self.groups.iter().all(|bufs| bufs.unregister(io).is_ok())
+            && self.groups.iter().all(|known| known.unregister(io).is_ok())
             && self.fixed.clear(io)
     }
 

@@ -119,6 +119,10 @@ pub(super) struct Accept {
 unsafe impl StreamOperation for Accept {
     type Item = io::Result<OwnedFd>;
 
+    fn enough(&self) -> usize {
+        usize::MAX
+    }
+
     fn entry(&mut self) -> Sqe {
         let entry = io_uring::opcode::AcceptMulti::new(io_uring::types::Fd(self.listener.as_raw_fd()));
         // SAFETY: see above.
@@ -130,8 +134,10 @@ unsafe impl StreamOperation for Accept {
         completion.result.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as i32) })
     }
 
-    fn orphan(&self, completion: Completion) {
-        self.orphans.fetch_add(usize::from(self.item(completion).is_ok()), SeqCst);
+    fn orphan(&self, completion: Completion) -> Option<Self::Item> {
+        let item = self.item(completion);
+        self.orphans.fetch_add(usize::from(item.is_ok()), SeqCst);
+        Some(item)
     }
 }
 

@@ -190,15 +190,16 @@ impl Engine {
         }
     }
 
-    /// A group of buffers for this ring: see [`Ring::buf_ring`](crate::sys::uring::Ring::buf_ring).
+    /// A group of buffers for this ring: see [`Ring::buf_ring`](crate::sys::uring::Ring::buf_ring); and
+    /// who is to be told when it is gone.
     #[cfg(feature = "uring-native")]
     pub(in crate::driver) fn buf_ring(
         &mut self,
         group: u16,
         count: u16,
         size: usize,
-    ) -> std::io::Result<Arc<crate::sys::uring::buf_ring::BufRing>> {
-        self.ring.buf_ring(group, count, size)
+    ) -> std::io::Result<(Arc<crate::sys::uring::buf_ring::BufRing>, Arc<super::super::Remote>)> {
+        Ok((self.ring.buf_ring(group, count, size)?, self.remote.clone()))
     }
 
     /// Does an operation in flight keep a paused clock from advancing?
