@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::action::{Action, How, Of};
 use super::address::Address;
+use super::incoming::DATAGRAM_OR_ERROR;
 use super::target::Target;
 use super::{
     BoundedBuf, BoundedBufMut, BufPool, Connect, ControlMessage, Datagrams, RecvFrom, RecvMsg, RecvMulti, Request, Send, SendMsg, SendTo,
@@ -47,7 +48,7 @@ macro_rules! datagrams {
             }
 
             fn read<A: Action>(self, action: A) -> Request<'a, A> {
-                Request::new(action, Target::Io(self.io, Interest::READABLE))
+                Request::new(action, Target::Io(self.io, DATAGRAM_OR_ERROR))
             }
 
             fn write<A: Action>(self, action: A) -> Request<'a, A> {
@@ -97,17 +98,21 @@ macro_rules! datagrams {
             }
 
             /// Receives datagrams as they come, each into a buffer that is picked from `pool` then,
-            /// with its sender: one submission for many of them. A buffer needs 144 bytes of room
-            /// besides the datagram; what does not fit is lost.
+            /// with its sender: one submission for many of them. A buffer has room for a datagram of
+            /// [`BufPool::size`] bytes; what does not fit is lost, and
+            /// [`PoolBuf::is_truncated`](super::PoolBuf::is_truncated) says so.
             ///
-            /// While all buffers are away nothing is received; it goes on when one is dropped.
+            /// While all buffers are away nothing is received; it goes on when one is dropped. What happens
+            /// if they are few says [`BufPool`].
             ///
             /// `IORING_OP_RECVMSG` with `IORING_RECV_MULTISHOT` (Linux 6.0) into a ring of provided
             /// buffers; without it `recvfrom(2)` when readable, into buffers of the pool.
             ///
             /// # Errors
             ///
-            /// Those of `recvmsg(2)`; the stream ends with them.
+            /// Those of `recvmsg(2)`. The stream goes on after those that are about something else than the
+            /// call itself: that nobody received what was sent before (`ECONNREFUSED`), for one. It ends with
+            /// the runtime.
             ///
             /// # Cancel safety
             ///

@@ -16,7 +16,7 @@ use socket2::SockAddr;
 use super::action::{is_truncated, truncation};
 use super::address::{Address, bytes_of};
 use super::pool::{Headroom, PoolBuf};
-use crate::driver::{Leftover, Leftovers, Registration};
+use crate::driver::{Interest, Leftover, Leftovers, Registration};
 use crate::sys::call::{recv_msg_multi, recv_multi};
 use crate::sys::{self, socket};
 
@@ -35,6 +35,9 @@ pub(crate) mod sealed {
 
         /// What the kernel puts before it.
         const HEADROOM: Headroom;
+
+        /// What an attempt without a ring waits for.
+        const INTEREST: Interest;
 
         fn new() -> Self;
 
@@ -77,6 +80,7 @@ impl Incoming for Chunks {
     type Plain = usize;
 
     const HEADROOM: Headroom = Headroom::Nothing;
+    const INTEREST: Interest = Interest::READABLE;
 
     fn new() -> Chunks {
         Chunks
@@ -108,6 +112,9 @@ impl Incoming for Chunks {
         Ok((n > 0).then_some(buf))
     }
 }
+
+/// An error about what was sent before (`ECONNREFUSED`) makes nothing readable.
+pub(super) const DATAGRAM_OR_ERROR: Interest = Interest::READABLE.add(Interest::ERROR);
 
 /// Datagrams and their senders, as a [`RecvMulti`](super::RecvMulti) yields them.
 #[derive(Debug)]
@@ -165,6 +172,7 @@ impl<A: Address> Incoming for Datagrams<A> {
     type Plain = (usize, (SockAddr, bool));
 
     const HEADROOM: Headroom = Headroom::Datagram;
+    const INTEREST: Interest = DATAGRAM_OR_ERROR;
 
     fn new() -> Datagrams<A> {
         Datagrams { header: Box::new(Header::new()), address: PhantomData }

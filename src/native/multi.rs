@@ -89,13 +89,14 @@ impl<T: StreamOperation> Drop for Flow<T> {
 /// An attempt without a ring, and the wait for the next.
 struct Attempts<'a> {
     io: &'a Registration,
+    interest: Interest,
     wait: Option<Wait<'a>>,
     event: Option<ReadyEvent>,
 }
 
 impl<'a> Attempts<'a> {
-    fn new(io: &'a Registration) -> Attempts<'a> {
-        Attempts { io, wait: None, event: None }
+    fn new(io: &'a Registration, interest: Interest) -> Attempts<'a> {
+        Attempts { io, interest, wait: None, event: None }
     }
 
     /// Waits until an attempt is worth it.
@@ -104,8 +105,8 @@ impl<'a> Attempts<'a> {
             return Poll::Ready(Err(gone));
         }
         if self.event.is_none() {
-            let io = self.io;
-            let wait = self.wait.get_or_insert_with(|| Box::pin(io.readiness(Interest::READABLE)));
+            let (io, interest) = (self.io, self.interest);
+            let wait = self.wait.get_or_insert_with(|| Box::pin(io.readiness(interest)));
             let event = ready!(wait.as_mut().poll(cx));
             self.wait = None;
             self.event = Some(event?);
@@ -133,7 +134,7 @@ impl<'a> Attempts<'a> {
 /// [`Stream::recv_multi`](super::Stream::recv_multi) and [`Udp::recv_multi`](super::Udp::recv_multi).
 ///
 /// It is a stream, and has [`next`](Self::next) for those who have no combinators at hand. It ends
-/// with the connection, or with an error.
+/// with the connection, or with an error; one of datagrams goes on after most errors.
 ///
 /// Polled as a [`Stream`](FuturesStream) while all buffers are away, it is woken along with others when one
 /// comes back; `next` alone is certain to use what it is told of, or to pass it on.
@@ -262,7 +263,7 @@ impl<K: Incoming> Drop for Asked<'_, '_, K> {
 impl<'a, K: Incoming> RecvMulti<'a, K> {
     pub(super) fn new(io: &'a Registration, pool: &BufPool) -> RecvMulti<'a, K> {
         RecvMulti {
-            attempts: Attempts::new(io),
+            attempts: Attempts::new(io, K::INTEREST),
             pool: pool.clone(),
             flow: None,
             seen: 0,
@@ -508,7 +509,7 @@ fn peer(fd: &impl AsRawFd) -> io::Result<socket2::SockAddr> {
 #[allow(private_bounds)]
 impl<'a, S: Accepted> AcceptMulti<'a, S> {
     pub(super) fn new(io: &'a Registration) -> AcceptMulti<'a, S> {
-        AcceptMulti { attempts: Attempts::new(io), flow: None, accepts: PhantomData }
+        AcceptMulti { attempts: Attempts::new(io, Interest::READABLE), flow: None, accepts: PhantomData }
     }
 
     /// The next connection.

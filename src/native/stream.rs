@@ -124,7 +124,8 @@ impl<'a> Stream<'a> {
     /// Receives as long as there is something, into buffers that are picked from `pool` as it
     /// arrives: one submission for many results, and no buffer while nothing comes.
     ///
-    /// While all buffers are away nothing is received; it goes on when one is dropped.
+    /// While all buffers are away nothing is received; it goes on when one is dropped. What happens if they
+    /// are few says [`BufPool`].
     ///
     /// `IORING_OP_RECV` with `IORING_RECV_MULTISHOT` (Linux 6.0) into a ring of provided buffers; without
     /// it `recv(2)` when readable, into buffers of the pool.

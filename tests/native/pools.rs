@@ -518,8 +518,23 @@ fn h83_a_refusal_is_an_item_and_the_stream_goes_on() {
             let error = incoming.next().await.unwrap().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
         }
+        // And so it is for who waits already.
+        {
+            let mut next = Box::pin(incoming.next());
+            assert!(poll!(&mut next).is_pending());
+            moment().await;
+            a.send(b"anybody?").await.unwrap();
+            assert_eq!(next.await.unwrap().unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        }
         let b = UdpSocket::bind(at_b).await.unwrap();
         b.send_to(b"yes", a.local_addr().unwrap()).await.unwrap();
         assert_eq!(&*incoming.next().await.unwrap().unwrap().0, b"yes");
+        // Receiving once is no different.
+        drop((b, incoming));
+        let mut once = Box::pin(a.native().recv(vec![0; 9]));
+        assert!(poll!(&mut once).is_pending());
+        moment().await;
+        a.send(b"anybody?").await.unwrap();
+        assert_eq!(once.await.0.unwrap_err().kind(), ErrorKind::ConnectionRefused);
     });
 }
