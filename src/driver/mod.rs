@@ -493,7 +493,9 @@ impl Driver {
         seat.read_ring_mail();
         self.outer = seat::take(seat);
         self.is_attached = true;
-        self.recalled.drain(..).for_each(|flight| self.shards.launch(flight));
+        if !self.recalled.is_empty() {
+            self.recalled.drain(..).for_each(|flight| self.shards.launch(flight));
+        }
     }
 
     /// Unbinds the shard from this thread. Operations that are in flight are ended, or kept for the

@@ -30,6 +30,7 @@ pub(crate) use host::{handle as host_handle, has_drivers as host_has_drivers};
 #[cfg(all(tokio_unstable, feature = "taskdump"))]
 pub(crate) use traced::traced;
 
+use crate::driver::THREAD_LOCAL_DESTROYED_ERROR;
 #[cfg(feature = "fs")]
 use crate::runtime::task;
 use crate::runtime::task::Id;
@@ -37,6 +38,7 @@ use crate::runtime::{Home, TryCurrentError, scheduler};
 
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
+use std::pin::{Pin, pin};
 use std::ptr;
 use std::sync::Arc;
 use std::task::Waker;
@@ -77,7 +79,8 @@ thread_local! {
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct SetCurrentGuard {
-    previous: Option<scheduler::Handle>,
+    /// `None` if it was the same, which an outer guard has set.
+    previous: Option<Option<scheduler::Handle>>,
     depth: usize,
     /// `Sync` but not `Send`: the guard belongs to this thread.
     _not_send: PhantomData<NotSend>,
@@ -127,16 +130,46 @@ pub(crate) fn enter_runtime<F, R>(handle: &scheduler::Handle, allow_block_in_pla
 where
     F: FnOnce(&mut BlockingRegionGuard) -> R,
 {
+    let _current = set_current(handle);
+    enter_current(handle, allow_block_in_place, f)
+}
+
+/// The same for an `f` that gets `future`. That is dropped when the thread has left the runtime, which is its current one
+/// even then.
+#[track_caller]
+pub(crate) fn enter_runtime_with<F, R>(
+    handle: &scheduler::Handle,
+    allow_block_in_place: bool,
+    future: F,
+    f: impl FnOnce(&mut BlockingRegionGuard, Pin<&mut F>) -> R,
+) -> R {
+    let _current = set_current(handle);
+    let future = pin!(future);
+    enter_current(handle, allow_block_in_place, |blocking| f(blocking, future))
+}
+
+#[track_caller]
+fn set_current(handle: &scheduler::Handle) -> SetCurrentGuard {
+    match try_set_current(handle) {
+        Some(guard) => guard,
+        None => panic!("{THREAD_LOCAL_DESTROYED_ERROR}"),
+    }
+}
+
+/// The thread's current runtime is that of `handle`.
+#[track_caller]
+fn enter_current<R>(
+    handle: &scheduler::Handle,
+    allow_block_in_place: bool,
+    f: impl FnOnce(&mut BlockingRegionGuard) -> R,
+) -> R {
     handle.driver().assert_own();
     let guard = CONTEXT.with(|cx| match cx.entered.get() {
         Entered::Yes { .. } => None,
-        Entered::Not => Some(EnterGuard {
-            _current: {
-                let guard = cx.set_current(handle);
-                cx.entered.set(Entered::Yes { allow_block_in_place });
-                guard
-            },
-        }),
+        Entered::Not => {
+            cx.entered.set(Entered::Yes { allow_block_in_place });
+            Some(EnterGuard)
+        }
     });
 
     let Some(_guard) = guard else {
@@ -311,7 +344,11 @@ fn seed() -> u64 {
 
 impl Context {
     fn set_current(&self, handle: &scheduler::Handle) -> SetCurrentGuard {
-        let previous = self.current.borrow_mut().replace(handle.clone());
+        let previous = {
+            let mut current = self.current.borrow_mut();
+            let is_same = current.as_ref().is_some_and(|current| current.is_same(handle));
+            (!is_same).then(|| current.replace(handle.clone()))
+        };
         let depth = self.depth.get().checked_add(1).expect("reached max `enter` depth");
         self.depth.set(depth);
         SetCurrentGuard { previous, depth, _not_send: PhantomData }
@@ -333,16 +370,14 @@ impl Drop for SetCurrentGuard {
                 );
             }
             cx.depth.set(self.depth - 1);
-            cx.current.replace(self.previous.take())
+            self.previous.take().and_then(|previous| cx.current.replace(previous))
         });
         // Outside the borrow: this may be the last reference to a runtime's handle.
         drop(mine);
     }
 }
 
-struct EnterGuard {
-    _current: SetCurrentGuard,
-}
+struct EnterGuard;
 
 impl Drop for EnterGuard {
     fn drop(&mut self) {

@@ -27,21 +27,30 @@ struct Inner {
 #[derive(Debug)]
 pub(crate) struct CachedParkThread {
     inner: Arc<Inner>,
+    waker: Waker,
 }
 
 thread_local! {
-    static PARKER: Arc<Inner> = Arc::new(Inner::new());
+    static PARKER: CachedParkThread = CachedParkThread::new();
 }
 
 impl CachedParkThread {
-    pub(crate) fn new() -> CachedParkThread {
-        let inner = PARKER.try_with(Arc::clone);
-        // While the thread's locals are destroyed, a parker of its own serves as well.
-        CachedParkThread { inner: inner.unwrap_or_else(|_| Arc::new(Inner::new())) }
+    fn new() -> CachedParkThread {
+        let inner = Arc::new(Inner::new());
+        CachedParkThread { waker: Waker::from(inner.clone()), inner }
     }
 
-    pub(crate) fn waker(&self) -> Waker {
-        Waker::from(self.inner.clone())
+    /// Calls `f` with this thread's.
+    pub(crate) fn with<R>(f: impl FnOnce(&CachedParkThread) -> R) -> R {
+        let mut f = Some(f);
+        let mut call = |parker: &CachedParkThread| f.take().map(|f| f(parker));
+        // While the thread's locals are destroyed, a parker of its own serves as well.
+        let result = PARKER.try_with(&mut call).unwrap_or_else(|_| call(&CachedParkThread::new()));
+        result.expect("called once")
+    }
+
+    pub(crate) fn waker(&self) -> &Waker {
+        &self.waker
     }
 
     pub(crate) fn park(&self) {

@@ -148,8 +148,6 @@ impl Runtime {
     #[track_caller]
     fn block_on_inner<F: Future>(&self, future: F, meta: SpawnMeta<'_>) -> F::Output {
         let (future, _) = trace::block_on(leaf::root(future), meta, TaskId::next);
-        let _enter = self.enter();
-
         match &self.scheduler {
             Scheduler::CurrentThread(exec) => exec.block_on(&self.handle.inner, future),
             Scheduler::MultiThread(exec) => exec.block_on(&self.handle.inner, future),

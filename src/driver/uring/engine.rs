@@ -90,7 +90,9 @@ impl Aftermath {
 
     /// Wakes and drops; user code runs here.
     pub(in crate::driver) fn finish(&mut self) {
-        self.wakers.drain(..).for_each(unwind::wake);
+        if !self.wakers.is_empty() {
+            self.wakers.drain(..).for_each(unwind::wake);
+        }
         // The rest comes of operations: none, as a rule.
         if self.flights.is_empty() && self.orphans.is_empty() && self.refused.is_empty() {
             return;

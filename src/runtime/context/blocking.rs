@@ -60,16 +60,16 @@ impl BlockingRegionGuard {
 
     /// Blocks the thread until `future` is done.
     pub(crate) fn block_on<F: Future>(&mut self, future: F) -> F::Output {
-        let park = CachedParkThread::new();
-        let waker = park.waker();
-        let mut cx = Context::from_waker(&waker);
         let mut future = pin!(future);
-        loop {
-            if let Poll::Ready(output) = budget(|| future.as_mut().poll(&mut cx)) {
-                return output;
+        CachedParkThread::with(|park| {
+            let mut cx = Context::from_waker(park.waker());
+            loop {
+                if let Poll::Ready(output) = budget(|| future.as_mut().poll(&mut cx)) {
+                    return output;
+                }
+                super::see_to_host();
+                park.park();
             }
-            super::see_to_host();
-            park.park();
-        }
+        })
     }
 }

@@ -51,13 +51,15 @@ use crate::upstream::runtime::RngSeed;
 use crate::util::trace::enter_untold;
 #[cfg(feature = "interop")]
 use crate::util::variables;
-use upstream::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
+use upstream::runtime::{Builder, Handle, Runtime, RuntimeFlavor, RuntimeMetrics};
 use upstream::task::coop::{self, RestoreOnPending};
 
 /// What hosts threads. Those of one runtime, and then its own threads know which; or all others.
 #[derive(Debug)]
 pub(crate) struct Host {
     handle: Handle,
+    /// Kept, since asking the handle for them counts references, and they are asked at each turn.
+    metrics: RuntimeMetrics,
     /// Taken out when it is shut down, or gets a thread.
     runtime: Mutex<Option<Runtime>>,
     serves: Arc<Serves>,
@@ -115,6 +117,7 @@ impl Host {
         let handle = runtime.handle().clone();
         let has_thread = handle.runtime_flavor() != RuntimeFlavor::CurrentThread;
         Ok(Host {
+            metrics: handle.metrics(),
             handle,
             runtime: Mutex::new(Some(runtime)),
             serves,
@@ -125,7 +128,7 @@ impl Host {
     /// Starts its thread, if it has none and somebody has spawned a task.
     #[inline]
     fn see_to_tasks(&self) {
-        if !self.has_thread.load(Relaxed) && self.handle.metrics().num_alive_tasks() > 0 {
+        if !self.has_thread.load(Relaxed) && self.metrics.num_alive_tasks() > 0 {
             self.start_thread();
         }
     }

@@ -158,7 +158,6 @@ impl LocalRuntime {
     #[track_caller]
     fn block_on_inner<F: Future>(&self, future: F, meta: SpawnMeta<'_>) -> F::Output {
         let (future, _) = trace::block_on(leaf::root(future), meta, TaskId::next);
-        let _enter = self.enter();
         let LocalRuntimeScheduler::CurrentThread(scheduler) = &self.scheduler;
         scheduler.block_on(&self.handle.inner, future)
     }

@@ -1,3 +1,4 @@
+#[cfg(tokio_unstable)]
 use crate::loom::sync::Mutex;
 use crate::runtime::Config;
 
@@ -5,6 +6,7 @@ use crate::runtime::Config;
 use super::{Histogram, HistogramBuilder};
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+#[cfg(tokio_unstable)]
 use std::thread::ThreadId;
 
 /// The published counters of one worker.
@@ -22,6 +24,7 @@ pub(crate) struct WorkerMetrics {
     /// Tasks in the local queue; kept by the current-thread scheduler only.
     pub(crate) queue_depth: AtomicUsize,
     /// The thread that runs this worker.
+    #[cfg(tokio_unstable)]
     thread_id: Mutex<Option<ThreadId>>,
     /// Times the worker went to sleep.
     pub(crate) park_count: AtomicU64,
@@ -77,9 +80,12 @@ impl WorkerMetrics {
         self.queue_depth.load(Relaxed)
     }
 
-    /// Remembers which thread runs the worker.
-    pub(crate) fn set_thread_id(&self, thread_id: ThreadId) {
-        *self.thread_id.lock() = Some(thread_id);
+    /// Remembers that this thread runs the worker, where somebody may ask.
+    pub(crate) fn set_thread(&self) {
+        #[cfg(tokio_unstable)]
+        {
+            *self.thread_id.lock() = Some(std::thread::current().id());
+        }
     }
 
     /// The thread that runs the worker, once it has started.

@@ -23,6 +23,11 @@ impl Defer {
         }
     }
 
+    /// Takes them out.
+    pub(crate) fn take(&self) -> Vec<Waker> {
+        self.deferred.take()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.deferred.borrow().is_empty()
     }

@@ -298,7 +298,10 @@ impl LocalSet {
     fn run_tasks(&self) -> bool {
         {
             let Local { queue, yielded, .. } = self.local();
-            queue.borrow_mut().extend(yielded.borrow_mut().drain(..));
+            let mut yielded = yielded.borrow_mut();
+            if !yielded.is_empty() {
+                queue.borrow_mut().extend(yielded.drain(..));
+            }
         }
         for _ in 0..MAX_TASKS_PER_TICK {
             assert!(

@@ -12,16 +12,13 @@ use std::mem;
 use std::sync::Arc;
 use std::task::Waker;
 
-/// The initial capacity of the local queue.
-const INITIAL_CAPACITY: usize = 64;
-
 /// How many tasks run between two looks into the injection queue, unless the builder says
 /// otherwise.
 const DEFAULT_GLOBAL_QUEUE_INTERVAL: u32 = 31;
 
 pub(super) type Notified = task::Notified<Arc<Handle>>;
 
-/// The movable run state: it goes from thread to thread with the right to drive the scheduler.
+/// The run state.
 pub(super) struct Core {
     /// The local queue: first in, first out.
     tasks: VecDeque<Notified>,
@@ -33,32 +30,31 @@ pub(super) struct Core {
     until_global: u32,
     /// Tasks woken now would never run: they are dropped instead.
     is_shutdown: bool,
-    /// See [`Context`]; for whoever drives the scheduler next.
-    unhandled_panic: bool,
 }
 
 impl Core {
     pub(super) fn new(handle: &Handle) -> Core {
         let interval = handle.config().global_queue_interval.unwrap_or(DEFAULT_GLOBAL_QUEUE_INTERVAL);
         Core {
-            tasks: VecDeque::with_capacity(INITIAL_CAPACITY),
+            tasks: VecDeque::new(),
             yielded: Vec::new(),
             metrics: MetricsBatch::new(handle.worker_metrics(0)),
             global_queue_interval: interval,
             until_global: interval,
             is_shutdown: false,
-            unhandled_panic: false,
         }
     }
 }
 
-/// The scheduler as seen from the thread that drives it.
+/// The scheduler as seen from the thread that drives it. It goes from thread to thread with the right to do so.
 ///
 /// It is reachable through [`context::with_scheduler`] while tasks, wakers and hooks run, so the
 /// core is borrowed for single steps only.
 pub(crate) struct Context {
     handle: Arc<Handle>,
-    core: RefCell<Box<Core>>,
+    core: RefCell<Core>,
+    /// That of the `block_on` future. Here, so that no call has to make it.
+    waker: Waker,
     /// Wakers of tasks that yielded; woken after the next turn of the driver.
     defer: Defer,
     /// A task panicked, and the runtime is configured to shut down on that.
@@ -66,9 +62,14 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    pub(super) fn new(handle: Arc<Handle>, core: Box<Core>) -> Context {
-        let unhandled_panic = Cell::new(core.unhandled_panic);
-        Context { handle, core: RefCell::new(core), defer: Defer::new(), unhandled_panic }
+    pub(super) fn new(handle: Arc<Handle>, core: Core) -> Context {
+        Context {
+            waker: Waker::from(handle.clone()),
+            handle,
+            core: RefCell::new(core),
+            defer: Defer::new(),
+            unhandled_panic: Cell::new(false),
+        }
     }
 
     pub(in crate::runtime::scheduler) fn handle(&self) -> &Arc<Handle> {
@@ -81,11 +82,14 @@ impl Context {
         std::ptr::eq(waker.data(), Arc::as_ptr(&self.handle).cast())
     }
 
-    /// The core, to be given back to the scheduler, and what may run foreign code when dropped.
-    pub(super) fn into_core(self) -> (Box<Core>, Defer) {
-        let mut core = self.core.into_inner();
-        core.unhandled_panic = self.unhandled_panic.get();
-        (core, self.defer)
+    /// The waker of the `block_on` future.
+    pub(super) fn waker(&self) -> &Waker {
+        &self.waker
+    }
+
+    /// What was deferred and is not to be woken any more. To be dropped where foreign code may run.
+    pub(super) fn take_deferred(&self) -> Vec<Waker> {
+        self.defer.take()
     }
 
     #[inline(always)]
@@ -131,7 +135,9 @@ impl Context {
         self.defer.wake();
         self.with_core(|core| {
             let Core { tasks, yielded, .. } = core;
-            tasks.extend(yielded.drain(..));
+            if !yielded.is_empty() {
+                tasks.extend(yielded.drain(..));
+            }
         });
     }
 

@@ -61,7 +61,7 @@ impl Handle {
         local_tid: Option<ThreadId>,
     ) -> Handle {
         let worker_metrics = WorkerMetrics::from_config(&config);
-        worker_metrics.set_thread_id(std::thread::current().id());
+        worker_metrics.set_thread();
         Handle {
             task_hooks: TaskHooks::from_config(&config),
             shared: Shared {
@@ -167,10 +167,6 @@ impl Handle {
     #[cfg(tokio_unstable)]
     pub(super) fn latency_clock(&self) -> &LatencyClock {
         &self.shared.latency_clock
-    }
-
-    pub(super) fn set_woken(&self) {
-        self.shared.woken.store(true, Release);
     }
 
     pub(super) fn is_woken(&self) -> bool {

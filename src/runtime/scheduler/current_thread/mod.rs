@@ -2,10 +2,10 @@
 //!
 //! # Protocol
 //!
-//! * There is one [`Core`] (run queue and counters) and one driver. Together they lie in
-//!   [`CurrentThread`], or belong to the one thread that is driving the scheduler.
-//! * `block_on` takes them. While another thread has them, it polls its own future only, and waits
-//!   for that future or for the core to become free, whichever is first.
+//! * There is one [`Context`] (with the run queue and counters, the [`Core`]) and one driver, under a lock that is held
+//!   by the one thread that is driving the scheduler, and that nobody waits for.
+//! * `block_on` tries to lock them. While another thread has them, it polls its own future only, and waits
+//!   for that future or for the lock to become free, whichever is first.
 //! * A [`CoreGuard`] gives both back, also when the future panics, and tells one waiting thread.
 //!   The driver is attached to the driving thread for exactly as long as the guard lives.
 //! * The driving thread pushes woken tasks to the local queue, without a lock. All others push to
@@ -33,44 +33,38 @@ mod handle;
 pub(crate) use handle::Handle;
 
 use crate::driver::{self, Driver};
-use crate::loom::sync::Mutex;
+use crate::loom::sync::{Mutex, MutexGuard};
 use crate::runtime::{Config, Home, blocking, context, scheduler};
 use crate::upstream::sync::Notify;
 
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::mem;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll::Ready;
-use std::task::Waker;
 use std::thread::{self, ThreadId};
 
 /// The owner of a `current_thread` scheduler.
 pub(crate) struct CurrentThread {
-    /// `None` while a thread drives the scheduler.
-    idle: Mutex<Option<Idle>>,
-    /// Tells one waiting `block_on` that the core is free again.
+    /// Locked while a thread drives the scheduler, user code included; only ever tried.
+    driving: Mutex<Box<Driving>>,
+    /// Tells one waiting `block_on` that the lock is free again.
     freed: Notify,
 }
 
-/// What it takes to drive the scheduler.
-struct Idle {
-    core: Box<Core>,
-    driver: Box<Driver>,
-}
-
-/// The right to drive the scheduler; the core and the driver go back when it is dropped.
+/// The right to drive the scheduler, which goes back when it is dropped.
 struct CoreGuard<'a> {
     scheduler: &'a CurrentThread,
     /// `Some` until the guard is dropped.
-    driving: Option<Driving>,
+    driving: Option<MutexGuard<'a, Box<Driving>>>,
 }
 
-/// What [`Idle`] becomes on the driving thread.
+/// What it takes to drive the scheduler.
 struct Driving {
     /// Always a `CurrentThread`, with the core in it.
     context: scheduler::Context,
-    driver: Box<Driver>,
+    driver: Driver,
 }
 
 impl CurrentThread {
@@ -83,24 +77,22 @@ impl CurrentThread {
         local_tid: Option<ThreadId>,
     ) -> (CurrentThread, Arc<Handle>) {
         let handle = Arc::new(Handle::new(driver_handle, blocking_spawner, config, local_tid));
-        let scheduler = CurrentThread {
-            idle: Mutex::new(Some(Idle { core: Box::new(Core::new(&handle)), driver: Box::new(driver) })),
-            freed: Notify::new(),
-        };
+        let core = Core::new(&handle);
+        let context = scheduler::Context::CurrentThread(Context::new(handle.clone(), core));
+        let driving = Box::new(Driving { context, driver });
+        let scheduler = CurrentThread { driving: Mutex::new(driving), freed: Notify::new() };
         (scheduler, handle)
     }
 
     /// Runs `future` to its end, and the scheduler's tasks meanwhile unless another thread does.
     #[track_caller]
     pub(crate) fn block_on<F: Future>(&self, handle: &scheduler::Handle, future: F) -> F::Output {
-        let mut future = pin!(future);
-
-        context::enter_runtime(handle, false, |blocking| {
+        context::enter_runtime_with(handle, false, future, |blocking, mut future| {
             let handle = handle.as_current_thread();
 
             loop {
-                if let Some(guard) = self.take_core(handle) {
-                    handle.worker_metrics(0).set_thread_id(thread::current().id());
+                if let Some(guard) = self.take_core() {
+                    handle.worker_metrics(0).set_thread();
                     return guard.block_on(future);
                 }
 
@@ -118,17 +110,16 @@ impl CurrentThread {
         })
     }
 
-    fn take_core(&self, handle: &Arc<Handle>) -> Option<CoreGuard<'_>> {
-        let Idle { core, driver } = self.idle.lock().take()?;
-        let context = scheduler::Context::CurrentThread(Context::new(handle.clone(), core));
-        Some(CoreGuard { scheduler: self, driving: Some(Driving { context, driver }) })
+    fn take_core(&self) -> Option<CoreGuard<'_>> {
+        let driving = self.driving.try_lock()?;
+        Some(CoreGuard { scheduler: self, driving: Some(driving) })
     }
 
     /// Shuts down; see the [module's steps](self).
     pub(crate) fn shutdown(&mut self, handle: &scheduler::Handle) {
         let handle = handle.as_current_thread();
 
-        let mut guard = match self.take_core(handle) {
+        let mut guard = match self.take_core() {
             Some(guard) => guard,
             // Another panic would abort the process.
             None if thread::panicking() => return,
@@ -160,7 +151,7 @@ impl fmt::Debug for CurrentThread {
 
 impl CoreGuard<'_> {
     fn parts(&mut self) -> (&scheduler::Context, &mut Driver) {
-        let Driving { context, driver } = self.driving.as_mut().expect("taken by `drop` only");
+        let Driving { context, driver } = &mut ***self.driving.as_mut().expect("taken by `drop` only");
         (context, driver)
     }
 
@@ -185,14 +176,9 @@ impl CoreGuard<'_> {
 
 impl Drop for CoreGuard<'_> {
     fn drop(&mut self) {
-        let Some(Driving { context, driver }) = self.driving.take() else {
-            return;
-        };
-        let scheduler::Context::CurrentThread(context) = context else {
-            return;
-        };
-        let (core, deferred) = context.into_core();
-        *self.scheduler.idle.lock() = Some(Idle { core, driver });
+        let deferred =
+            self.driving.take().map(|driving| driving.context.expect_current_thread().take_deferred());
+        // The lock is free.
         self.scheduler.freed.notify_one();
         drop(deferred);
     }
@@ -221,15 +207,14 @@ fn run<F: Future>(context: &Context, driver: &mut Driver, mut future: Pin<&mut F
     let handle = context.handle();
 
     // The first turn polls the future.
-    handle.set_woken();
-    let waker = Waker::from(handle.clone());
-    let mut cx = std::task::Context::from_waker(&waker);
+    let mut is_first = true;
+    let mut cx = std::task::Context::from_waker(context.waker());
 
     // Tasks of this runtime may have waited for this very thread.
     Home::open();
     context.start_processing();
     'turn: loop {
-        if handle.reset_woken() {
+        if handle.reset_woken() | mem::take(&mut is_first) {
             if let Ready(output) = context::budget(|| future.as_mut().poll(&mut cx)) {
                 return Some(output);
             }

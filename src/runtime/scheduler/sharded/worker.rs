@@ -202,7 +202,7 @@ impl Worker {
     /// Runs the worker on this thread, if nobody else does.
     fn run(self) {
         let Some((core, driver)) = self.take_over() else { return };
-        self.metrics().set_thread_id(thread::current().id());
+        self.metrics().set_thread();
         // The builder has tried it. If it does not work any more the worker runs where it can.
         let cpus = &self.handle.shared.config.worker_cpus;
         let _affinity = cpus.get(self.index % cpus.len().max(1)).map(|&cpu| affinity::pin(cpu));
@@ -347,7 +347,7 @@ impl Context {
     /// Goes on with a core that another thread may have run meanwhile.
     pub(super) fn resume(&self) {
         self.handle().driver.reclaim();
-        self.worker.metrics().set_thread_id(thread::current().id());
+        self.worker.metrics().set_thread();
     }
 
     /// The home of futures that cannot follow the shard to this thread.
