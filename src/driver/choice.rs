@@ -119,10 +119,16 @@ impl Choice {
     ///
     /// If it is nothing that exists.
     pub(super) fn of_process() -> io::Result<Choice> {
+        static FOUND: OnceLock<Choice> = OnceLock::new();
+
         if let Some(forced) = fault::backend() {
             return Choice::parse(forced);
         }
-        variables::BACKEND.read().map(Choice::named)
+        if let Some(choice) = FOUND.get() {
+            return Ok(*choice);
+        }
+        let choice = variables::BACKEND.read().map(Choice::named)?;
+        Ok(*FOUND.get_or_init(|| choice))
     }
 
     fn parse(value: &str) -> io::Result<Choice> {

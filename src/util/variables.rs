@@ -1,13 +1,16 @@
 //! The variables of the environment that a runtime heeds: docs/OPERATIONS.md has them in a table.
 //!
 //! There is one reader for all of them, and it is strict: a value that means nothing is an error of
-//! `Builder::build`, since whoever set it meant something. Not set and empty are the same.
+//! `Builder::build`, since whoever set it meant something. Not set and empty are the same. The first runtime that is
+//! built reads them, for all of the process: a lookup costs more than many of the other things that `build` does.
 //!
 //! `cargo-spargio` includes this file to look for misspelt names.
 
 use std::env;
 use std::ffi::OsStr;
 use std::io;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// One of them.
 #[derive(Debug)]
@@ -55,11 +58,17 @@ impl Variable {
     }
 }
 
-/// Looks at all of them.
+/// Looks at all of them, until they were found to be good.
 ///
 /// # Errors
 ///
 /// If one has a value that means nothing.
 pub(crate) fn check() -> io::Result<()> {
-    ALL.iter().try_for_each(|variable| variable.read().map(drop))
+    static ARE_GOOD: AtomicBool = AtomicBool::new(false);
+
+    if !ARE_GOOD.load(Relaxed) {
+        ALL.iter().try_for_each(|variable| variable.read().map(drop))?;
+        ARE_GOOD.store(true, Relaxed);
+    }
+    Ok(())
 }

@@ -57,7 +57,9 @@ pub(super) struct Wheel {
     elapsed: u64,
     /// Bit `n` is set while level `n` has a node.
     occupied: u16,
-    levels: Box<[Level; LEVELS]>,
+    /// Each is made for its first node: most runtimes never use more than a few, and a small one may come and go
+    /// without any.
+    levels: [Option<Box<Level>>; LEVELS],
     due: List,
     nodes: Slab,
 }
@@ -67,7 +69,7 @@ impl Wheel {
         Wheel {
             elapsed: 0,
             occupied: 0,
-            levels: Box::new([Level::EMPTY; LEVELS]),
+            levels: [const { None }; LEVELS],
             due: List::EMPTY,
             nodes: Slab::new(),
         }
@@ -135,7 +137,7 @@ impl Wheel {
             return Some(0);
         }
         let (level, slot) = self.first()?;
-        Some(self.levels[level].slot(slot).earliest)
+        Some(self.level(level).slot(slot).earliest)
     }
 
     /// Turns the wheel to `now`: everything due by then is ready for [`Wheel::pop_due`].
@@ -146,7 +148,7 @@ impl Wheel {
         while let Some((level, slot)) = self.first() {
             let start = self.start_of(level, slot);
             let reached =
-                if level == 0 { self.levels[0].slot(slot).earliest <= now } else { start <= now_tick };
+                if level == 0 { self.level(0).slot(slot).earliest <= now } else { start <= now_tick };
             if !reached {
                 break;
             }
@@ -179,9 +181,7 @@ impl Wheel {
 
     /// Removes all timers; the answer yields their wakers.
     pub(super) fn clear(&mut self) -> impl Iterator<Item = Waker> + use<> {
-        for level in self.levels.iter_mut() {
-            *level = Level::EMPTY;
-        }
+        self.levels = [const { None }; LEVELS];
         self.occupied = 0;
         self.due = List::EMPTY;
         self.nodes.clear()
@@ -193,7 +193,18 @@ impl Wheel {
             return None;
         }
         let level = self.occupied.trailing_zeros() as usize;
-        Some((level, self.levels[level].first()))
+        Some((level, self.level(level).first()))
+    }
+
+    /// A level that has a node.
+    #[inline]
+    fn level(&self, level: usize) -> &Level {
+        self.levels[level].as_ref().expect("made for its first node")
+    }
+
+    #[inline]
+    fn level_mut(&mut self, level: usize) -> &mut Level {
+        self.levels[level].get_or_insert_with(|| Box::new(Level::EMPTY))
     }
 
     /// The first tick of a slot ahead.
@@ -218,7 +229,7 @@ impl Wheel {
             return &mut self.due;
         }
         let (level, slot) = split(place);
-        &mut self.levels[level].slot_mut(slot).list
+        &mut self.level_mut(level).slot_mut(slot).list
     }
 
     /// Appends a node to a list.
@@ -238,7 +249,8 @@ impl Wheel {
 
         if place != DUE {
             let (level, slot) = split(place);
-            self.levels[level].filled(slot, node.when);
+            let when = node.when;
+            self.level_mut(level).filled(slot, when);
             self.occupied |= 1 << level;
         }
     }
@@ -269,8 +281,9 @@ impl Wheel {
 
     /// Empties a slot.
     fn take(&mut self, level: usize, slot: usize) -> List {
-        let list = self.levels[level].take(slot);
-        if self.levels[level].is_empty() {
+        let level_mut = self.level_mut(level);
+        let list = level_mut.take(slot);
+        if level_mut.is_empty() {
             self.occupied &= !(1 << level);
         }
         list
