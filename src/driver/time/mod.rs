@@ -72,7 +72,7 @@ impl Handle {
     /// falling asleep if it is about to.
     pub(crate) fn new(clock: Clock, shards: usize, unpark: Box<dyn Fn(usize) + Send + Sync>) -> Handle {
         Handle {
-            start: clock.now(),
+            start: clock.origin(),
             clock,
             shards: (0..shards).map(|_| Shard::new()).collect(),
             ring: unpark,
@@ -161,9 +161,13 @@ impl Handle {
 
     /// The time in nanoseconds since the start; with a paused clock, of its last millisecond.
     fn now(&self) -> u64 {
-        let (now, paused) = self.clock.read();
-        let now = self.nanos_at(now);
-        if paused { now - now % NANOS_PER_MILLI } else { now }
+        match self.clock.frozen() {
+            Some(now) => {
+                let now = now.min(MAX);
+                now - now % NANOS_PER_MILLI
+            }
+            None => self.nanos_at(self.clock.now()),
+        }
     }
 
     /// When a timer for `deadline` fires, in nanoseconds since the start.
