@@ -11,7 +11,8 @@ mod imp {
         pub(crate) use std::sync::{Arc, Condvar, MutexGuard, atomic};
 
         /// `std`'s mutex without poisoning: a panic of user code never happens
-        /// under one of the runtime's locks, so a poisoned lock carries no news.
+        /// under one of the runtime's locks, so a poisoned lock carries no news. (It does
+        /// under that of a `current_thread` scheduler, which is whole at any time.)
         #[derive(Debug, Default)]
         pub(crate) struct Mutex<T: ?Sized>(std::sync::Mutex<T>);
 

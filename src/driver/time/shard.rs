@@ -43,6 +43,13 @@ const GATHER_CROWD: u64 = 100_000;
 /// So many timers of one wake-up are a crowd.
 const CROWD: usize = 8;
 
+/// The same behind a crowd that goes on: one after the other, each twice as long as the one before, up to this. Tokio's
+/// wheel has all timers wait for the next millisecond.
+const GATHER_DENSE: u64 = 800_000;
+
+/// A crowd goes on if the timers since the last wake-up were not further apart than this, on the average.
+const DENSE: u64 = 24_000;
+
 /// The same when timers in a hurry follow each other for a long time, each of them set for less than [`GATHER`] after the
 /// last wake-up: somebody sleeps for next to nothing again and again, and each wake-up costs many times what comes of it.
 const GATHER_STREAK: u64 = 400_000;
@@ -163,11 +170,15 @@ impl Shard {
         self.publish(&wheel);
         drop(wheel);
         if fired > 0 {
-            let is_hasty = due < self.fired_at.swap(now, Ordering::Relaxed).saturating_add(GATHER);
+            let before = self.fired_at.swap(now, Ordering::Relaxed);
+            let rested = self.gathers_until.load(Ordering::Relaxed).saturating_sub(before);
+            let is_dense = fired > 1 && now.saturating_sub(before) / DENSE <= fired as u64;
+            let is_hasty = due < before.saturating_add(GATHER);
             let streak = if is_hasty { self.streak.load(Ordering::Relaxed).saturating_add(1) } else { 0 };
             self.streak.store(streak, Ordering::Relaxed);
             let rest = match fired {
                 _ if streak >= STREAK => GATHER_STREAK,
+                _ if is_dense => (2 * rested).clamp(GATHER_CROWD, GATHER_DENSE),
                 ..CROWD => GATHER,
                 _ => GATHER_CROWD,
             };

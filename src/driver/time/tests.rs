@@ -463,6 +463,31 @@ fn many_threads_one_shard() {
     assert_eq!(rig.time.next_expiration(0), None);
 }
 
+/// The longer a crowd of timers goes on, the longer its timers wait for each other. A few are punctual again.
+#[test]
+fn timers_of_a_crowd_wait_for_each_other() {
+    const US: u64 = 1_000;
+
+    let shard = shard::Shard::new();
+    let shutdown = AtomicBool::new(false);
+    let mut now = US;
+    // So many timers, `apart` from each other, which are all that fires at the next wake-up.
+    let mut fire = |timers: u64, apart: u64| {
+        let first = now + 60 * US;
+        (0..timers).for_each(|i| assert!(shard.insert(first + i * apart, None, &shutdown).is_ok()));
+        now = (first + timers * apart).max(shard.gathers_until());
+        assert!(shard.process(now));
+        assert_eq!(shard.next(), shard::NEVER);
+        shard.gathers_until() - now
+    };
+    for _ in 0..3 {
+        assert!(fire(1, 0) < 50 * US);
+        assert!((0..10).all(|_| fire(3, 40 * US) < 50 * US), "a few");
+        let rests: Vec<_> = (0..5).map(|_| fire(80, 10 * US)).collect();
+        assert_eq!(rests, [100 * US, 200 * US, 400 * US, 800 * US, 800 * US]);
+    }
+}
+
 /// Whoever sleeps for next to nothing again and again gets a rest; whoever sleeps for longer does not, nor a timer now
 /// and then.
 #[test]
