@@ -500,7 +500,7 @@ impl Flight for Outbox {
         let left = &state.bytes[state.sent..];
         // SAFETY: bytes and descriptor stay as they are until this lands (see the module docs).
         let entry = unsafe { Sqe::send_now(self.io.fd(), left.as_ptr(), left.len() as u32) };
-        Some(Boarded { entry: entry.with_token(token), limit: None, is_cancelled: false })
+        Some(Boarded { entry: entry.with_token(token), limit: None, is_cancelled: false, is_punted: false })
     }
 
     fn progress(&self, completion: Completion) -> Landing {

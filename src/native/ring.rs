@@ -85,6 +85,10 @@ unsafe impl<A: Action> Operation for Ringed<A> {
         self.take().orphan(completion.result);
     }
 
+    fn is_punted(&self) -> bool {
+        self.1.is_some()
+    }
+
     fn is_repeatable(&self) -> bool {
         self.0.as_ref().is_some_and(A::is_repeatable)
     }

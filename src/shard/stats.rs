@@ -40,7 +40,8 @@ pub struct ShardStats {
     /// Sockets and other descriptors that the runtime watches at this moment; with the first shard only, so
     /// that sums are right.
     pub watched: usize,
-    /// Operations the kernel did not let go of when a ring was given up; should be 0.
+    /// Operations that the kernel had not let go of when a ring was given up, and nothing tells when it does, so that
+    /// their memory is kept for ever; should be 0.
     pub leaked: u64,
     ring: RingStats,
 }

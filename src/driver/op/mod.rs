@@ -96,6 +96,12 @@ pub(crate) unsafe trait Operation: Send + 'static {
         drop(self.complete(completion));
     }
 
+    /// Does a thread of the kernel do it, which nobody knows how long that takes? Else it is a matter of the disk at
+    /// the most.
+    fn is_punted(&self) -> bool {
+        false
+    }
+
     /// Cancelled without an effect, since the ring had to go: may it be submitted again? If not, the
     /// future sees `ECANCELED`.
     fn is_repeatable(&self) -> bool {
@@ -186,6 +192,8 @@ pub(crate) struct Boarded {
     pub(crate) limit: Option<Sqe>,
     /// A cancel was asked for before there was anything to cancel.
     pub(crate) is_cancelled: bool,
+    /// See [`Operation::is_punted`].
+    pub(crate) is_punted: bool,
 }
 
 /// What becomes of a completion. The waker is to be woken after the turn.

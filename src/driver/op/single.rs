@@ -303,7 +303,9 @@ impl<T: Operation> Flight for Shared<T> {
         // SAFETY: it was queued and is this ring's from here on; `entry` is asked before the kernel
         // learns of it.
         let operation = unsafe { &mut *self.operation.get() };
-        let entry = operation.as_mut()?.entry_on(home, ring).with_token(token);
+        let operation = operation.as_mut()?;
+        let is_punted = operation.is_punted();
+        let entry = operation.entry_on(home, ring).with_token(token);
         let limit = state.deadline.map(|deadline| {
             let left = deadline.saturating_duration_since(Instant::now());
             // SAFETY: the kernel reads it while it takes the entry. An earlier one has been taken:
@@ -318,7 +320,7 @@ impl<T: Operation> Flight for Shared<T> {
                 Sqe::link_timeout(self.limit.get(), token)
             }
         });
-        Some(Boarded { entry, limit, is_cancelled: state.is_cancelled })
+        Some(Boarded { entry, limit, is_cancelled: state.is_cancelled, is_punted })
     }
 
     fn progress(&self, completion: Completion) -> Landing {

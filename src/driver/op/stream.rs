@@ -314,7 +314,7 @@ impl<T: StreamOperation> Flight for Shared<T> {
         // SAFETY: under the lock, and the kernel does not know it yet.
         let operation = unsafe { &mut *self.operation.get() };
         let entry = operation.entry().with_token(token);
-        Some(Boarded { entry, limit: None, is_cancelled: state.is_cancelled })
+        Some(Boarded { entry, limit: None, is_cancelled: state.is_cancelled, is_punted: false })
     }
 
     fn progress(&self, completion: Completion) -> Landing {

@@ -32,6 +32,8 @@ pub(super) struct Flying {
     pub(super) is_recalled: bool,
     /// It was cancelled by whoever wanted it.
     pub(super) is_cancelled: bool,
+    /// A thread of the kernel does it.
+    pub(super) is_punted: bool,
     pub(super) place: Place,
     /// What begins when it is over.
     pub(super) next: Option<Token>,
@@ -69,6 +71,7 @@ impl Ops {
             opcode: 0,
             is_recalled: false,
             is_cancelled: false,
+            is_punted: false,
             place: Place::Front,
             next: None,
             pushed_at,
@@ -131,6 +134,12 @@ impl Ops {
         self.flights().any(|flight| !flight.is_settled())
     }
 
+    /// Is there one among them that waits for a disk at the most?
+    pub(super) fn any_open_here(&self) -> bool {
+        let mut flying = self.slots.iter().filter_map(|slot| slot.flying.as_ref());
+        flying.any(|flying| !flying.is_punted && !flying.flight.is_settled())
+    }
+
     /// Does somebody wait for the result of any of them?
     pub(super) fn any_awaited(&self) -> bool {
         self.flights().any(|flight| !flight.is_settled() && flight.is_awaited())
@@ -186,7 +195,7 @@ pub(super) mod tests {
         fn board(&self, _: &Arc<Remote>, _: &mut Ring, token: Token) -> Option<Boarded> {
             let fd = self.fd.as_ref()?.as_raw_fd();
             let entry = Sqe::poll_multishot(fd, Interest::READABLE.poll_events(), token);
-            Some(Boarded { entry, limit: None, is_cancelled: false })
+            Some(Boarded { entry, limit: None, is_cancelled: false, is_punted: false })
         }
         fn progress(&self, _: Completion) -> Landing {
             Landing::Awaited(None)

@@ -22,9 +22,13 @@ pub(in crate::driver) enum Ending {
     Shutdown,
 }
 
-/// How long what is in flight may take to end once it was cancelled, while somebody waits for its ring's thread. What
-/// can be cancelled takes microseconds, unless a thread of the kernel must be told.
+/// How long what a thread of the kernel does may take to end once it was cancelled, while somebody waits for its
+/// ring's thread. If it can be called off that is done by then.
 const MOMENT: Duration = Duration::from_millis(20);
+
+/// The same for what the ring itself does: it takes microseconds to cancel, or is a read from a disk, which would
+/// be late by all the time that the thread is elsewhere.
+const DISK: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Cancels everything and waits for the terminal completions; keeps the operations that are to be
@@ -73,7 +77,10 @@ impl Engine {
     ) -> Vec<Arc<dyn Flight>> {
         self.recall_all();
         let start = Instant::now();
-        while self.ops.any_open() && !self.is_broken && start.elapsed() < MOMENT {
+        while self.ops.any_open() && !self.is_broken {
+            if start.elapsed() >= if self.ops.any_open_here() { DISK } else { MOMENT } {
+                break;
+            }
             self.pause();
             self.reap(set, aftermath);
         }

@@ -36,6 +36,7 @@ impl Engine {
             return Err(self.ops.remove(token).map(|flying| flying.flight));
         };
         flying.opcode = boarded.entry.opcode();
+        flying.is_punted = boarded.is_punted;
         self.remote.stats.took_off(flying.opcode);
         Ok((token, boarded))
     }
