@@ -27,6 +27,7 @@ mod sides;
 mod on_tokio {
     use upstream as tokio;
 
+    mod across;
     mod lines;
     mod os;
     pub mod run;
@@ -40,6 +41,7 @@ mod on_tokio {
 mod on_spargio {
     use ::tokio;
 
+    mod across;
     mod lines;
     mod os;
     pub mod run;

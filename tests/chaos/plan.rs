@@ -75,6 +75,14 @@ pub enum Kind {
     Sync,
     /// Threads that are nobody's.
     Threads,
+    /// A socket and a timer of one runtime in another.
+    Runtimes,
+    /// Many tasks at one socket.
+    Sharing,
+    /// `copy_bidirectional`.
+    Proxy,
+    /// `AsyncFd`.
+    Descriptors,
     /// A runtime inside, with a program of its own.
     Nested,
 }
@@ -99,7 +107,7 @@ impl Fate {
     }
 }
 
-const KINDS: [Kind; 11] = [
+const KINDS: [Kind; 15] = [
     Kind::Line,
     Kind::Serve,
     Kind::Files,
@@ -110,6 +118,10 @@ const KINDS: [Kind; 11] = [
     Kind::LocalSet,
     Kind::Sync,
     Kind::Threads,
+    Kind::Runtimes,
+    Kind::Sharing,
+    Kind::Proxy,
+    Kind::Descriptors,
     Kind::Nested,
 ];
 

@@ -15,7 +15,7 @@ use super::super::plan::{self, Entry, Fate, Kind, Part, Plan, Workers};
 use super::tokio::runtime::{Builder, Handle, Runtime};
 use super::tokio::task::{JoinHandle, LocalSet, block_in_place, consume_budget, spawn_blocking, yield_now};
 use super::tokio::time::{sleep, timeout};
-use super::{lines, os, serve, sync, tasks, tokio};
+use super::{across, lines, os, serve, sync, tasks, tokio};
 
 pub type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -194,6 +194,10 @@ fn play(place: Place, part: Part) -> Boxed<Result<(), Stop>> {
         Kind::LocalSet => Box::pin(tasks::local_set(place, rng)),
         Kind::Sync => Box::pin(sync::play(place, rng)),
         Kind::Threads => Box::pin(sync::threads(place, rng)),
+        Kind::Runtimes => Box::pin(across::runtimes(place, rng)),
+        Kind::Sharing => Box::pin(across::sharing(place, rng)),
+        Kind::Proxy => Box::pin(across::proxy(place, rng)),
+        Kind::Descriptors => Box::pin(across::descriptors(place, rng)),
         Kind::Nested => Box::pin(nested(place, rng)),
     }
 }
@@ -340,7 +344,7 @@ pub fn run(plan: &Plan, ledger: &Arc<Ledger>) {
     shut_down(rt, plan.end);
 }
 
-fn shut_down(rt: Runtime, end: plan::End) {
+pub fn shut_down(rt: Runtime, end: plan::End) {
     match end {
         plan::End::Drop => drop(rt),
         plan::End::Timeout(millis) => rt.shutdown_timeout(Duration::from_millis(millis)),
