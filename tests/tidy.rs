@@ -108,6 +108,7 @@ const UNSAFE: &[&str] = &[
     "src/sys/epoll.rs",
     "src/sys/event_fd.rs",
     "src/sys/exit.rs",
+    "src/sys/fault.rs",
     "src/sys/futex.rs",
     "src/sys/fork.rs",
     "src/sys/io.rs",

@@ -3,6 +3,11 @@
 //! A test installs a [`Script`] on its own thread, and on the threads of a runtime through
 //! `on_thread_start`; the calls of those threads then fail as told. Outside of tests every
 //! question asked here has a constant answer and costs nothing.
+//!
+//! # Safety
+//!
+//! An operation is made to fail by overwriting its entry with another that has no pointers.
+#![allow(unsafe_code)]
 
 pub(crate) use imp::*;
 
@@ -27,6 +32,7 @@ pub(crate) enum Call {
 mod imp {
     use super::Call;
     use io_uring::IoUring;
+    use io_uring::squeue::Entry;
     use std::io;
 
     /// What the threads of a runtime inherit.
@@ -64,6 +70,10 @@ mod imp {
         false
     }
 
+    /// Has the kernel fail the operation instead, if the script says so.
+    #[inline(always)]
+    pub(crate) fn operation(_: &mut Entry) {}
+
     /// Has the kernel refuse `ring` the operations that a script does not allow.
     #[inline(always)]
     pub(crate) fn restrict(_: &IoUring) -> io::Result<()> {
@@ -96,9 +106,10 @@ mod imp {
 #[cfg(test)]
 mod imp {
     use super::Call;
+    use crate::sys::uring::{Kind, Token};
     use io_uring::IoUring;
     use io_uring::register::Restriction;
-    use io_uring::squeue::Flags;
+    use io_uring::squeue::{Entry, Flags};
     use std::cell::RefCell;
     use std::io;
     use std::ops::Range;
@@ -131,6 +142,7 @@ mod imp {
     #[derive(Debug, Default)]
     struct Plan {
         failures: Vec<Failure>,
+        operations: Option<FailingOperations>,
         short_submits: bool,
         ring_size: Option<(u32, u32)>,
         before_6_13: bool,
@@ -146,6 +158,14 @@ mod imp {
         /// Which calls fail, counted from 0.
         which: Range<usize>,
         calls: usize,
+    }
+
+    #[derive(Debug)]
+    struct FailingOperations {
+        errno: i32,
+        /// Which of them, counted from 0.
+        which: Range<usize>,
+        seen: usize,
     }
 
     /// Takes the script off the thread again.
@@ -167,6 +187,19 @@ mod imp {
         pub(crate) fn fail(self, call: Call, errno: i32, which: Range<usize>) -> Script {
             self.plan().failures.push(Failure { call, errno, which, calls: 0 });
             self
+        }
+
+        /// Has those operations of rings, counted from 0, complete with `errno` and without effect (Linux 6.10).
+        #[cfg_attr(not(feature = "uring-native"), allow(dead_code))]
+        pub(crate) fn fail_operations(self, errno: i32, which: Range<usize>) -> Script {
+            self.plan().operations = Some(FailingOperations { errno, which, seen: 0 });
+            self
+        }
+
+        /// How many operations there were.
+        #[cfg_attr(not(feature = "uring-native"), allow(dead_code))]
+        pub(crate) fn operations(&self) -> usize {
+            self.plan().operations.as_ref().map_or(0, |operations| operations.seen)
         }
 
         /// Has each `enter` submit a single entry.
@@ -236,6 +269,37 @@ mod imp {
             errno
         });
         errno.flatten().map_or(Ok(()), |errno| Err(io::Error::from_raw_os_error(errno)))
+    }
+
+    pub(crate) fn operation(entry: &mut Entry) {
+        if Token::from_raw(entry.get_user_data()).kind() != Some(Kind::Op) {
+            return;
+        }
+        let errno = plan(|plan| {
+            let operations = plan.operations.as_mut()?;
+            operations.seen += 1;
+            operations.which.contains(&(operations.seen - 1)).then_some(operations.errno)
+        });
+        if let Some(errno) = errno.flatten() {
+            make_it_fail(entry, errno);
+        }
+    }
+
+    /// Makes it a `NOP` with that result (`IORING_NOP_INJECT_RESULT`, Linux 6.10), and with the links it had.
+    fn make_it_fail(entry: &mut Entry, errno: i32) {
+        const INJECT_RESULT: u32 = 1;
+        let links = (Flags::IO_LINK | Flags::IO_HARDLINK | Flags::IO_DRAIN | Flags::ASYNC).bits();
+        let nop = io_uring::opcode::Nop::new().build().user_data(entry.get_user_data());
+        let old = std::mem::replace(entry, nop);
+        // SAFETY: entries are 64 bytes without padding, any of which may have any value: `struct io_uring_sqe`, with
+        // the flags at 1, the length at 24, the flags of the operation at 28.
+        unsafe {
+            let flags = std::ptr::from_ref(&old).cast::<u8>().add(1).read();
+            let bytes = std::ptr::from_mut(entry).cast::<u8>();
+            bytes.add(1).write(flags & links);
+            bytes.add(24).cast::<i32>().write_unaligned(-errno);
+            bytes.add(28).cast::<u32>().write_unaligned(INJECT_RESULT);
+        }
     }
 
     pub(crate) fn submit(pending: u32) -> u32 {

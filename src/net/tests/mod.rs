@@ -1,6 +1,8 @@
 //! Sockets over a ring and a watch set that the kernel treats badly, as scripted by [`fault`]: whatever
 //! happens, an echo ends (hazards H05, H17, H18, H19 and H31). And the lanes.
 
+#[cfg(all(feature = "uring-native", feature = "fs"))]
+mod completions;
 #[cfg(feature = "uring-native")]
 mod enter;
 #[cfg(feature = "uring-native")]

@@ -284,7 +284,8 @@ impl Ring {
     }
 
     /// Queues `sqe` for the next `enter`.
-    pub(crate) fn push(&mut self, sqe: Sqe) {
+    pub(crate) fn push(&mut self, mut sqe: Sqe) {
+        fault::operation(&mut sqe.0);
         if !self.backlog.is_empty() || !self.try_push(&sqe) {
             self.backlog.push_back(Backlogged::One(sqe));
             self.refill();
@@ -293,12 +294,15 @@ impl Ring {
 
     /// The same for an entry and the one that is linked to it.
     pub(crate) fn push_linked(&mut self, first: Sqe, second: Sqe) {
-        self.backlog.push_back(Backlogged::Two([first.linked().0, second.0]));
+        let mut first = first.linked();
+        fault::operation(&mut first.0);
+        self.backlog.push_back(Backlogged::Two([first.0, second.0]));
         self.refill();
     }
 
     /// The same for several entries, all but the last of which are linked to the next.
-    pub(crate) fn push_chain(&mut self, chain: Vec<Sqe>) {
+    pub(crate) fn push_chain(&mut self, mut chain: Vec<Sqe>) {
+        chain.iter_mut().for_each(|sqe| fault::operation(&mut sqe.0));
         debug_assert!(chain.len() <= MOST_LINKED);
         self.backlog.push_back(Backlogged::More(chain.into_iter().map(|sqe| sqe.0).collect()));
         self.refill();
