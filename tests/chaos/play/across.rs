@@ -56,17 +56,17 @@ pub async fn runtimes(place: Place, mut rng: Rng) -> End {
         shut_down(rt, end);
         result
     });
-    for n in 0..total {
-        let mut message = vec![0; 12];
-        // The length of what follows the head, none, and the number.
-        message[11] = n;
-        tx.send(message, &mut rng).await?;
-        noise(&place, &mut rng).await?;
-        if n + 1 == total {
-            break;
+    let own = place.clone();
+    let source = place.spawn(async move {
+        for n in 0..total {
+            let mut message = vec![0; 12];
+            // The length of what follows the head, none, and the number.
+            message[11] = n;
+            tx.send(message, &mut rng).await?;
+            noise(&own, &mut rng).await?;
         }
-    }
-    let finishing = place.spawn(async move { tx.finish(&mut rng).await });
+        tx.finish(&mut rng).await
+    });
     place.step("waiting for another runtime");
     let (mut rx, mut noises) = there.await??;
     for n in total / 2..total {
@@ -75,7 +75,7 @@ pub async fn runtimes(place: Place, mut rng: Rng) -> End {
         check!(bytes.as_ref().is_some_and(|bytes| bytes[11] == n), "not {n}: {bytes:?}");
     }
     check!(rx.recv(&mut noises).await?.is_none(), "one more");
-    join(finishing).await
+    join(source).await
 }
 
 /// Many wait for the same socket: each datagram is one's.

@@ -36,7 +36,7 @@ pub enum Reader {
     UnixHalf(unix::OwnedReadHalf),
     Pipe(pipe::Receiver),
     Duplex(DuplexStream),
-    Child(ChildStdout, Child),
+    Child(ChildStdout, Box<Child>),
 }
 
 pub enum Datagrams {
@@ -416,7 +416,7 @@ pub async fn piece(rng: &mut Rng) -> Result<(Sender, Receiver), Stop> {
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
             let mut child = command.spawn()?;
             let (w, r) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-            stream(Writer::Child(w), Reader::Child(r, child))
+            stream(Writer::Child(w), Reader::Child(r, Box::new(child)))
         }
         11 => {
             let (a, b) = UnixDatagram::pair()?;

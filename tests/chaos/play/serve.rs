@@ -15,9 +15,8 @@ use crate::check;
 async fn echo(place: Place, mut rng: Rng, stream: TcpStream) -> End {
     let (reader, writer) = stream.into_split();
     let (mut reader, mut writer) = (BufReader::new(reader), BufWriter::new(writer));
-    loop {
-        // The end of a client that leaves in the middle is an end as any other.
-        let Ok(len) = reader.read_u16().await else { break };
+    // The end of a client that leaves in the middle is an end as any other.
+    while let Ok(len) = reader.read_u16().await {
         let mut bytes = vec![0; len.into()];
         if reader.read_exact(&mut bytes).await.is_err() {
             break;
