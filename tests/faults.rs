@@ -214,8 +214,11 @@ fn run(scene: &str, side: &str, arguments: &[String]) -> (Run, String) {
             let _ = text.send(line + "\n");
         }
     });
-    // Or dead, or it hangs: that is seen to below.
-    let _ = is_over.recv_timeout(PATIENCE);
+    // Or it is dead, which is seen below.
+    let hangs = is_over.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout);
+    if hangs {
+        let _ = child.kill();
+    }
     // It lets go of the child, which may have children that outlive it.
     let id = rustix::process::Pid::from_child(&strace);
     let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
@@ -234,6 +237,7 @@ fn run(scene: &str, side: &str, arguments: &[String]) -> (Run, String) {
     let panicked = said.lines().skip_while(|line| !line.contains("panicked at")).take(2).collect::<Vec<_>>();
     let left = said.lines().find(|line| line.starts_with("scene: left"));
     let end = match status {
+        _ if hangs => End::Hangs,
         None => End::Hangs,
         _ if !panicked.is_empty() => End::Panics(
             panicked.iter().flat_map(|line| line.split(" panicked at ").last()).collect::<Vec<_>>().join(" "),
@@ -297,12 +301,14 @@ fn try_out(fault: &Fault, depth: usize, runs: &AtomicUsize) -> Vec<String> {
         if ours.failed == 0 {
             break;
         }
-        if ours.end == End::Well {
+        if ours.end == End::Well || table::is_meant(fault.call, fault.errno, &format!("{:?}", ours.end)) {
             continue;
         }
         let what = format!("{} {} {} at {n}: {:?}", fault.scene, fault.call, fault.errno, ours.end);
         // Tokio's calls are not the same ones: any of the first will do.
-        let theirs = (1..=depth + 1).map(|n| fails("tokio", n).end).find(|end| kind(end) == kind(&ours.end));
+        // The same one first.
+        let numbers = [n].into_iter().chain((1..=depth + 1).filter(|other| *other != n));
+        let theirs = numbers.map(|n| fails("tokio", n).end).find(|end| kind(end) == kind(&ours.end));
         match theirs {
             Some(end) if fault.scene != "native" => println!("as on tokio: {what}; there: {end:?}"),
             _ => {

@@ -72,7 +72,7 @@ pub const CALLS: &[(&str, &[&str])] = &[
     ("io_uring_enter", &["EINTR", "EAGAIN", "EBUSY", "ENOMEM", "EBADR"]),
     ("io_uring_register", &["EINVAL", "ENOMEM", "EPERM", "EBUSY"]),
     // Threads, children, signals.
-    ("clone3", &["EAGAIN", "ENOMEM", "ENOSYS"]),
+    ("clone3", &["EAGAIN", "ENOSYS"]),
     ("vfork", &["EAGAIN", "ENOMEM"]),
     ("pidfd_open", &["EMFILE", "ENOSYS", "ESRCH"]),
     ("pidfd_send_signal", &["EPERM", "ENOSYS"]),
@@ -141,4 +141,17 @@ const LEFT_ALONE: &[&str] = &[
 
 pub fn is_known(call: &str) -> bool {
     LEFT_ALONE.contains(&call) || CALLS.iter().any(|(known, _)| *known == call)
+}
+
+/// What has to come of it: the call, the errno, how the run ends, why.
+const MEANT: &[(&str, &str, &str, &str)] = &[
+    ("clone3", "EAGAIN", "Panics", "no thread for a worker, as on Tokio"),
+    ("clone3", "EAGAIN", "Hangs", "a worker without a thread, beside one with: likewise"),
+    ("getrandom", "ENOSYS", "Leaves", "`std` opens /dev/urandom instead, and keeps it"),
+    ("io_uring_register", "EPERM", "Dies", "a doorbell that is refused aborts: the sleeper would never wake"),
+];
+
+/// Is that what has to come of it? On any side: the native scene has no other.
+pub fn is_meant(call: &str, errno: &str, end: &str) -> bool {
+    MEANT.iter().any(|(c, e, how, why)| !why.is_empty() && *c == call && *e == errno && end.starts_with(how))
 }
