@@ -133,6 +133,7 @@ impl Clock {
     }
 
     /// Stops the clock. An error is the text to panic with.
+    #[cfg_attr(not(feature = "test-util"), allow(dead_code))]
     pub(crate) fn pause(&self) -> Result<(), &'static str> {
         self.pause_at(std::time::Instant::now)
     }
