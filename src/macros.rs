@@ -42,6 +42,8 @@ gates! { $
 // Our own.
 gates! { $
     cfg_interop => feature = "interop";
+    /// What counts and measures a runtime; Tokio has it under `--cfg tokio_unstable`, and so does this crate.
+    cfg_metrics => any(tokio_unstable, feature = "metrics");
     cfg_uring_native => feature = "uring-native";
 }
 

@@ -141,6 +141,7 @@ const DEPENDENCIES: &[&str] = &[
     "libc",
     "mio",
     "pin-project-lite",
+    "serde",
     "signal-hook-registry",
     "slab",
     "socket2",

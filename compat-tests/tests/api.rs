@@ -6,7 +6,7 @@ use compat_tests::materialize::folder;
 use compat_tests::metadata::Workspace;
 
 /// Features that may be ours.
-const OWN_FEATURES: [&str; 2] = ["interop", "uring-native"];
+const OWN_FEATURES: [&str; 4] = ["interop", "metrics", "serde", "uring-native"];
 
 /// All of tokio's feature names, those of its optional dependencies too, and few others: a name that
 /// a crate asks for and we lack would keep cargo from using us.

@@ -1,4 +1,4 @@
-//! Counts of a runtime's I/O resources: only with `--cfg tokio_unstable`.
+//! Counts of a runtime's I/O resources: only with the feature `metrics` (or `--cfg tokio_unstable`).
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

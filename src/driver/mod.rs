@@ -42,8 +42,10 @@ mod lane;
 mod last_words;
 mod leftovers;
 mod mailbox;
-#[cfg(tokio_unstable)]
-mod metrics;
+cfg_metrics! {
+    mod metrics;
+    pub(crate) use metrics::IoMetrics;
+}
 pub(crate) mod op;
 mod outbox;
 mod parking;
@@ -67,8 +69,6 @@ pub(crate) use lane::Lane;
 pub use lane::Lane;
 #[cfg_attr(not(feature = "uring-native"), allow(unused_imports))]
 pub(crate) use leftovers::{Extra, Found, Leftover, Leftovers};
-#[cfg(tokio_unstable)]
-pub(crate) use metrics::IoMetrics;
 #[cfg_attr(not(feature = "net"), allow(unused_imports))]
 pub(crate) use outbox::{Offer, Outbox};
 pub use ready::Ready;
@@ -128,7 +128,7 @@ struct Inner {
     /// Until when the last bytes of closed connections are waited for, once it is shut down.
     lingers_until: OnceLock<Instant>,
     lane: Lane,
-    #[cfg(tokio_unstable)]
+    #[cfg(any(tokio_unstable, feature = "metrics"))]
     io_metrics: Arc<IoMetrics>,
     /// Is the runtime one that delivers signals?
     #[cfg(any(feature = "process", feature = "signal"))]
@@ -196,7 +196,7 @@ pub(crate) fn new_sharded(cfg: &Cfg, n: usize) -> io::Result<(Vec<Driver>, Handl
         is_shutdown: AtomicBool::new(false),
         lingers_until: OnceLock::new(),
         lane,
-        #[cfg(tokio_unstable)]
+        #[cfg(any(tokio_unstable, feature = "metrics"))]
         io_metrics: Arc::default(),
         #[cfg(any(feature = "process", feature = "signal"))]
         serves_signals: AtomicBool::new(false),
@@ -334,7 +334,7 @@ impl Handle {
     }
 
     /// Counts what happens to I/O resources.
-    #[cfg(tokio_unstable)]
+    #[cfg(any(tokio_unstable, feature = "metrics"))]
     pub(crate) fn io_metrics(&self) -> &Arc<IoMetrics> {
         &self.0.io_metrics
     }

@@ -42,9 +42,9 @@ impl Registration {
         if handle.is_shutdown() {
             return Err(gone());
         }
-        #[cfg(tokio_unstable)]
+        #[cfg(any(tokio_unstable, feature = "metrics"))]
         let io = io.counted(handle.io_metrics().clone());
-        #[cfg(tokio_unstable)]
+        #[cfg(any(tokio_unstable, feature = "metrics"))]
         handle.io_metrics().registered();
         Ok(Registration { handle, shared: Arc::new(io), leftovers: OnceLock::new(), outbox: OnceLock::new() })
     }
@@ -68,14 +68,14 @@ impl Registration {
 
     /// Ends the watch, at once; the descriptor stays the caller's.
     pub(crate) fn deregister(&self) {
-        #[cfg(tokio_unstable)]
+        #[cfg(any(tokio_unstable, feature = "metrics"))]
         self.handle.io_metrics().deregistered();
         self.handle.unwatch(&self.shared, None);
     }
 
     /// Ends the watch and closes `fd`. Operations in flight keep the descriptor until they have ended.
     pub(crate) fn close(&self, fd: OwnedFd) {
-        #[cfg(tokio_unstable)]
+        #[cfg(any(tokio_unstable, feature = "metrics"))]
         self.handle.io_metrics().deregistered();
         if self.handle.is_inherited() {
             // What waits to be sent, and what is on its way, is the parent's: closes the child's

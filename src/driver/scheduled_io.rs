@@ -46,7 +46,7 @@ pub(crate) struct ScheduledIo {
     /// It is never tried before it is known to be ready.
     waits_first: bool,
     /// Where events are counted.
-    #[cfg(tokio_unstable)]
+    #[cfg(any(tokio_unstable, feature = "metrics"))]
     metrics: Option<std::sync::Arc<crate::driver::IoMetrics>>,
 }
 
@@ -121,7 +121,7 @@ impl ScheduledIo {
             fd,
             interest,
             waits_first: false,
-            #[cfg(tokio_unstable)]
+            #[cfg(any(tokio_unstable, feature = "metrics"))]
             metrics: None,
         }
     }
@@ -137,7 +137,7 @@ impl ScheduledIo {
     }
 
     /// Has the events counted.
-    #[cfg(tokio_unstable)]
+    #[cfg(any(tokio_unstable, feature = "metrics"))]
     pub(crate) fn counted(self, metrics: std::sync::Arc<crate::driver::IoMetrics>) -> ScheduledIo {
         ScheduledIo { metrics: Some(metrics), ..self }
     }
@@ -174,7 +174,7 @@ impl ScheduledIo {
             Some(word & (SHUTDOWN | READINESS_MASK) | tick << TICK_SHIFT | ready.bits())
         });
         debug_assert!(update.is_ok());
-        #[cfg(tokio_unstable)]
+        #[cfg(any(tokio_unstable, feature = "metrics"))]
         if let Some(metrics) = &self.metrics {
             metrics.ready();
         }

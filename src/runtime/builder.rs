@@ -7,12 +7,12 @@
 //! 2. the blocking pool, which also owns the threads of the workers;
 //! 3. the scheduler: the multi-thread one starts its workers, each of which makes its own ring.
 
-#[cfg(tokio_unstable)]
-mod measures;
+cfg_metrics! {
+    mod measures;
+    use measures::Measures;
+}
 #[cfg(tokio_unstable)]
 mod unstable;
-#[cfg(tokio_unstable)]
-use measures::Measures;
 #[cfg(tokio_unstable)]
 pub use unstable::UnhandledPanic;
 
@@ -107,7 +107,7 @@ pub struct Builder {
     alt_timer: bool,
     #[cfg(tokio_unstable)]
     unhandled_panic: UnhandledPanic,
-    #[cfg(tokio_unstable)]
+    #[cfg(any(tokio_unstable, feature = "metrics"))]
     measures: Measures,
     /// Set for a runtime with a seed.
     #[cfg(tokio_unstable)]
@@ -168,7 +168,7 @@ impl Builder {
             alt_timer: false,
             #[cfg(tokio_unstable)]
             unhandled_panic: UnhandledPanic::Ignore,
-            #[cfg(tokio_unstable)]
+            #[cfg(any(tokio_unstable, feature = "metrics"))]
             measures: Measures::default(),
             #[cfg(tokio_unstable)]
             host: None,
@@ -558,11 +558,11 @@ impl Builder {
             disable_lifo_slot: self.disable_lifo_slot,
             #[cfg(tokio_unstable)]
             unhandled_panic: self.unhandled_panic.clone(),
-            #[cfg(tokio_unstable)]
+            #[cfg(any(tokio_unstable, feature = "metrics"))]
             poll_times: self.measures.poll_times(),
-            #[cfg(all(tokio_unstable, feature = "schedule-latency"))]
+            #[cfg(all(any(tokio_unstable, feature = "metrics"), feature = "schedule-latency"))]
             track_latency: self.measures.track_latency,
-            #[cfg(all(tokio_unstable, feature = "schedule-latency"))]
+            #[cfg(all(any(tokio_unstable, feature = "metrics"), feature = "schedule-latency"))]
             schedule_latencies: self.measures.schedule_latencies(),
             host: self.make_host()?,
         })

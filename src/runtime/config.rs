@@ -1,5 +1,5 @@
 use crate::runtime::context;
-#[cfg(tokio_unstable)]
+#[cfg(any(tokio_unstable, feature = "metrics"))]
 use crate::runtime::metrics::HistogramBuilder;
 use crate::runtime::{Callback, TaskCallback};
 
@@ -51,15 +51,15 @@ pub(crate) struct Config {
     pub(crate) host: Option<context::Host>,
 
     /// What to count the times of polls in.
-    #[cfg(tokio_unstable)]
+    #[cfg(any(tokio_unstable, feature = "metrics"))]
     pub(crate) poll_times: Option<HistogramBuilder>,
 
     /// Whether to measure how long tasks wait for a poll.
-    #[cfg(all(tokio_unstable, feature = "schedule-latency"))]
+    #[cfg(all(any(tokio_unstable, feature = "metrics"), feature = "schedule-latency"))]
     pub(crate) track_latency: bool,
 
     /// What to count that in.
-    #[cfg(all(tokio_unstable, feature = "schedule-latency"))]
+    #[cfg(all(any(tokio_unstable, feature = "metrics"), feature = "schedule-latency"))]
     pub(crate) schedule_latencies: Option<HistogramBuilder>,
 }
 
@@ -79,9 +79,9 @@ impl Config {
 
     /// Whether to measure how long tasks wait for a poll.
     pub(crate) fn track_latency(&self) -> bool {
-        #[cfg(all(tokio_unstable, feature = "schedule-latency"))]
+        #[cfg(all(any(tokio_unstable, feature = "metrics"), feature = "schedule-latency"))]
         return self.track_latency;
-        #[cfg(not(all(tokio_unstable, feature = "schedule-latency")))]
+        #[cfg(not(all(any(tokio_unstable, feature = "metrics"), feature = "schedule-latency")))]
         false
     }
 }

@@ -212,7 +212,7 @@ pub(crate) fn exit_runtime<R>(f: impl FnOnce() -> R) -> R {
 }
 
 /// Counts a poll that used its budget up.
-#[cfg(tokio_unstable)]
+#[cfg(any(tokio_unstable, feature = "metrics"))]
 fn used_up_budget() {
     // Without a context nobody can ask for the count.
     let _ = with_current(|handle| handle.scheduler_metrics().inc_budget_forced_yield_count());

@@ -95,10 +95,11 @@ pub(crate) mod mailroom;
 
 pub(crate) mod metrics;
 pub use metrics::RuntimeMetrics;
-#[cfg(tokio_unstable)]
-pub use metrics::{
-    HistogramConfiguration, HistogramScale, InvalidHistogramConfiguration, LogHistogram, LogHistogramBuilder,
-};
+cfg_metrics! {
+    pub use metrics::{
+        HistogramConfiguration, HistogramScale, InvalidHistogramConfiguration, LogHistogram, LogHistogramBuilder,
+    };
+}
 pub(crate) use metrics::{LatencyClock, MetricsBatch, ScheduledAt, SchedulerMetrics, WorkerMetrics};
 
 #[allow(clippy::module_inception)] // the public type is `runtime::Runtime`

@@ -11,7 +11,7 @@
 //! - [`Handle::remote`] gives a [`Remote`], through which to spawn on a shard and to send to it.
 //! - An [`Inbox`] receives on a shard what a [`Sender`] sends: one message or many at a time,
 //!   waiting for room or not. A [`Flush`] ticket tells when it was taken.
-//! - [`Remote::stats`] counts what a shard and its ring have done.
+//! - [`Remote::stats`] counts what a shard and its ring have done, [`Handle::stats`] what all of them have.
 //! - [`Builder::worker_affinity`](crate::runtime::Builder::worker_affinity) ties the shards to
 //!   processors.
 //!
@@ -101,8 +101,14 @@ pub use placement::Placement;
 mod remote;
 pub use remote::Remote;
 
+mod runtime_stats;
+pub use runtime_stats::RuntimeStats;
+
 mod sender;
 pub use sender::Sender;
+
+#[cfg(feature = "serde")]
+mod serialize;
 
 mod stats;
 pub use stats::ShardStats;

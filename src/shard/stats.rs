@@ -1,8 +1,10 @@
 use super::Remote;
 use crate::driver::RingStats;
+use crate::runtime::scheduler;
 
 use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 /// What a shard has done so far, in numbers; see [`Remote::stats`].
 ///
@@ -10,10 +12,20 @@ use std::sync::atomic::Ordering::Relaxed;
 /// here may be a moment old, and the numbers may be of slightly different moments.
 ///
 /// What is about rings is 0 without `io_uring`, and as long as the shard has had no operation to submit.
-#[derive(Clone)]
+///
+/// Its `Display` output is one line for people. With the feature `serde` it can be serialized, under the names of its
+/// fields; the operations in flight are a map from opcodes to numbers, `busy` is `busy_seconds`.
+#[derive(Clone, Default)]
 #[non_exhaustive]
 pub struct ShardStats {
-    /// Polls of tasks.
+    /// How long it has worked, as opposed to slept.
+    pub busy: Duration,
+    /// How often it went to sleep.
+    pub parks: u64,
+    /// Tasks in its run queue at this moment, without the one that runs next because the running task woke it, and
+    /// without those that are pinned.
+    pub queue_depth: usize,
+    /// Polls of tasks. Those of tasks that the running task woke and that ran right after it count as one with it.
     pub task_polls: u64,
     /// Tasks taken over from other shards.
     pub steals: u64,
@@ -58,9 +70,72 @@ impl ShardStats {
     }
 }
 
+impl ShardStats {
+    /// Makes `self` the sum of both; of the largest numbers the larger one.
+    pub(super) fn add(&mut self, other: &ShardStats) {
+        self.busy += other.busy;
+        self.parks += other.parks;
+        self.queue_depth += other.queue_depth;
+        self.task_polls += other.task_polls;
+        self.steals += other.steals;
+        self.steal_operations += other.steal_operations;
+        self.queue_overflows += other.queue_overflows;
+        self.turns += other.turns;
+        self.enters += other.enters;
+        self.submissions += other.submissions;
+        self.largest_submission = self.largest_submission.max(other.largest_submission);
+        self.completions += other.completions;
+        self.largest_completion = self.largest_completion.max(other.largest_completion);
+        self.ring_overflows += other.ring_overflows;
+        self.doorbells += other.doorbells;
+        self.watched += other.watched;
+        self.leaked += other.leaked;
+        for (sum, count) in self.ring.in_flight.iter_mut().zip(other.ring.in_flight) {
+            // A ring's owner counts up and down while this reads: a sum may be off by what it just did.
+            *sum = sum.wrapping_add(count);
+        }
+    }
+}
+
+impl fmt::Display for ShardStats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let in_flight: u64 = self.all_in_flight().map(|(_, count)| u64::from(count)).sum();
+        write!(
+            f,
+            "busy {:.3} s, {} parks, {} queued, {} polls, {} stolen, {} turns, {} enters, {} submitted, {} completed, \
+             {in_flight} in flight, {} doorbells, {} watched",
+            self.busy.as_secs_f64(),
+            self.parks,
+            self.queue_depth,
+            self.task_polls,
+            self.steals,
+            self.turns,
+            self.enters,
+            self.submissions,
+            self.completions,
+            self.doorbells,
+            self.watched,
+        )?;
+        // What should be 0 is told if it is not.
+        for (number, what) in [
+            (self.queue_overflows, "queue overflows"),
+            (self.ring_overflows, "ring overflows"),
+            (self.leaked, "leaked"),
+        ] {
+            if number > 0 {
+                write!(f, ", {number} {what}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Debug for ShardStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ShardStats")
+            .field("busy", &self.busy)
+            .field("parks", &self.parks)
+            .field("queue_depth", &self.queue_depth)
             .field("task_polls", &self.task_polls)
             .field("steals", &self.steals)
             .field("steal_operations", &self.steal_operations)
@@ -95,10 +170,18 @@ impl Remote {
     /// }
     /// ```
     pub fn stats(&self) -> ShardStats {
-        let inner = &self.handle().inner;
-        let worker = inner.worker_metrics(self.shard().index());
-        let ring = inner.driver().stats(self.shard().index());
+        stats_of(&self.handle().inner, self.shard().index())
+    }
+}
+
+/// The numbers of one shard. They are the worker's, the driver's and the ring's: here they come together.
+pub(super) fn stats_of(runtime: &scheduler::Handle, shard: usize) -> ShardStats {
+    let worker = runtime.worker_metrics(shard);
+    let ring = runtime.driver().stats(shard);
         ShardStats {
+            busy: Duration::from_nanos(worker.busy_duration_total.load(Relaxed)),
+            parks: worker.park_count.load(Relaxed),
+            queue_depth: runtime.worker_local_queue_depth(shard),
             task_polls: worker.poll_count.load(Relaxed),
             steals: worker.steal_count.load(Relaxed),
             steal_operations: worker.steal_operations.load(Relaxed),
@@ -115,5 +198,4 @@ impl Remote {
             leaked: ring.leaked,
             ring,
         }
-    }
 }

@@ -363,13 +363,11 @@ impl Spawner {
     }
 
     /// The number of threads that wait for work.
-    #[cfg(tokio_unstable)]
     pub(crate) fn num_idle_threads(&self) -> usize {
         self.inner.counters.idle_threads.load(Relaxed)
     }
 
     /// The number of tasks no thread has taken yet.
-    #[cfg(tokio_unstable)]
     pub(crate) fn queue_depth(&self) -> usize {
         self.inner.counters.queue_depth.load(Relaxed)
     }

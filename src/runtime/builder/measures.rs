@@ -1,4 +1,5 @@
-//! What a runtime is to measure of its tasks: only with `--cfg tokio_unstable`.
+//! What a runtime is to measure of its tasks: only with the feature `metrics` (or `--cfg
+//! tokio_unstable`, as on Tokio).
 
 use super::Builder;
 use crate::runtime::metrics::HistogramBuilder;
@@ -30,6 +31,7 @@ impl Measures {
     }
 }
 
+#[cfg_attr(docsrs, doc(cfg(any(tokio_unstable, feature = "metrics"))))]
 impl Builder {
     /// Has each worker count how long its polls take; see
     /// [`RuntimeMetrics::poll_time_histogram_bucket_count`]. It costs two looks at the clock a
@@ -119,7 +121,7 @@ impl Builder {
 }
 
 #[cfg(feature = "schedule-latency")]
-#[cfg_attr(docsrs, doc(cfg(all(tokio_unstable, feature = "schedule-latency"))))]
+#[cfg_attr(docsrs, doc(cfg(all(any(tokio_unstable, feature = "metrics"), feature = "schedule-latency"))))]
 impl Builder {
     /// Has it measured how long tasks wait between being scheduled and being polled, for
     /// [`TaskMeta::schedule_latency`]. It costs two looks at the clock a poll, so it is off unless
@@ -137,6 +139,8 @@ impl Builder {
     /// ```
     ///
     /// [`TaskMeta::schedule_latency`]: crate::runtime::TaskMeta::schedule_latency
+    #[cfg(tokio_unstable)] // there is no `TaskMeta` without
+    #[cfg_attr(docsrs, doc(cfg(all(tokio_unstable, feature = "schedule-latency"))))]
     pub fn track_task_schedule_latency(&mut self) -> &mut Self {
         self.measures.track_latency = true;
         self

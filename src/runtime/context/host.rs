@@ -367,7 +367,7 @@ pub(super) fn blocking<R>(f: impl FnOnce() -> R) -> R {
 pub(crate) fn budget<R>(f: impl FnOnce() -> R) -> R {
     FULL.with(refill);
     let result = f();
-    #[cfg(tokio_unstable)]
+    #[cfg(any(tokio_unstable, feature = "metrics"))]
     if !coop::has_budget_remaining() {
         super::used_up_budget();
     }

@@ -1,6 +1,6 @@
-#[cfg(tokio_unstable)]
-use super::HistogramBatch;
 use super::WorkerMetrics;
+#[cfg(any(tokio_unstable, feature = "metrics"))]
+use super::{Histogram, HistogramBatch};
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -23,17 +23,24 @@ pub(crate) struct MetricsBatch {
     poll_count_on_last_park: u64,
     local_schedule_count: u64,
     overflow_count: u64,
-    #[cfg(tokio_unstable)]
-    poll_timer: Option<PollTimer>,
-    #[cfg(all(tokio_unstable, feature = "schedule-latency"))]
+    #[cfg(any(tokio_unstable, feature = "metrics"))]
+    poll_timer: Option<Box<PollTimer>>,
+    #[cfg(all(any(tokio_unstable, feature = "metrics"), feature = "schedule-latency"))]
     schedule_latencies: Option<HistogramBatch>,
 }
 
 /// How long polls take.
-#[cfg(tokio_unstable)]
+#[cfg(any(tokio_unstable, feature = "metrics"))]
 struct PollTimer {
     poll_times: HistogramBatch,
     started: Instant,
+}
+
+#[cfg(any(tokio_unstable, feature = "metrics"))]
+impl PollTimer {
+    fn new(histogram: &Histogram) -> Box<PollTimer> {
+        Box::new(PollTimer { poll_times: HistogramBatch::from_histogram(histogram), started: Instant::now() })
+    }
 }
 
 impl MetricsBatch {
@@ -53,12 +60,9 @@ impl MetricsBatch {
             poll_count_on_last_park: poll_count,
             local_schedule_count: published(&worker.local_schedule_count),
             overflow_count: published(&worker.overflow_count),
-            #[cfg(tokio_unstable)]
-            poll_timer: worker.poll_times.as_ref().map(|histogram| PollTimer {
-                poll_times: HistogramBatch::from_histogram(histogram),
-                started: Instant::now(),
-            }),
-            #[cfg(all(tokio_unstable, feature = "schedule-latency"))]
+            #[cfg(any(tokio_unstable, feature = "metrics"))]
+            poll_timer: worker.poll_times.as_ref().map(PollTimer::new),
+            #[cfg(all(any(tokio_unstable, feature = "metrics"), feature = "schedule-latency"))]
             schedule_latencies: worker.schedule_latencies.as_ref().map(HistogramBatch::from_histogram),
         }
     }
@@ -78,11 +82,11 @@ impl MetricsBatch {
         publish(&worker.local_schedule_count, self.local_schedule_count);
         publish(&worker.overflow_count, self.overflow_count);
 
-        #[cfg(tokio_unstable)]
+        #[cfg(any(tokio_unstable, feature = "metrics"))]
         if let (Some(timer), Some(histogram)) = (&self.poll_timer, &worker.poll_times) {
             timer.poll_times.submit(histogram);
         }
-        #[cfg(all(tokio_unstable, feature = "schedule-latency"))]
+        #[cfg(all(any(tokio_unstable, feature = "metrics"), feature = "schedule-latency"))]
         if let (Some(batch), Some(histogram)) = (&self.schedule_latencies, &worker.schedule_latencies) {
             batch.submit(histogram);
         }
@@ -118,7 +122,7 @@ impl MetricsBatch {
     /// The worker is about to poll a task, and perhaps others that it wakes, one after the other.
     pub(crate) fn start_poll(&mut self) {
         self.poll_count += 1;
-        #[cfg(tokio_unstable)]
+        #[cfg(any(tokio_unstable, feature = "metrics"))]
         if let Some(timer) = &mut self.poll_timer {
             timer.started = Instant::now();
         }
@@ -126,14 +130,14 @@ impl MetricsBatch {
 
     /// The worker is through with what it [started](Self::start_poll).
     pub(crate) fn end_poll(&mut self) {
-        #[cfg(tokio_unstable)]
+        #[cfg(any(tokio_unstable, feature = "metrics"))]
         if let Some(timer) = &mut self.poll_timer {
             timer.poll_times.measure(duration_as_u64(timer.started.elapsed()));
         }
     }
 
     /// A task waited that long for its poll.
-    #[cfg(all(tokio_unstable, feature = "schedule-latency"))]
+    #[cfg(all(any(tokio_unstable, feature = "metrics"), feature = "schedule-latency"))]
     pub(crate) fn record_latency(&mut self, latency: Duration) {
         if let Some(latencies) = &mut self.schedule_latencies {
             latencies.measure(duration_as_u64(latency));

@@ -40,7 +40,7 @@ pub enum HistogramScale {
 /// The buckets of a histogram that a runtime keeps.
 ///
 /// ```
-/// # #[cfg(tokio_unstable)] {
+/// # #[cfg(any(tokio_unstable, feature = "metrics"))] {
 /// use std::time::Duration;
 /// use tokio::runtime::{Builder, HistogramConfiguration};
 ///

@@ -23,7 +23,7 @@ impl LatencyClock {
     pub(crate) fn stamp<'a>(&self, _scheduled_at: impl FnOnce() -> &'a ScheduledAt) {}
 
     #[inline(always)]
-    #[cfg_attr(not(tokio_unstable), allow(dead_code))]
+    #[cfg_attr(not(any(tokio_unstable, feature = "metrics")), allow(dead_code))]
     pub(crate) fn record(&self, _scheduled_at: &ScheduledAt, _stats: &mut MetricsBatch) -> Option<Duration> {
         None
     }

@@ -4,6 +4,10 @@
 //! publishes the totals to its [`WorkerMetrics`] when it parks or turns its driver. So the
 //! counters lag by at most one batch, and reading them never disturbs a worker.
 //! [`SchedulerMetrics`] holds what any thread may count. [`RuntimeMetrics`] reads all of them.
+//!
+//! What Tokio has under `--cfg tokio_unstable` only is here with the feature `metrics`, too: one gate
+//! for both, `any(tokio_unstable, feature = "metrics")`. What costs nothing to count is always
+//! counted, for [`Handle::stats`](crate::runtime::Handle::stats).
 
 mod runtime;
 pub use runtime::RuntimeMetrics;
@@ -11,19 +15,19 @@ pub use runtime::RuntimeMetrics;
 mod batch;
 pub(crate) use batch::MetricsBatch;
 
-#[cfg(any(tokio_unstable, test))]
-#[cfg_attr(not(tokio_unstable), allow(dead_code, unreachable_pub, unused_imports))]
+#[cfg(any(tokio_unstable, feature = "metrics", test))]
+#[cfg_attr(not(any(tokio_unstable, feature = "metrics")), allow(dead_code, unreachable_pub, unused_imports))]
 mod histogram;
-#[cfg(tokio_unstable)]
-pub(crate) use histogram::{Histogram, HistogramBatch, HistogramBuilder};
-#[cfg(tokio_unstable)]
-pub use histogram::{
-    HistogramConfiguration, HistogramScale, InvalidHistogramConfiguration, LogHistogram, LogHistogramBuilder,
-};
+cfg_metrics! {
+    pub(crate) use histogram::{Histogram, HistogramBatch, HistogramBuilder};
+    pub use histogram::{
+        HistogramConfiguration, HistogramScale, InvalidHistogramConfiguration, LogHistogram, LogHistogramBuilder,
+    };
+}
 
-#[cfg(all(tokio_unstable, feature = "schedule-latency"))]
+#[cfg(all(any(tokio_unstable, feature = "metrics"), feature = "schedule-latency"))]
 mod latency;
-#[cfg(not(all(tokio_unstable, feature = "schedule-latency")))]
+#[cfg(not(all(any(tokio_unstable, feature = "metrics"), feature = "schedule-latency")))]
 #[path = "latency_off.rs"]
 mod latency;
 pub(crate) use latency::{LatencyClock, ScheduledAt};

@@ -1,8 +1,8 @@
-#[cfg(tokio_unstable)]
+#[cfg(any(tokio_unstable, feature = "metrics"))]
 use super::Histogram;
 use crate::runtime::Handle;
 
-#[cfg(tokio_unstable)]
+#[cfg(any(tokio_unstable, feature = "metrics"))]
 use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -89,8 +89,9 @@ impl RuntimeMetrics {
     }
 }
 
-/// Unstable in Tokio: only with `--cfg tokio_unstable`.
-#[cfg(tokio_unstable)]
+/// Unstable in Tokio: only with `--cfg tokio_unstable` there; here with the feature `metrics`, too.
+#[cfg(any(tokio_unstable, feature = "metrics"))]
+#[cfg_attr(docsrs, doc(cfg(any(tokio_unstable, feature = "metrics"))))]
 impl RuntimeMetrics {
     /// The number of threads for blocking work, without the workers.
     pub fn num_blocking_threads(&self) -> usize {
@@ -233,7 +234,8 @@ impl RuntimeMetrics {
 ///
 /// [`Builder::enable_metrics_poll_time_histogram`]:
 ///     crate::runtime::Builder::enable_metrics_poll_time_histogram
-#[cfg(tokio_unstable)]
+#[cfg(any(tokio_unstable, feature = "metrics"))]
+#[cfg_attr(docsrs, doc(cfg(any(tokio_unstable, feature = "metrics"))))]
 impl RuntimeMetrics {
     /// Whether the times of polls are counted.
     pub fn poll_time_histogram_enabled(&self) -> bool {
@@ -301,8 +303,8 @@ impl RuntimeMetrics {
 ///
 /// [`Builder::enable_metrics_schedule_latency_histogram`]:
 ///     crate::runtime::Builder::enable_metrics_schedule_latency_histogram
-#[cfg(all(tokio_unstable, feature = "schedule-latency"))]
-#[cfg_attr(docsrs, doc(cfg(all(tokio_unstable, feature = "schedule-latency"))))]
+#[cfg(all(any(tokio_unstable, feature = "metrics"), feature = "schedule-latency"))]
+#[cfg_attr(docsrs, doc(cfg(all(any(tokio_unstable, feature = "metrics"), feature = "schedule-latency"))))]
 impl RuntimeMetrics {
     /// Whether it is counted how long tasks wait.
     pub fn schedule_latency_histogram_enabled(&self) -> bool {
@@ -339,8 +341,8 @@ impl RuntimeMetrics {
 }
 
 /// What the I/O driver did.
-#[cfg(all(tokio_unstable, feature = "net"))]
-#[cfg_attr(docsrs, doc(cfg(all(tokio_unstable, feature = "net"))))]
+#[cfg(all(any(tokio_unstable, feature = "metrics"), feature = "net"))]
+#[cfg_attr(docsrs, doc(cfg(all(any(tokio_unstable, feature = "metrics"), feature = "net"))))]
 impl RuntimeMetrics {
     /// The number of sockets and the like that were registered since the runtime was built. The
     /// ring need not have heard of one that never had to wait.

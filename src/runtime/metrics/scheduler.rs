@@ -6,7 +6,7 @@ pub(crate) struct SchedulerMetrics {
     /// Tasks scheduled from outside the runtime's workers.
     pub(super) remote_schedule_count: AtomicU64,
     /// Polls that used up the budget.
-    #[cfg(tokio_unstable)]
+    #[cfg(any(tokio_unstable, feature = "metrics"))]
     pub(super) budget_forced_yield_count: AtomicU64,
 }
 
@@ -16,7 +16,7 @@ impl SchedulerMetrics {
     }
 
     /// A poll used up the budget.
-    #[cfg(tokio_unstable)]
+    #[cfg(any(tokio_unstable, feature = "metrics"))]
     pub(crate) fn inc_budget_forced_yield_count(&self) {
         self.budget_forced_yield_count.fetch_add(1, Relaxed);
     }

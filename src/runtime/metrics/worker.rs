@@ -1,12 +1,12 @@
-#[cfg(tokio_unstable)]
+#[cfg(any(tokio_unstable, feature = "metrics"))]
 use crate::loom::sync::Mutex;
 use crate::runtime::Config;
 
-#[cfg(tokio_unstable)]
+#[cfg(any(tokio_unstable, feature = "metrics"))]
 use super::{Histogram, HistogramBuilder};
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
-#[cfg(tokio_unstable)]
+#[cfg(any(tokio_unstable, feature = "metrics"))]
 use std::thread::ThreadId;
 
 /// The published counters of one worker.
@@ -24,7 +24,7 @@ pub(crate) struct WorkerMetrics {
     /// Tasks in the local queue; kept by the current-thread scheduler only.
     pub(crate) queue_depth: AtomicUsize,
     /// The thread that runs this worker.
-    #[cfg(tokio_unstable)]
+    #[cfg(any(tokio_unstable, feature = "metrics"))]
     thread_id: Mutex<Option<ThreadId>>,
     /// Times the worker went to sleep.
     pub(crate) park_count: AtomicU64,
@@ -45,10 +45,10 @@ pub(crate) struct WorkerMetrics {
     /// Times the local queue was full and half of it went to the global one.
     pub(crate) overflow_count: AtomicU64,
     /// How long polls take, if the builder wants it counted.
-    #[cfg(tokio_unstable)]
+    #[cfg(any(tokio_unstable, feature = "metrics"))]
     pub(super) poll_times: Option<Histogram>,
     /// How long tasks wait for a poll, if the builder wants it counted.
-    #[cfg(all(tokio_unstable, feature = "schedule-latency"))]
+    #[cfg(all(any(tokio_unstable, feature = "metrics"), feature = "schedule-latency"))]
     pub(super) schedule_latencies: Option<Histogram>,
 }
 
@@ -58,12 +58,12 @@ impl WorkerMetrics {
         WorkerMetrics::default()
     }
 
-    #[cfg_attr(not(tokio_unstable), allow(unused_variables))]
+    #[cfg_attr(not(any(tokio_unstable, feature = "metrics")), allow(unused_variables))]
     pub(crate) fn from_config(config: &Config) -> WorkerMetrics {
         WorkerMetrics {
-            #[cfg(tokio_unstable)]
+            #[cfg(any(tokio_unstable, feature = "metrics"))]
             poll_times: config.poll_times.as_ref().map(HistogramBuilder::build),
-            #[cfg(all(tokio_unstable, feature = "schedule-latency"))]
+            #[cfg(all(any(tokio_unstable, feature = "metrics"), feature = "schedule-latency"))]
             schedule_latencies: config.schedule_latencies.as_ref().map(HistogramBuilder::build),
             ..WorkerMetrics::default()
         }
@@ -75,21 +75,20 @@ impl WorkerMetrics {
     }
 
     /// The length of the local queue as last published.
-    #[cfg(tokio_unstable)]
     pub(crate) fn queue_depth(&self) -> usize {
         self.queue_depth.load(Relaxed)
     }
 
     /// Remembers that this thread runs the worker, where somebody may ask.
     pub(crate) fn set_thread(&self) {
-        #[cfg(tokio_unstable)]
+        #[cfg(any(tokio_unstable, feature = "metrics"))]
         {
             *self.thread_id.lock() = Some(std::thread::current().id());
         }
     }
 
     /// The thread that runs the worker, once it has started.
-    #[cfg(tokio_unstable)]
+    #[cfg(any(tokio_unstable, feature = "metrics"))]
     pub(crate) fn thread_id(&self) -> Option<ThreadId> {
         *self.thread_id.lock()
     }

@@ -13,11 +13,9 @@ pub(crate) mod sharded;
 pub(crate) use sharded::{MultiThread, block_in_place};
 
 use crate::driver;
-#[cfg(tokio_unstable)]
-use crate::runtime::SchedulerMetrics;
 use crate::runtime::mailroom::Mailroom;
 use crate::runtime::task::{Id, JoinHandle, SpawnLocation};
-use crate::runtime::{Home, TaskHooks, WorkerMetrics, blocking, context};
+use crate::runtime::{Home, SchedulerMetrics, TaskHooks, WorkerMetrics, blocking, context};
 
 use std::future::Future;
 use std::sync::{Arc, Weak};
@@ -212,9 +210,9 @@ impl Handle {
     }
 }
 
-/// For the unstable part of the metrics.
-#[cfg(tokio_unstable)]
+/// For the metrics and [`Handle::stats`](crate::runtime::Handle::stats).
 impl Handle {
+    #[cfg_attr(not(any(tokio_unstable, feature = "metrics")), allow(dead_code))]
     pub(crate) fn scheduler_metrics(&self) -> &SchedulerMetrics {
         match_flavor!(self, Handle(handle) => handle.scheduler_metrics())
     }

@@ -183,7 +183,6 @@ impl<S: 'static> OwnedTasks<S> {
     }
 
     /// How many tasks have ever been put in.
-    #[cfg_attr(not(tokio_unstable), allow(dead_code))]
     pub(crate) fn spawned_tasks_count(&self) -> u64 {
         self.parts.iter().map(|part| part.spawned.load(Relaxed)).sum()
     }

@@ -27,7 +27,7 @@ const MAX_PRECISION: u32 = 10;
 /// Made by a [`LogHistogramBuilder`], which also says what the default is.
 ///
 /// ```
-/// # #[cfg(tokio_unstable)] {
+/// # #[cfg(any(tokio_unstable, feature = "metrics"))] {
 /// use std::time::Duration;
 /// use tokio::runtime::LogHistogram;
 ///

@@ -167,24 +167,30 @@ impl Context {
 
     /// Polls a task once, with a fresh budget.
     #[inline]
+    #[cfg_attr(not(tokio_unstable), allow(unused_variables))]
     pub(super) fn run_task(&self, task: Notified) {
         let task = self.handle.assert_owner(task);
 
-        #[cfg(not(tokio_unstable))]
-        context::budget(|| task.run());
-
-        #[cfg(tokio_unstable)]
-        {
+        #[cfg(any(tokio_unstable, feature = "metrics"))]
+        let latency = {
             let clock = self.handle.latency_clock();
-            let latency = self.with_core(|core| clock.record(task.scheduled_at(), &mut core.metrics));
-            let meta = task.task_meta(latency);
-            context::budget(|| {
-                self.handle.task_hooks.poll_start_callback(&meta);
-                task.run();
-                self.handle.task_hooks.poll_stop_callback(&meta);
-            });
-            self.with_core(|core| core.metrics.end_poll());
-        }
+            self.with_core(|core| clock.record(task.scheduled_at(), &mut core.metrics))
+        };
+        #[cfg(tokio_unstable)]
+        let meta = task.task_meta(latency);
+
+        context::budget(|| {
+            #[cfg(tokio_unstable)]
+            self.handle.task_hooks.poll_start_callback(&meta);
+
+            task.run();
+
+            #[cfg(tokio_unstable)]
+            self.handle.task_hooks.poll_stop_callback(&meta);
+        });
+
+        #[cfg(any(tokio_unstable, feature = "metrics"))]
+        self.with_core(|core| core.metrics.end_poll());
     }
 
     /// Takes all tasks out of the local queue.

@@ -164,7 +164,7 @@ impl Handle {
         &self.shared.config
     }
 
-    #[cfg(tokio_unstable)]
+    #[cfg(any(tokio_unstable, feature = "metrics"))]
     pub(super) fn latency_clock(&self) -> &LatencyClock {
         &self.shared.latency_clock
     }
@@ -204,7 +204,6 @@ impl Handle {
     }
 }
 
-#[cfg(tokio_unstable)]
 impl Handle {
     pub(crate) fn scheduler_metrics(&self) -> &SchedulerMetrics {
         &self.shared.scheduler_metrics

@@ -261,7 +261,6 @@ impl Handle {
     }
 }
 
-#[cfg(tokio_unstable)]
 impl Handle {
     pub(crate) fn spawned_tasks_count(&self) -> u64 {
         self.shared.owned.spawned_tasks_count() + self.shared.pinned.spawned_tasks_count()

@@ -207,7 +207,6 @@ impl<S: 'static> Drop for Batch<'_, S> {
 
 impl<S: 'static> Steal<S> {
     /// Tasks in the ring.
-    #[cfg(tokio_unstable)]
     pub(crate) fn depth(&self) -> usize {
         self.inner.len()
     }
