@@ -132,10 +132,14 @@
 //! | `test-util` | a clock that can be paused, for tests |
 //! | `parking_lot` | the locks of that crate inside the re-exported half |
 //!
-//! Two are ours. `interop`, part of `full`, gives crates that depend on the
-//! published Tokio a runtime to find when they run inside our tasks. `uring-native`
-//! adds `native`: operations of the ring with owned buffers, one call at a time. The
-//! modules of these names say more.
+//! Four are ours, of which only `interop` is part of `full`:
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `interop` | crates that depend on the published Tokio find a runtime when they run inside our tasks: `interop` |
+//! | `metrics` | what `runtime::RuntimeMetrics` and the builder have under `--cfg tokio_unstable` on Tokio: all counters, histograms. Costs nothing when off |
+//! | `serde` | `serde::Serialize` for `shard::RuntimeStats` and `ShardStats` |
+//! | `uring-native` | `native`: operations of the ring with owned buffers, one call at a time |
 //!
 //! # Platforms
 //!
