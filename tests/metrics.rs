@@ -235,7 +235,7 @@ fn methods(path: &str, of_interest: impl Fn(&str) -> bool) -> Vec<String> {
     names
 }
 
-/// That the two are equal under `--cfg tokio_unstable` is compared item by item (compat-tests, `--api --unstable`). Here:
+/// That the two are equal under `--cfg tokio_unstable` is compared item by item (compat-tests, `--api --cfg-unstable`). Here:
 /// that none of them is behind that alone.
 #[test]
 fn the_feature_has_what_the_cfg_has() {
