@@ -16,6 +16,9 @@ use crate::util::unwind;
 /// Sees to `flights` once the ring behind `release` is gone; `false` if that cannot be known, so that they are kept for
 /// ever.
 pub(super) fn see_to(release: Option<Release>, flights: ManuallyDrop<Vec<Arc<dyn Flight>>>) -> bool {
+    if flights.is_empty() {
+        return true;
+    }
     let Some(release) = release else { return false };
     let wait = move || {
         // An error, which nobody has seen: they are kept.

@@ -99,9 +99,6 @@ impl Engine {
             self.flush();
             self.reap(set, aftermath);
         }
-        if self.ops.len() == 0 {
-            return Vec::new();
-        }
         let recalled = self.land_all(set, aftermath);
         if self.ops.len() > 0 {
             // If it does not come back the ring is closed elsewhere.
