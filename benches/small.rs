@@ -6,6 +6,7 @@
 
 #[path = "common/clock.rs"]
 mod clock;
+#[macro_use]
 mod common;
 
 use std::time::Duration;
@@ -28,22 +29,6 @@ mod on_spargio {
 const THREAD: ClockId = ClockId::ThreadCPUTime;
 const PROCESS: ClockId = ClockId::ProcessCPUTime;
 const WALL: ClockId = ClockId::Monotonic;
-
-/// Measures `$method` of a subject with `$workers` workers, on both sides.
-macro_rules! row {
-    ($bench:expr, $name:expr, $workers:expr, $clock:expr, $elements:expr, $method:ident $(, $more:expr)*) => {
-        if $bench.wants($name) {
-            let tokio = on_tokio::Subject::new($workers);
-            let spargio = on_spargio::Subject::new($workers);
-            $bench.row(
-                $name,
-                $elements,
-                &mut |n| time_of($clock, || tokio.$method(n $(, $more)*)),
-                &mut |n| time_of($clock, || spargio.$method(n $(, $more)*)),
-            );
-        }
-    };
-}
 
 /// Measures a function that makes runtimes itself.
 macro_rules! made {

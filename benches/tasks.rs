@@ -7,6 +7,7 @@
 
 #[path = "common/clock.rs"]
 mod clock;
+#[macro_use]
 mod common;
 #[path = "../examples/side_by_side/cpu.rs"]
 mod cpu;
@@ -31,22 +32,6 @@ mod on_spargio {
 const THREAD: ClockId = ClockId::ThreadCPUTime;
 const PROCESS: ClockId = ClockId::ProcessCPUTime;
 const WALL: ClockId = ClockId::Monotonic;
-
-/// Measures `$method` of a subject with `$workers` workers, on both sides.
-macro_rules! row {
-    ($bench:expr, $name:expr, $workers:expr, $clock:expr, $elements:expr, $method:ident $(, $more:expr)*) => {
-        if $bench.wants($name) {
-            let tokio = on_tokio::Subject::new($workers);
-            let spargio = on_spargio::Subject::new($workers);
-            $bench.row(
-                $name,
-                $elements,
-                &mut |n| time_of($clock, || tokio.$method(n $(, $more)*)),
-                &mut |n| time_of($clock, || spargio.$method(n $(, $more)*)),
-            );
-        }
-    };
-}
 
 fn main() -> std::io::Result<()> {
     let mut bench = Bench::new("tasks");

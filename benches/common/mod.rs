@@ -24,6 +24,23 @@ mod table;
 
 use table::{Line, Table};
 
+/// Measures `$method` of a subject with `$workers` workers, on both sides: a `Subject` of `on_tokio` and of `on_spargio`.
+#[allow(unused_macros)]
+macro_rules! row {
+    ($bench:expr, $name:expr, $workers:expr, $clock:expr, $elements:expr, $method:ident $(, $more:expr)*) => {
+        if $bench.wants($name) {
+            let tokio = on_tokio::Subject::new($workers);
+            let spargio = on_spargio::Subject::new($workers);
+            $bench.row(
+                $name,
+                $elements,
+                &mut |n| time_of($clock, || tokio.$method(n $(, $more)*)),
+                &mut |n| time_of($clock, || spargio.$method(n $(, $more)*)),
+            );
+        }
+    };
+}
+
 /// Rounds, each with a turn of both sides.
 const ROUNDS: usize = 15;
 /// What a turn should measure; a row chooses its number of iterations accordingly.

@@ -20,9 +20,6 @@ use crate::sys::uring::Refused;
 use crate::sys::{self, fault};
 use crate::util::variables;
 
-/// The variable that decides.
-const VARIABLE: &str = variables::BACKEND.name;
-
 /// What the drivers of a runtime stand on, and why: see
 /// [`Handle::backend`](crate::runtime::Handle::backend).
 ///
@@ -87,7 +84,7 @@ impl fmt::Display for Backend {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.reason {
             Reason::Best => write!(f, "{}", self.kind),
-            Reason::Forced => write!(f, "{}, as {VARIABLE} asks for", self.kind),
+            Reason::Forced => write!(f, "{}, as {} asks for", self.kind, variables::BACKEND.name),
             Reason::Refused(error) => write!(f, "{}, since rings are refused: {error}", self.kind),
         }
     }
@@ -119,16 +116,10 @@ impl Choice {
     ///
     /// If it is nothing that exists.
     pub(super) fn of_process() -> io::Result<Choice> {
-        static FOUND: OnceLock<Choice> = OnceLock::new();
-
         if let Some(forced) = fault::backend() {
             return Choice::parse(forced);
         }
-        if let Some(choice) = FOUND.get() {
-            return Ok(*choice);
-        }
-        let choice = variables::BACKEND.read().map(Choice::named)?;
-        Ok(*FOUND.get_or_init(|| choice))
+        variables::BACKEND.read().map(Choice::named)
     }
 
     fn parse(value: &str) -> io::Result<Choice> {
@@ -229,11 +220,12 @@ fn announce(backend: &Backend) {
         return;
     }
     if is_refused {
+        let variable = variables::BACKEND.name;
         // An error: nobody reads it.
         let _ = writeln!(
             io::stderr(),
-            "spargio: this runtime stands on {backend} ({VARIABLE}=epoll accepts that and silences this \
-             line, {VARIABLE}=io_uring makes it an error)"
+            "spargio: this runtime stands on {backend} ({variable}=epoll accepts that and silences this \
+             line, {variable}=io_uring makes it an error)"
         );
     }
 }

@@ -19,9 +19,8 @@ use crate::sys::uring::fixed::Memory;
 #[derive(Debug)]
 pub(crate) struct FixedMemory {
     memory: Arc<Memory>,
-    /// The rings that were told of it.
-    rings: Mutex<Vec<Weak<Remote>>>,
-    origin: Origin,
+    /// The rings that were told of it, and are told that it is gone.
+    rings: Mutex<Vec<Notice>>,
 }
 
 impl FixedMemory {
@@ -29,7 +28,7 @@ impl FixedMemory {
     pub(crate) const MAX: usize = Memory::MAX;
 
     pub(crate) fn new(size: usize) -> FixedMemory {
-        FixedMemory { memory: Arc::new(Memory::new(size)), rings: Mutex::default(), origin: Origin::here() }
+        FixedMemory { memory: Arc::new(Memory::new(size)), rings: Mutex::default() }
     }
 
     pub(crate) fn begin(&self) -> std::ptr::NonNull<u8> {
@@ -40,10 +39,12 @@ impl FixedMemory {
     /// know it (`RLIMIT_MEMLOCK`, too many of them).
     pub(crate) fn index_on(&self, home: &Arc<Remote>, ring: &mut Ring) -> Option<u16> {
         ring.fixed(&self.memory).unwrap_or_else(|| {
-            let here = Arc::downgrade(home);
             let mut rings = self.rings.lock();
-            rings.retain(|ring| ring.strong_count() > 0 && !ring.ptr_eq(&here));
-            rings.push(here);
+            rings.retain(|notice| notice.ring.strong_count() > 0);
+            // It may have been told before, and have forgotten.
+            if !rings.iter().any(|notice| notice.ring.as_ptr() == Arc::as_ptr(home)) {
+                rings.push(Notice::to(home));
+            }
             drop(rings);
             ring.register_fixed(&self.memory)
         })
@@ -52,12 +53,8 @@ impl FixedMemory {
 
 impl Drop for FixedMemory {
     fn drop(&mut self) {
+        // Before the rings are told.
         self.memory.retire();
-        // In the child of a fork: the rings are the parent's, and know the parent's memory.
-        if self.origin.is_here() {
-            let rings = std::mem::take(&mut *self.rings.lock());
-            rings.iter().filter_map(Weak::upgrade).for_each(|ring| forget_unused(&ring));
-        }
     }
 }
 
@@ -69,8 +66,8 @@ pub(crate) struct Notice {
 }
 
 impl Notice {
-    pub(crate) fn to(ring: Weak<Remote>) -> Notice {
-        Notice { ring, origin: Origin::here() }
+    pub(crate) fn to(ring: &Arc<Remote>) -> Notice {
+        Notice { ring: Arc::downgrade(ring), origin: Origin::here() }
     }
 }
 

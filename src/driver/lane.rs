@@ -4,7 +4,6 @@ use crate::util::variables;
 
 use std::fmt;
 use std::io;
-use std::sync::OnceLock;
 
 /// How `AsyncRead` and `AsyncWrite` of a stream move their bytes, with no change to the code that
 /// uses them.
@@ -53,14 +52,8 @@ impl Lane {
     ///
     /// If it is nothing that exists.
     pub(super) fn of_process() -> io::Result<Lane> {
-        static FOUND: OnceLock<Lane> = OnceLock::new();
-
-        if let Some(lane) = FOUND.get() {
-            return Ok(*lane);
-        }
         let name = variables::LANE.read()?;
-        Ok(*FOUND
-            .get_or_init(|| Lane::ALL.into_iter().find(|lane| Some(lane.name()) == name).unwrap_or_default()))
+        Ok(Lane::ALL.into_iter().find(|lane| Some(lane.name()) == name).unwrap_or_default())
     }
 }
 

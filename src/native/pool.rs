@@ -291,7 +291,7 @@ impl BufPool {
             streams: Mutex::default(),
             searched: AtomicU64::new(u64::MAX),
             _group: group,
-            _notice: Notice::to(Arc::downgrade(&home)),
+            _notice: Notice::to(&home),
         });
         // Rings that are gone have nothing out and nobody waiting.
         rings.retain(|ring| Arc::strong_count(ring) > 1);

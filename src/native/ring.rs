@@ -6,7 +6,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::action::Action;
 use crate::driver::{Handle, Remote};
@@ -21,9 +21,8 @@ pub(crate) fn supports(driver: &Handle, opcode: u8) -> bool {
 
 /// Does the user want to do without?
 fn is_emulated() -> bool {
-    static EMULATED: OnceLock<bool> = OnceLock::new();
     // Whoever built a runtime knows that the value is a good one.
-    *EMULATED.get_or_init(|| matches!(variables::NATIVE.read(), Ok(Some("emulated"))))
+    matches!(variables::NATIVE.read(), Ok(Some("emulated")))
 }
 
 /// See the module docs. One that takes something out of its descriptor is an orphan unless it

@@ -10,14 +10,12 @@
 
 use std::io::{self, IoSlice};
 use std::os::fd::RawFd;
-#[cfg(feature = "uring-native")]
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use upstream::io::ReadBuf;
 
 #[cfg(feature = "uring-native")]
-use super::{call::NO_SIGNAL, mask};
+use super::{call::NoSignal, mask};
 
 /// What one call takes at the most (`MAX_RW_COUNT` of Linux).
 const MAX_LEN: usize = 0x7fff_f000;
@@ -149,16 +147,16 @@ pub(crate) fn shutdown_write(fd: RawFd) {
 /// meanwhile.
 #[cfg(feature = "uring-native")]
 pub(crate) fn write_quietly(fd: RawFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-    static LACKS_NO_SIGNAL: AtomicBool = AtomicBool::new(false);
     let (iov, n) = (bufs.as_ptr().cast(), bufs.len().min(MAX_SLICES) as libc::c_int);
     let outcome = |n: isize| usize::try_from(n).map_err(|_| io::Error::last_os_error());
-    if !LACKS_NO_SIGNAL.load(Relaxed) {
+    let flag = NoSignal::flag();
+    if flag != 0 {
         // SAFETY: the slices are what an array of `iovec` is, and are only read.
-        let result = outcome(unsafe { libc::pwritev2(fd, iov, n, -1, NO_SIGNAL) });
+        let result = outcome(unsafe { libc::pwritev2(fd, iov, n, -1, flag) });
         if !matches!(&result, Err(e) if e.raw_os_error() == Some(libc::EOPNOTSUPP)) {
             return result;
         }
-        LACKS_NO_SIGNAL.store(true, Relaxed);
+        NoSignal::is_unknown();
     }
     // SAFETY: as above.
     mask::without_sigpipe(|| outcome(unsafe { libc::writev(fd, iov, n) }))

@@ -1,34 +1,39 @@
 //! The variables of the environment that a runtime heeds: docs/OPERATIONS.md has them in a table.
 //!
 //! There is one reader for all of them, and it is strict: a value that means nothing is an error of
-//! `Builder::build`, since whoever set it meant something. Not set and empty are the same. The first runtime that is
-//! built reads them, for all of the process: a lookup costs more than many of the other things that `build` does.
+//! `Builder::build`, since whoever set it meant something. Not set and empty are the same. Each is read once, for all of
+//! the process: a lookup costs more than many of the other things that `build` does.
 //!
 //! `cargo-spargio` includes this file to look for misspelt names.
 
 use std::env;
 use std::ffi::OsStr;
 use std::io;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::OnceLock;
 
 /// One of them.
 #[derive(Debug)]
 pub(crate) struct Variable {
     pub(crate) name: &'static str,
     pub(crate) values: &'static [&'static str],
+    /// What it is, once it was found to be good.
+    found: OnceLock<Option<&'static str>>,
 }
 
 /// What a runtime stands on.
-pub(crate) const BACKEND: Variable = Variable { name: "SPARGIO_BACKEND", values: &["io_uring", "epoll"] };
+pub(crate) static BACKEND: Variable =
+    Variable { name: "SPARGIO_BACKEND", values: &["io_uring", "epoll"], found: OnceLock::new() };
 /// What streams take whose program does not say.
-pub(crate) const LANE: Variable = Variable { name: "SPARGIO_LANE", values: &["readiness", "native", "auto"] };
+pub(crate) static LANE: Variable =
+    Variable { name: "SPARGIO_LANE", values: &["readiness", "native", "auto"], found: OnceLock::new() };
 /// Native operations do without the ring.
-pub(crate) const NATIVE: Variable = Variable { name: "SPARGIO_NATIVE", values: &["emulated"] };
+pub(crate) static NATIVE: Variable =
+    Variable { name: "SPARGIO_NATIVE", values: &["emulated"], found: OnceLock::new() };
 /// Do crates that are bound to the published Tokio find drivers?
-pub(crate) const INTEROP: Variable = Variable { name: "SPARGIO_INTEROP", values: &["on", "off", "1", "0"] };
+pub(crate) static INTEROP: Variable =
+    Variable { name: "SPARGIO_INTEROP", values: &["on", "off", "1", "0"], found: OnceLock::new() };
 
-pub(crate) const ALL: [&Variable; 4] = [&BACKEND, &LANE, &NATIVE, &INTEROP];
+pub(crate) static ALL: [&Variable; 4] = [&BACKEND, &LANE, &NATIVE, &INTEROP];
 
 impl Variable {
     /// Which of its values it has.
@@ -37,7 +42,11 @@ impl Variable {
     ///
     /// If it is none of them.
     pub(crate) fn read(&self) -> io::Result<Option<&'static str>> {
-        env::var_os(self.name).map_or(Ok(None), |value| self.parse(&value))
+        if let Some(found) = self.found.get() {
+            return Ok(*found);
+        }
+        let found = env::var_os(self.name).map_or(Ok(None), |value| self.parse(&value))?;
+        Ok(*self.found.get_or_init(|| found))
     }
 
     /// Which of its values this is; none if it is empty.
@@ -58,17 +67,11 @@ impl Variable {
     }
 }
 
-/// Looks at all of them, until they were found to be good.
+/// Looks at all of them.
 ///
 /// # Errors
 ///
 /// If one has a value that means nothing.
 pub(crate) fn check() -> io::Result<()> {
-    static ARE_GOOD: AtomicBool = AtomicBool::new(false);
-
-    if !ARE_GOOD.load(Relaxed) {
-        ALL.iter().try_for_each(|variable| variable.read().map(drop))?;
-        ARE_GOOD.store(true, Relaxed);
-    }
-    Ok(())
+    ALL.iter().try_for_each(|variable| variable.read().map(drop))
 }

@@ -425,18 +425,23 @@ fn opened_files_are_closed() {
     });
 }
 
-/// A buffer that counts those that are alive.
-pub(crate) struct Counted(Vec<u8>, Arc<AtomicUsize>);
+/// A buffer that counts those that are alive, and is another one when it is freed.
+pub(crate) struct Counted(pub(crate) Vec<u8>, Arc<AtomicUsize>);
 
 impl Counted {
     pub(crate) fn new(alive: &Arc<AtomicUsize>) -> Counted {
+        Counted::filled(vec![0; 64], alive)
+    }
+
+    pub(crate) fn filled(bytes: Vec<u8>, alive: &Arc<AtomicUsize>) -> Counted {
         alive.fetch_add(1, SeqCst);
-        Counted(vec![0; 64], alive.clone())
+        Counted(bytes, alive.clone())
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
+        self.0.fill(0);
         self.1.fetch_sub(1, SeqCst);
     }
 }

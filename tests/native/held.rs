@@ -21,33 +21,9 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::task::{block_in_place, yield_now};
 
+use super::cancel::Counted;
 use super::common::{LONG, connection, current_thread, eventually, lacks_rings, multi_thread, sees_end};
 use super::{is_emulated, on_workers};
-
-/// A buffer that says when it is freed, and is not nice then.
-struct Counted(Vec<u8>, Arc<AtomicUsize>);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.fill(0);
-        self.1.fetch_sub(1, SeqCst);
-    }
-}
-
-// SAFETY: that of `Vec`.
-unsafe impl IoBuf for Counted {
-    fn stable_ptr(&self) -> *const u8 {
-        self.0.as_ptr()
-    }
-
-    fn bytes_init(&self) -> usize {
-        self.0.len()
-    }
-
-    fn bytes_total(&self) -> usize {
-        self.0.len()
-    }
-}
 
 const CHUNK: usize = 1 << 16;
 
@@ -56,8 +32,7 @@ const CHUNK: usize = 1 << 16;
 async fn fill(ours: &TcpStream, alive: &Arc<AtomicUsize>) -> (usize, Vec<Lent<Counted>>) {
     let (mut sent, mut lent) = (0, Vec::new());
     loop {
-        alive.fetch_add(1, SeqCst);
-        let mut send = Box::pin(ours.native().send_zc(Counted(vec![7; CHUNK], alive.clone())));
+        let mut send = Box::pin(ours.native().send_zc(Counted::filled(vec![7; CHUNK], alive)));
         // What goes at all goes at once; a turn of the ring is needed for it.
         let mut result = poll!(&mut send);
         for _ in 0..10_000 {

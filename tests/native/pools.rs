@@ -45,6 +45,18 @@ async fn held(pool: &BufPool) -> (PoolBuf, UnixStream, UnixStream) {
     (held, a, peer)
 }
 
+type Pair = (UnixStream, UnixStream);
+
+/// A pool whose only buffer is held, and two streams that have something to receive: "for b", "for c".
+async fn both_want_one() -> (BufPool, PoolBuf, [Pair; 2]) {
+    let pool = BufPool::new(1, 4096);
+    let (held, ..) = held(&pool).await;
+    let (b, c) = (pair(), pair());
+    send(&b.1, "for b").await;
+    send(&c.1, "for c").await;
+    (pool, held, [b, c])
+}
+
 /// Polls it until it waits for a buffer, and lets go of the future.
 async fn let_it_wait(stream: &mut RecvMulti<'_>) {
     for _ in 0..3 {
@@ -95,11 +107,7 @@ fn h80_who_waits_for_bytes_holds_up_nobody() {
 #[test]
 fn h80_who_is_woken_and_dropped_passes_it_on() {
     on_workers(|| async {
-        let pool = BufPool::new(1, 4096);
-        let (held, ..) = held(&pool).await;
-        let ((b, of_b), (c, of_c)) = (pair(), pair());
-        send(&of_b, "for b").await;
-        send(&of_c, "for c").await;
+        let (pool, held, [(b, _of_b), (c, _of_c)]) = both_want_one().await;
         let mut incoming = b.native().recv_multi(&pool);
         let_it_wait(&mut incoming).await;
         let c = first(c, &pool);
@@ -115,11 +123,7 @@ fn h80_who_is_woken_and_dropped_passes_it_on() {
 fn h80_whose_future_is_given_up_passes_it_on() {
     on_workers(|| async {
         for is_woken_before in [false, true] {
-            let pool = BufPool::new(1, 4096);
-            let (held, ..) = held(&pool).await;
-            let ((b, of_b), (c, of_c)) = (pair(), pair());
-            send(&of_b, "for b").await;
-            send(&of_c, "for c").await;
+            let (pool, held, [(b, _of_b), (c, _of_c)]) = both_want_one().await;
             let mut incoming = b.native().recv_multi(&pool);
             let_it_wait(&mut incoming).await;
             let c = first(c, &pool);
@@ -143,11 +147,7 @@ fn h80_whose_future_is_given_up_passes_it_on() {
 #[test]
 fn h80_a_stream_that_is_not_polled_again_holds_up_nobody() {
     on_workers(|| async {
-        let pool = BufPool::new(1, 4096);
-        let (held, ..) = held(&pool).await;
-        let ((b, of_b), (c, of_c)) = (pair(), pair());
-        send(&of_b, "for b").await;
-        send(&of_c, "for c").await;
+        let (pool, held, [(b, _of_b), (c, _of_c)]) = both_want_one().await;
         // As a combinator does it.
         let mut incoming = b.native().recv_multi(&pool).map(Result::unwrap);
         for _ in 0..3 {

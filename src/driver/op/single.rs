@@ -324,20 +324,17 @@ impl<T: Operation> Flight for Shared<T> {
     }
 
     fn progress(&self, completion: Completion) -> Landing {
-        if completion.result.is_err() {
-            // Nothing was taken from the buffer, so the last one is on its way.
-            self.state.lock().completion.get_or_insert(completion);
-            return Landing::Awaited(None);
-        }
+        // With an error nothing was taken from the buffer, so the last one is on its way.
+        let is_settled = completion.result.is_ok();
         // SAFETY: it flies, and only the owner of its ring comes here. The kernel still reads the buffer, which
         // `settle` leaves alone.
-        if let Some(operation) = unsafe { &mut *self.operation.get() } {
+        if let (true, Some(operation)) = (is_settled, unsafe { &mut *self.operation.get() }) {
             operation.settle();
         }
         let mut state = self.state.lock();
         state.completion.get_or_insert(completion);
-        state.is_settled = true;
-        Landing::Awaited(state.waker.take())
+        state.is_settled = is_settled;
+        Landing::Awaited(if is_settled { state.waker.take() } else { None })
     }
 
     fn land(&self, completion: Completion) -> Landing {

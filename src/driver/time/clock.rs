@@ -105,10 +105,6 @@ impl Clock {
         Instant::from_std(self.shared.origin)
     }
 
-    pub(crate) fn now(&self) -> Instant {
-        self.read()
-    }
-
     pub(crate) fn is_paused(&self) -> bool {
         self.shared.frozen.load(Ordering::Acquire) != RUNNING
     }
@@ -120,7 +116,7 @@ impl Clock {
     }
 
     /// The time.
-    fn read(&self) -> Instant {
+    pub(crate) fn now(&self) -> Instant {
         if !ever_paused() {
             return Instant::from_std(std::time::Instant::now());
         }

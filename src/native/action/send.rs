@@ -8,12 +8,11 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::{len32, sealed};
 use crate::driver::{FixedMemory, Leftovers};
 use crate::native::buf::{BoundedBuf, BufResult, IoBuf};
-use crate::sys::call::{CURRENT_POSITION, Call, NO_SIGNAL, opcode};
+use crate::sys::call::{CURRENT_POSITION, Call, NoSignal, opcode};
 
 /// How bytes are sent.
 #[derive(Debug, Clone, Copy)]
@@ -28,13 +27,10 @@ pub(crate) enum How {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Flags(i32);
 
-/// Has this kernel said that it does not know [`NO_SIGNAL`]?
-static LACKS_NO_SIGNAL: AtomicBool = AtomicBool::new(false);
-
 impl Flags {
     /// Those of a write to `io`. What is neither a pipe nor a socket raises no signal, and may know no flags.
     pub(crate) fn of(io: &Leftovers) -> Flags {
-        Flags(if io.can_break() && !LACKS_NO_SIGNAL.load(Relaxed) { NO_SIGNAL } else { 0 })
+        Flags(if io.can_break() { NoSignal::flag() } else { 0 })
     }
 
     pub(super) fn bits(self) -> i32 {
@@ -45,7 +41,7 @@ impl Flags {
     pub(super) fn falls_back(&mut self, result: &io::Result<u32>) -> bool {
         let was_refused = is_unsupported(result) && self.0 != 0;
         if was_refused {
-            LACKS_NO_SIGNAL.store(true, Relaxed);
+            NoSignal::is_unknown();
             self.0 = 0;
         }
         was_refused

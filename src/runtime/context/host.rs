@@ -234,11 +234,8 @@ impl Drop for HostOwner {
 /// Are crates that are bound to the published Tokio to find drivers? The environment may say no.
 #[cfg(feature = "interop")]
 pub(crate) fn has_drivers() -> bool {
-    static WANTED: OnceLock<bool> = OnceLock::new();
-    *WANTED.get_or_init(|| {
-        // Whoever built a runtime knows that the value is a good one.
-        !matches!(variables::INTEROP.read(), Ok(Some("off" | "0")))
-    })
+    // Whoever built a runtime knows that the value is a good one.
+    !matches!(variables::INTEROP.read(), Ok(Some("off" | "0")))
 }
 
 /// The host's own handle, for those crates: of the current runtime's host, if there is one.

@@ -23,6 +23,7 @@ mod perform;
 pub(crate) use entry::{accept_multi, recv_msg_multi, recv_multi};
 
 use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 pub(crate) use io_uring::opcode;
 use io_uring::squeue;
@@ -35,9 +36,24 @@ pub(crate) fn left_some(completion_flags: u32) -> bool {
 /// The file's own position, where an operation takes an offset.
 pub(crate) const CURRENT_POSITION: u64 = u64::MAX;
 
-/// A write to what nobody reads any more is an error and no `SIGPIPE` (`RWF_NOSIGNAL`, Linux 6.18; an older
-/// kernel says `EOPNOTSUPP`).
-pub(crate) const NO_SIGNAL: i32 = 0x100;
+/// A write to what nobody reads any more is an error and no `SIGPIPE`: a flag (`RWF_NOSIGNAL`, Linux 6.18) that an
+/// older kernel refuses with `EOPNOTSUPP`.
+pub(crate) struct NoSignal;
+
+/// Has this kernel refused it?
+static LACKS_NO_SIGNAL: AtomicBool = AtomicBool::new(false);
+
+impl NoSignal {
+    /// The flag, or none if it was refused before.
+    pub(crate) fn flag() -> i32 {
+        if LACKS_NO_SIGNAL.load(Relaxed) { 0 } else { 0x100 }
+    }
+
+    /// It was refused.
+    pub(crate) fn is_unknown() {
+        LACKS_NO_SIGNAL.store(true, Relaxed);
+    }
+}
 
 /// See the module docs. The fields are the arguments of the system calls of these names.
 #[derive(Debug, Clone)]
