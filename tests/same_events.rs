@@ -80,7 +80,8 @@ kinds! {
     udp;
     pipe_reader;
     pipe_writer;
-    eventfd;
+    // To read it makes room: a worker may see that before the reader says that there is no more, or after it.
+    eventfd(1);
     timerfd;
     // Whose pending signals count is a matter of the thread that asks.
     signalfd(1);

@@ -23,7 +23,9 @@ fn tcp() -> Subject {
     let (theirs, _) = listener.accept().unwrap();
     for stream in [&ours, &theirs] {
         stream.set_nodelay(true).unwrap();
+        // A size that is given does not grow.
         socket2::SockRef::from(stream).set_send_buffer_size(64 << 10).unwrap();
+        socket2::SockRef::from(stream).set_recv_buffer_size(64 << 10).unwrap();
     }
     Subject::new(ours).peer(theirs)
 }

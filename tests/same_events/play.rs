@@ -1,8 +1,9 @@
 // Included twice: `tokio` is this crate, or the published Tokio.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -100,27 +101,26 @@ fn told(waiters: &mut [Waiter<'_>]) -> String {
     text
 }
 
-/// Lets the runtime turn: whoever is woken by what happened has been woken after it.
-async fn turn() {
-    tokio::time::sleep(MOMENT).await;
-    tokio::time::sleep(MOMENT).await;
+/// Lets the runtime turn: whoever is woken by what happened has been woken after it. How long that takes is the
+/// machine's matter, so the last thing that happens is that there is something to read from `tail`.
+async fn turn(tail: &AsyncFd<UnixStream>, end: &UnixStream) {
+    for _ in 0..2 {
+        (&*end).write_all(b".").unwrap();
+        let mut guard = tail.readable().await.unwrap();
+        assert_eq!((&*tail.get_ref()).read(&mut [0; 2]).unwrap(), 1);
+        guard.clear_ready();
+        tokio::time::sleep(MOMENT).await;
+    }
 }
 
 impl Watched {
     /// What one step does here, apart from the waiting.
-    fn act(&self, step: &Step, takes: Duration) -> String {
+    fn act(&self, step: &Step) -> String {
         let Some(fd) = &self.fd else { return String::new() };
         match step {
             Step::Act(_, act) => act(&self.subject),
             Step::Read => attempts(|| fd.try_io(Interest::READABLE, |fd| read(fd.as_raw_fd()))),
-            Step::Fill => {
-                // What is underway to the peer makes room.
-                while write(self.subject.fd()).is_ok() {
-                    while write(self.subject.fd()).is_ok() {}
-                    std::thread::sleep(takes);
-                }
-                attempts(|| fd.try_io(Interest::WRITABLE, |fd| write(fd.as_raw_fd())))
-            }
+            Step::Fill => attempts(|| fd.try_io(Interest::WRITABLE, |fd| write(fd.as_raw_fd()))),
             Step::Clear => {
                 // Whatever is believed, nobody believes it any more.
                 for bits in [1, 2, 4, 8] {
@@ -130,6 +130,21 @@ impl Watched {
                     }
                 }
                 String::new()
+            }
+        }
+    }
+}
+
+/// Writes to all until there is no room.
+fn fill(all: &[Watched], takes: Duration) {
+    // What is underway to the peer makes room: they are full when there was none for a while.
+    let mut quiet = 0;
+    while quiet < 3 {
+        std::thread::sleep(takes);
+        quiet += 1;
+        for watched in all.iter().filter(|watched| watched.fd.is_some()) {
+            while write(watched.subject.fd()).is_ok() {
+                quiet = 0;
             }
         }
     }
@@ -153,6 +168,9 @@ pub fn play(kind: &Kind, is_multi: bool) -> Vec<String> {
     let mut builder = if is_multi { Builder::new_multi_thread() } else { Builder::new_current_thread() };
     let rt = builder.worker_threads(1).enable_all().build().unwrap();
     let scene = async {
+        let (tail, end) = UnixStream::pair().unwrap();
+        tail.set_nonblocking(true).unwrap();
+        let tail = register(tail, Interest::READABLE).unwrap();
         let mut notes = Vec::new();
         let mut all = Vec::new();
         for bits in INTERESTS {
@@ -164,22 +182,25 @@ pub fn play(kind: &Kind, is_multi: bool) -> Vec<String> {
             }
             all.push(Watched { name, subject, fd: fd.ok() });
         }
-        turn().await;
+        turn(&tail, &end).await;
         for (n, step) in kind.steps.iter().enumerate() {
             let mut waiting: Vec<_> = all.iter().map(|w| w.fd.as_ref().map(waiters)).collect();
-            turn().await;
+            turn(&tail, &end).await;
             // Who has something already does not wait for more.
             for waiters in waiting.iter_mut().flatten() {
                 told(waiters);
                 waiters.retain(|waiter| waiter.told.is_none());
             }
-            let did: Vec<_> = all.iter().map(|w| w.act(step, kind.takes)).collect();
+            if let Step::Fill = step {
+                fill(&all, kind.takes);
+            }
+            let did: Vec<_> = all.iter().map(|w| w.act(step)).collect();
             std::thread::sleep(kind.takes);
-            turn().await;
+            turn(&tail, &end).await;
             let woken: Vec<_> = waiting.iter_mut().map(|w| w.as_mut().map(|w| told(w))).collect();
             drop(waiting);
             let mut asking: Vec<_> = all.iter().map(|w| w.fd.as_ref().map(waiters)).collect();
-            turn().await;
+            turn(&tail, &end).await;
             for (((w, did), woken), asking) in all.iter().zip(did).zip(woken).zip(&mut asking) {
                 let (Some(woken), Some(asking)) = (woken, asking) else { continue };
                 notes.push(format!("{}, {n} {step}: {did}; woken{woken}; now{}", w.name, told(asking)));
