@@ -8,6 +8,7 @@
 mod native;
 
 use std::io;
+use std::mem;
 use std::os::fd::{OwnedFd, RawFd};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
@@ -183,12 +184,16 @@ impl Registration {
         if self.handle.is_shutdown() {
             return Poll::Ready(Err(gone()));
         }
+        let event = ready!(self.wait(cx, direction))?;
+        coop.made_progress();
+        Poll::Ready(Ok(event))
+    }
+
+    /// Leaves a waker and has the descriptor watched, unless it is ready.
+    fn wait(&self, cx: &mut Context<'_>, direction: Direction) -> Poll<io::Result<ReadyEvent>> {
         match self.shared.poll_readiness(cx, direction) {
             Poll::Ready(event) if event.is_shutdown => Poll::Ready(Err(gone())),
-            Poll::Ready(event) => {
-                coop.made_progress();
-                Poll::Ready(Ok(event))
-            }
+            Poll::Ready(event) => Poll::Ready(Ok(event)),
             Poll::Pending => {
                 self.handle.watch(&self.shared)?;
                 Poll::Pending
@@ -205,30 +210,32 @@ impl Registration {
         mut f: impl FnMut() -> io::Result<(R, Drained)>,
     ) -> Poll<io::Result<R>> {
         ready!(leaf::trace_leaf(cx));
-        if self.shared.may_be_tried() && self.shared.ready_now(direction).is_none() {
-            // Nothing would tell us: try.
+        let mut may_be_tried = self.shared.may_be_tried();
+        loop {
             let coop = ready!(coop::poll_proceed(cx));
             if self.handle.is_shutdown() {
                 return Poll::Ready(Err(gone()));
             }
-            match f() {
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-                result => {
+            let event = match self.shared.ready_now(direction) {
+                // Nothing would tell us: try.
+                None if mem::take(&mut may_be_tried) => None,
+                None => Some(ready!(self.wait(cx, direction))?),
+                Some(event) if event.is_shutdown => return Poll::Ready(Err(gone())),
+                event => event,
+            };
+            match (f(), event) {
+                (Err(e), None) if e.kind() == io::ErrorKind::WouldBlock => {}
+                (Err(e), Some(event)) if e.kind() == io::ErrorKind::WouldBlock => {
                     coop.made_progress();
-                    return Poll::Ready(result.map(|(r, _)| r));
-                }
-            }
-        }
-        loop {
-            let event = ready!(self.poll_ready(cx, direction))?;
-            match f() {
-                Ok((result, Drained::No)) => return Poll::Ready(Ok(result)),
-                Ok((result, Drained::Yes)) => {
                     self.clear_readiness(event);
-                    return Poll::Ready(Ok(result));
                 }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.clear_readiness(event),
-                Err(e) => return Poll::Ready(Err(e)),
+                (result, event) => {
+                    coop.made_progress();
+                    if let (Ok((_, Drained::Yes)), Some(event)) = (&result, event) {
+                        self.clear_readiness(event);
+                    }
+                    return Poll::Ready(result.map(|(result, _)| result));
+                }
             }
         }
     }
