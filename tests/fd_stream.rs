@@ -23,6 +23,12 @@ fn flavours() -> [Runtime; 2] {
     ]
 }
 
+/// Its two ends. `std::io::pipe` needs Rust 1.87.
+fn pipe() -> (File, File) {
+    let (read, write) = rustix::pipe::pipe().unwrap();
+    (read.into(), write.into())
+}
+
 #[test]
 fn a_socket_both_ways() {
     for rt in flavours() {
@@ -80,7 +86,7 @@ fn messages_that_are_shorter_than_the_buffer() {
 fn a_pipe_waits_and_ends() {
     for rt in flavours() {
         rt.block_on(async {
-            let (read, mut write) = std::io::pipe().unwrap();
+            let (read, mut write) = pipe();
             let mut read = FdStream::new(read).unwrap();
             let mut buf = [0; 10];
             assert!(timeout(Duration::from_millis(20), read.read(&mut buf)).await.is_err());
@@ -89,7 +95,7 @@ fn a_pipe_waits_and_ends() {
             drop(write);
             assert_eq!(timeout(LONG, read.read(&mut buf)).await.unwrap().unwrap(), 0);
 
-            let (mut read, write) = std::io::pipe().unwrap();
+            let (mut read, write) = pipe();
             let mut write = FdStream::new(write).unwrap();
             let n = write.write_vectored(&[IoSlice::new(b"de"), IoSlice::new(b"f")]).await.unwrap();
             assert_eq!(n, 3);
@@ -252,7 +258,7 @@ fn h86_what_others_share_has_its_mode_again() {
         rt.block_on(async {
             // Dropped, and taken apart.
             for is_dropped in [true, false] {
-                let (read, _write) = std::io::pipe().unwrap();
+                let (read, _write) = pipe();
                 let other = read.try_clone().unwrap();
                 let stream = FdStream::new(read).unwrap();
                 assert!(does_not_block(&other));
@@ -283,7 +289,7 @@ fn h86_the_last_of_several_streams_sets_the_mode_back() {
     for rt in flavours() {
         rt.block_on(async {
             for first in [0, 1] {
-                let (read, _write) = std::io::pipe().unwrap();
+                let (read, _write) = pipe();
                 let other = read.try_clone().unwrap();
                 let mut streams =
                     vec![FdStream::new(read.try_clone().unwrap()).unwrap(), FdStream::new(read).unwrap()];

@@ -2,8 +2,7 @@
 
 use std::fs::File as StdFile;
 use std::future::{Future, poll_fn};
-use std::io::{self, ErrorKind, Read, SeekFrom, Write};
-use std::os::fd::OwnedFd;
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::pin::Pin;
 use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
@@ -229,7 +228,7 @@ async fn a_file_is_given_back_only_when_idle() {
 
     file.write_all(b"written").await.unwrap();
     let mut std: StdFile = file.into_std().await;
-    io::Seek::rewind(&mut std).unwrap();
+    std.rewind().unwrap();
     let mut contents = String::new();
     std.read_to_string(&mut contents).unwrap();
     assert_eq!(contents, "written");
@@ -237,8 +236,9 @@ async fn a_file_is_given_back_only_when_idle() {
 
 #[tokio::test]
 async fn reads_pipes_as_they_come() {
-    let (reader, mut writer) = io::pipe().unwrap();
-    let mut file = File::from(OwnedFd::from(reader));
+    let (reader, writer) = rustix::pipe::pipe().unwrap();
+    let mut file = File::from(reader);
+    let mut writer = StdFile::from(writer);
     writer.write_all(b"a little").unwrap();
     let mut storage = [0; 64];
     let mut buf = ReadBuf::new(&mut storage);

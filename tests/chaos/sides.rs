@@ -110,10 +110,14 @@ fn stalls(seeds: &Range<u64>, times: &[(Side, Vec<Duration>)]) {
         for (seed, (ours, theirs)) in seeds.clone().zip(ours.iter().zip(theirs)) {
             if *ours > 4 * *theirs + MOMENT {
                 let again = [tokio, *side].map(|side| chunk(side, seed..seed + 1).map(|times| times[0]));
-                if let [Ok(theirs), Ok(ours)] = again
-                    && ours > 4 * theirs + MOMENT
-                {
-                    println!("chaos: program {seed} takes {ours:?} on {}, {theirs:?} on tokio", side.name);
+                match again {
+                    [Ok(theirs), Ok(ours)] if ours > 4 * theirs + MOMENT => {
+                        println!(
+                            "chaos: program {seed} takes {ours:?} on {}, {theirs:?} on tokio",
+                            side.name
+                        );
+                    }
+                    _ => {}
                 }
             }
         }

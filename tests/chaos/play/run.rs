@@ -219,10 +219,11 @@ async fn fare(place: Place, part: Part) {
             let _guard = guard;
             let kind = part.kind;
             let end = play(place.clone(), part).await;
-            if let Err(Stop(why)) = end
-                && !place.ending.load(SeqCst)
-            {
-                place.ledger.fail(format!("{kind:?} in {}: {why}", place.plan.seed));
+            match end {
+                Err(Stop(why)) if !place.ending.load(SeqCst) => {
+                    place.ledger.fail(format!("{kind:?} in {}: {why}", place.plan.seed));
+                }
+                _ => {}
             }
             place.ledger.over(place.number);
         }
@@ -230,9 +231,7 @@ async fn fare(place: Place, part: Part) {
     match part.fate {
         Fate::Ends => {
             // Unless it panicked, which is written down already.
-            if let Err(e) = tokio::spawn(whole()).await
-                && e.is_cancelled()
-            {
+            if tokio::spawn(whole()).await.is_err_and(|e| e.is_cancelled()) {
                 place.ledger.fail(format!("{:?} in {} was cancelled", part.kind, place.plan.seed));
             }
         }

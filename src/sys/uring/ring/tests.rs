@@ -1,4 +1,5 @@
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
@@ -18,9 +19,9 @@ fn h18_nobody_waits_while_there_is_a_backlog() {
     let script = Script::default().ring_size(ENTRIES, 2 * ENTRIES).fail(Call::Enter, libc::EAGAIN, 1..3);
     let _installed = script.install();
     let mut ring = Ring::for_this_thread().unwrap();
-    let (silent, _writer) = io::pipe().unwrap();
-    let (ready, mut writer) = io::pipe().unwrap();
-    writer.write_all(b"!").unwrap();
+    let (silent, _writer) = rustix::pipe::pipe().unwrap();
+    let (ready, writer) = rustix::pipe::pipe().unwrap();
+    File::from(writer).write_all(b"!").unwrap();
     for index in 0..ENTRIES {
         ring.push(Sqe::poll_multishot(silent.as_raw_fd(), POLLIN, Token::new(Kind::Op, 0, index)));
     }
