@@ -5,6 +5,7 @@
 mod hazard;
 
 use std::future::poll_fn;
+use std::io::Write;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use hazard::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, mpsc as channel, oneshot};
 use tokio::task::{JoinHandle, LocalSet, yield_now};
@@ -230,6 +232,14 @@ mod starvation {
     /// A generous share of a busy, slow machine; without the guard it is for ever.
     const FAIR: Duration = Duration::from_secs(5);
 
+    /// A stream that was just accepted, and its peer.
+    async fn accepted() -> (TcpStream, std::net::TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        peer.set_nodelay(true).unwrap();
+        (listener.accept().await.unwrap().0, peer)
+    }
+
     /// Starts `n` tasks that are ready all the time.
     fn storm(rt: &Runtime, n: usize, stop: &Arc<AtomicBool>) -> Vec<JoinHandle<()>> {
         let task = || {
@@ -315,6 +325,35 @@ mod starvation {
                 rt.block_on(async { timeout(FAIR, other).await.expect("starved").unwrap() });
                 stop.store(true, SeqCst);
                 rt.block_on(greedy).unwrap();
+            }
+        });
+    }
+
+    /// A read that found less than it had room for ends the turn of its task, even if there is more by now.
+    #[test]
+    fn by_a_connection_whose_sender_never_stops() {
+        within_limit(|| {
+            for rt in [current_thread(), multi_thread(1)] {
+                let reads = rt.spawn(async {
+                    let (mut stream, mut peer) = accepted().await;
+                    let mut read = async || {
+                        peer.write_all(b"some").unwrap();
+                        assert_eq!(stream.read(&mut [0; 64]).await.unwrap(), 4);
+                    };
+                    read().await;
+                    let had_its_turn = Arc::new(AtomicBool::new(false));
+                    tokio::spawn({
+                        let had_its_turn = had_its_turn.clone();
+                        async move { had_its_turn.store(true, SeqCst) }
+                    });
+                    let mut reads = 0;
+                    while !had_its_turn.load(SeqCst) {
+                        read().await;
+                        reads += 1;
+                    }
+                    reads
+                });
+                assert_eq!(rt.block_on(reads).unwrap(), 1);
             }
         });
     }

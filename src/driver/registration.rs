@@ -3,7 +3,7 @@
 //! The path of an operation: try it if the readiness word allows; on `WouldBlock` clear the
 //! word, leave a waker, have the descriptor watched, and try again when woken. A resource that
 //! is not watched yet is simply tried first: most accepted sockets, and all that never block,
-//! cost the ring nothing.
+//! cost the ring nothing. Once one of them was short, the next one waits for an event.
 
 mod native;
 
@@ -210,14 +210,14 @@ impl Registration {
         mut f: impl FnMut() -> io::Result<(R, Drained)>,
     ) -> Poll<io::Result<R>> {
         ready!(leaf::trace_leaf(cx));
-        let mut may_be_tried = self.shared.may_be_tried();
+        // Nothing would tell us: a try does.
+        let mut may_be_tried = self.shared.may_be_tried() && !self.shared.was_drained(direction);
         loop {
             let coop = ready!(coop::poll_proceed(cx));
             if self.handle.is_shutdown() {
                 return Poll::Ready(Err(gone()));
             }
             let event = match self.shared.ready_now(direction) {
-                // Nothing would tell us: try.
                 None if mem::take(&mut may_be_tried) => None,
                 None => Some(ready!(self.wait(cx, direction))?),
                 Some(event) if event.is_shutdown => return Poll::Ready(Err(gone())),
@@ -231,8 +231,9 @@ impl Registration {
                 }
                 (result, event) => {
                     coop.made_progress();
-                    if let (Ok((_, Drained::Yes)), Some(event)) = (&result, event) {
-                        self.clear_readiness(event);
+                    if matches!(result, Ok((_, Drained::Yes))) {
+                        self.shared.set_drained(direction);
+                        event.into_iter().for_each(|event| self.clear_readiness(event));
                     }
                     return Poll::Ready(result.map(|(result, _)| result));
                 }

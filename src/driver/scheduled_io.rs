@@ -22,7 +22,7 @@ use slab::Slab;
 
 use crate::driver::{Interest, Ready};
 use crate::loom::sync::Mutex;
-use crate::loom::sync::atomic::Ordering::{AcqRel, Acquire, Release};
+use crate::loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::loom::sync::atomic::{AtomicBool, AtomicUsize};
 
 // | shutdown | tick    | readiness |
@@ -45,6 +45,8 @@ pub(crate) struct ScheduledIo {
     interest: Interest,
     /// It is never tried before it is known to be ready.
     waits_first: bool,
+    /// Somebody saw the end of what there is, in each direction.
+    drained: [AtomicBool; 2],
     /// Where events are counted.
     #[cfg(any(tokio_unstable, feature = "metrics"))]
     metrics: Option<std::sync::Arc<crate::driver::IoMetrics>>,
@@ -121,6 +123,7 @@ impl ScheduledIo {
             fd,
             interest,
             waits_first: false,
+            drained: [AtomicBool::new(false), AtomicBool::new(false)],
             #[cfg(any(tokio_unstable, feature = "metrics"))]
             metrics: None,
         }
@@ -134,6 +137,18 @@ impl ScheduledIo {
     /// Nothing watches the resource: is the only way to tell whether it is ready to try?
     pub(crate) fn may_be_tried(&self) -> bool {
         !self.waits_first && !self.is_watched()
+    }
+
+    /// Somebody saw the end of what there is: from now on that direction waits for an event, also where nothing
+    /// watches yet. A try would find what came meanwhile, again and again, and a connection whose peer never
+    /// stops would let nobody else have a turn before its budget is spent.
+    pub(crate) fn set_drained(&self, direction: Direction) {
+        self.drained[direction as usize].store(true, Relaxed);
+    }
+
+    /// See [`set_drained`](ScheduledIo::set_drained).
+    pub(crate) fn was_drained(&self, direction: Direction) -> bool {
+        self.drained[direction as usize].load(Relaxed)
     }
 
     /// Has the events counted.
