@@ -25,7 +25,7 @@ use tokio::native::{FixedBufPool, entry::opcode};
 use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixStream};
 use tokio::runtime::{BackendKind, Builder, Runtime};
 
-use common::{LONG, current_thread, in_a_child, lacks, multi_thread, spawn, without_forks};
+use common::{LONG, current_thread, in_a_child, kernel, lacks, multi_thread, spawn, without_forks};
 
 /// What the line says that a process prints when it falls back.
 const LINE: &str = "spargio: this runtime stands on epoll, since rings are refused: ";
@@ -171,6 +171,15 @@ fn nothing_but_an_error() {
     }
 }
 
+/// For a child.
+#[test]
+#[ignore = "for a child process that may not have rings"]
+fn says_what_it_stands_on() {
+    if current_thread().handle().backend().kind() == BackendKind::IoUring {
+        println!("on a ring");
+    }
+}
+
 /// For a child: its line goes nowhere, since nobody reads it.
 #[test]
 #[ignore = "for a child process that may not have rings"]
@@ -283,9 +292,22 @@ fn without_privileges(memory: u64, tests: &[&str]) -> Output {
 /// Between 5.12 and that a ring costs memory of the control group only.
 const CHARGED: ((u32, u32), &str) = ((6, 13), "the memory of a ring counts as locked");
 
+/// Does it on this kernel? Newer ones than were known when this was written may think better of it.
+fn is_charged() -> bool {
+    if lacks(CHARGED.0, CHARGED.1) {
+        return false;
+    }
+    let is_refused = !passed(&without_privileges(0, &["says_what_it_stands_on"]), 1).contains("on a ring");
+    assert!(is_refused || kernel() > (6, 18), "rings are not charged on a kernel that is known to");
+    if !is_refused {
+        println!("skipped: needs a kernel where {}", CHARGED.1);
+    }
+    is_refused
+}
+
 #[test]
 fn h28_echo_fs_and_process_without_locked_memory() {
-    if lacks(CHARGED.0, CHARGED.1) {
+    if !is_charged() {
         return;
     }
     let output = without_privileges(0, &["echo_on_each_flavour", "fs::", "process_signal::"]);
@@ -440,11 +462,14 @@ fn h30_a_ring_at_work_is_forbidden() {
         let rt = current_thread();
         let panic = catch_unwind(AssertUnwindSafe(|| {
             rt.block_on(async {
-                let (a, _b) = UnixStream::pair().unwrap();
+                let (a, b) = UnixStream::pair().unwrap();
                 let mut receiving = Box::pin(async { a.native().recv(vec![0; 1]).await.0 });
                 let timed_out = tokio::time::timeout(Duration::from_millis(1), &mut receiving).await;
                 assert!(timed_out.is_err());
                 seccompiler::apply_filter(&filter(ALL, libc::EPERM)).unwrap();
+                // Where a ring cannot wait in the watch set (before Linux 6.15) its thread sleeps there, and only asks
+                // the ring for what has come.
+                b.try_write(b"!").unwrap();
                 receiving.await
             })
         }))
