@@ -27,9 +27,10 @@ fn registered() -> usize {
             let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", name.to_string_lossy()));
             let info = info.unwrap_or_default();
             let after = info.lines().skip_while(|line| !line.starts_with("UserBufs")).skip(1);
-            // A line each; those of an empty place say so.
+            // A line each; those of an empty place say so, or have no address (before Linux 6.13 or so).
             let entries = after.take_while(|line| line.starts_with(' '));
-            blocks += entries.filter(|line| !line.contains("none")).count();
+            let is_empty = |line: &&str| line.contains("none") || line.contains("0xffffffffffffffff");
+            blocks += entries.filter(|line| !is_empty(line)).count();
         }
     }
     blocks

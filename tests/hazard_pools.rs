@@ -1,4 +1,4 @@
-//! Memory of pools that rings pick buffers from: hazard H82.
+//! Memory of pools that rings pick buffers from: hazards H82 and H88.
 
 #[path = "common/mod.rs"]
 mod common;
@@ -11,6 +11,7 @@ use std::io::Write;
 use tokio::native::{BufPool, PoolBuf};
 use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
+use tokio::time::timeout;
 
 use common::*;
 use fork::fork;
@@ -58,6 +59,22 @@ fn filled_on(rt: &Runtime, pool: &BufPool) -> Vec<PoolBuf> {
     rt.block_on(async { tokio::spawn(async move { filled(&pool).await }).await.unwrap() })
 }
 
+/// How many bytes come of so many full buffers, one after the other.
+fn received_on(rt: &Runtime, pool: &BufPool, bufs: usize) -> usize {
+    let pool = pool.clone();
+    let receive = async move {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut incoming = ours.native().recv_multi(&pool);
+        let mut received = 0;
+        for _ in 0..bufs {
+            assert_eq!(theirs.try_write(&[1; 64]).unwrap(), 64);
+            received += timeout(LONG, incoming.next()).await.expect("a buffer").unwrap().unwrap().len();
+        }
+        received
+    };
+    rt.block_on(async { tokio::spawn(receive).await.unwrap() })
+}
+
 fn runtimes() -> [Runtime; 3] {
     [current_thread(), multi_thread(1), multi_thread(2)]
 }
@@ -85,6 +102,17 @@ fn h82_memory_goes_with_the_last_of_a_pool() {
         // And the ring can still be told of another.
         let pool = BufPool::new(COUNT, SIZE);
         assert_eq!(filled_on(&rt, &pool).len(), COUNT.into());
+    }
+}
+
+/// A pool takes the place that another one had with a ring.
+#[test]
+fn h88_a_pool_after_another_is_not_empty() {
+    for rt in runtimes() {
+        for _ in 0..3 {
+            let pool = BufPool::new(8, 64);
+            assert_eq!(received_on(&rt, &pool, 8), 8 * 64);
+        }
     }
 }
 

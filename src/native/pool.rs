@@ -211,8 +211,12 @@ impl Drop for Group {
     }
 }
 
+/// The first number. Those below are places in an array of each ring, where Linux 6.1 leaves how far it has come with a
+/// pool that is gone (`io_register_pbuf_ring` does not reset `head`): the next one looks empty to it.
+const FIRST_GROUP: u16 = 64;
+
 /// The numbers of pools; rings know theirs by number.
-static GROUPS: Mutex<(u16, Vec<u16>)> = Mutex::new((0, Vec::new()));
+static GROUPS: Mutex<(u16, Vec<u16>)> = Mutex::new((FIRST_GROUP, Vec::new()));
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
