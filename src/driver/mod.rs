@@ -80,10 +80,11 @@ pub(crate) use uring::Remote;
 pub(crate) use uring::RingStats;
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::driver::op::Flight;
@@ -355,6 +356,25 @@ impl Handle {
         // closed.
         if !self.is_inherited() {
             self.0.shards.unwatch(io, fd);
+        }
+    }
+
+    /// Has `waker` woken, by whoever drives the runtime, at the first event of `fd`, which is no resource of the runtime.
+    ///
+    /// # Errors
+    ///
+    /// Those of `epoll_ctl(2)`; without the I/O driver nobody would notice.
+    pub(crate) fn set_alarm(&self, fd: RawFd, waker: Waker) -> io::Result<()> {
+        match &self.0.shards.set {
+            Some(set) => set.set_alarm(fd, waker),
+            None => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Ends that, before `fd` is closed.
+    pub(crate) fn end_alarm(&self, fd: RawFd) {
+        if let Some(set) = &self.0.shards.set {
+            set.end_alarm(fd);
         }
     }
 

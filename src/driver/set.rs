@@ -13,6 +13,7 @@
 //! - A member's token has a generation: an event that was taken before the member left is nobody's.
 //! - The **bell** is an eventfd in the set, for a thread that sleeps there and is wanted elsewhere. Its
 //!   event is nobody's, too.
+//! - The **alarm** is a descriptor that is no resource of the runtime's. Its first event wakes a waker, once.
 //! - A set that is **closed** takes no members; those it had are told that the runtime is gone.
 
 use std::fmt;
@@ -36,6 +37,9 @@ use crate::sys::uring::Wait;
 /// The token of the bell: no member's, since generations start at 1.
 const BELL: u64 = 0;
 
+/// The token of the alarm: no member's, either.
+const ALARM: u64 = 1;
+
 /// The bits of a token that say where its member is; the rest is the generation.
 const INDEX_BITS: u32 = 32;
 const INDEX_MASK: u64 = (1 << INDEX_BITS) - 1;
@@ -46,6 +50,8 @@ pub(crate) struct WatchSet {
     bell: EventFd,
     holder: Holder,
     members: Mutex<Members>,
+    /// Whom the alarm wakes; `None` once it has.
+    alarm: Mutex<Option<Waker>>,
 }
 
 struct Members {
@@ -63,7 +69,7 @@ impl WatchSet {
         let bell = EventFd::new().map_err(|error| explain("create an eventfd", &error))?;
         epoll.add(bell.as_raw_fd(), poll::IN, BELL)?;
         let members = Members { slab: Slab::new(), generation: 1, is_closed: false };
-        Ok(WatchSet { epoll, bell, holder: Holder::new(), members: Mutex::new(members) })
+        Ok(WatchSet { epoll, bell, holder: Holder::new(), members: Mutex::new(members), alarm: Mutex::new(None) })
     }
 
     /// Makes `io` a member; returns its token, or `None` if the set is closed.
@@ -114,7 +120,9 @@ impl WatchSet {
         }
         let members = self.members.lock();
         for (token, bits) in events {
-            if let Some(io) = members.get(token) {
+            if token == ALARM {
+                wakers.extend(self.alarm.lock().take());
+            } else if let Some(io) = members.get(token) {
                 let ready = Ready::from_poll(bits);
                 io.set_readiness(ready);
                 io.take_wakers(ready, wakers);
@@ -134,6 +142,27 @@ impl WatchSet {
                 std::thread::sleep(MOMENT);
             }
         }
+    }
+
+    /// Has `waker` woken at the first event of `fd`; if it is readable already, that is one. There is one alarm at a
+    /// time.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Epoll::add`].
+    pub(crate) fn set_alarm(&self, fd: RawFd, waker: Waker) -> io::Result<()> {
+        // Before the kernel knows it: whoever takes the event finds it.
+        let before = self.alarm.lock().replace(waker);
+        drop(before);
+        self.epoll.add(fd, poll::IN, ALARM)
+    }
+
+    /// Ends that, before `fd` is closed.
+    pub(crate) fn end_alarm(&self, fd: RawFd) {
+        // An error: as in `remove`.
+        let _ = self.epoll.remove(fd);
+        let waker = self.alarm.lock().take();
+        drop(waker);
     }
 
     /// Wakes the thread that sleeps in the set.

@@ -191,6 +191,12 @@ pub(crate) fn see_to_host() {
     let _ = with_current(host::see_to_tasks);
 }
 
+/// The same for a thread that sleeps outside of the drivers.
+#[inline]
+pub(crate) fn see_to_host_of_sleeper() {
+    let _ = with_current(host::see_to_sleeper);
+}
+
 /// Leaves the runtime for the duration of `f` (`block_in_place`), here and in the host.
 pub(crate) fn exit_runtime<R>(f: impl FnOnce() -> R) -> R {
     struct Restore(Entered);

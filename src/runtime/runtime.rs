@@ -224,7 +224,6 @@ impl Drop for Runtime {
         if self.handle.inner.driver().is_inherited() {
             // In the child of a fork: there are no threads to end, and tasks and descriptors are
             // the parent's to shut down.
-            self.host.forget();
             return self.blocking_pool.forget();
         }
         match &mut self.scheduler {

@@ -138,6 +138,15 @@ impl Epoll {
     }
 }
 
+/// Is `fd` a member of the epoll instance that has the number `epoll`, if that is one? The member is a probe: from
+/// here on it reports nothing but errors, with an empty token.
+pub(crate) fn has_member(epoll: RawFd, fd: RawFd) -> bool {
+    let mut event = libc::epoll_event { events: 0, u64: 0 };
+    // SAFETY: `event` outlives the call, which only reads it. Whatever `epoll` is, the call changes nothing but an epoll
+    // instance with that very member.
+    unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_MOD, fd, &raw mut event) == 0 }
+}
+
 /// Never too short: a timer must not fire early.
 fn millis(wait: Wait) -> libc::c_int {
     match wait {

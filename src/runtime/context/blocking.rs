@@ -67,7 +67,7 @@ impl BlockingRegionGuard {
                 if let Poll::Ready(output) = budget(|| future.as_mut().poll(&mut cx)) {
                     return output;
                 }
-                super::see_to_host();
+                super::see_to_host_of_sleeper();
                 park.park();
             }
         })

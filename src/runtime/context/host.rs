@@ -7,17 +7,36 @@
 //! `host.block_on(..)`, where the host is a Tokio runtime that makes no system call while our threads work.
 //!
 //! What crates spawn that are bound to the published Tokio runs on the host's own threads. Without `interop`
-//! there is one host for all, without drivers, and as a rule nothing is spawned there: its only thread is
-//! started when one of ours has a turn, is about to sleep or leaves, and there is something to run
-//! ([`see_to_tasks`]). With `interop` each runtime has a host of its own, and on its threads that runtime is the current one:
-//! our `spawn`, sockets and timers work in what such a crate runs. It ends with the runtime:
+//! there is one host for all, without drivers. With `interop` each runtime has a host of its own, with drivers, and on its
+//! threads that runtime is the current one: our `spawn`, sockets and timers work in what such a crate runs. It ends
+//! with the runtime:
 //!
 //! 1. Our runtime stops: tasks are dropped, its threads end.
 //! 2. [`HostOwner`] shuts the host down, in what is left of the time that the shutdown may take.
 //! 3. Our threads enter hosts by a handle, which works when the host has ended (a `block_on` that
 //!    is going on elsewhere).
 //!
-//! The budget: Tokio sets it once at the start of that one poll. A token taken with
+//! # The thread
+//!
+//! A host of a multi-thread runtime, or for threads outside of all, has a worker from the beginning. The others (of a
+//! runtime with one thread, and without `interop` the one for all) are built without a [`thread`](self::thread), and get
+//! one as soon as something needs it: a program of one thread stays one. That is found out by:
+//!
+//! - **Its tasks.** One of our threads looks how many there are when it has a turn, is about to sleep, or leaves.
+//! - **Its drivers.** The first timer wakes the driver, which writes to an eventfd in the host's epoll instance; so does a
+//!   task spawned by whatever thread. What is ready of the sockets, signals and children makes that instance readable
+//!   as well. So the [instance](self::epoll) is in the watch set of our runtime, as its alarm, until the thread is
+//!   there: whoever drives our runtime starts the thread. A thread that leaves looks whether the instance is readable.
+//! - **Threads that wait without driving our runtime**, and those that ask for the host's handle, get it at once: there
+//!   may be nobody who would hear the alarm.
+//!
+//! So does a runtime without an I/O driver, and one whose host's instance is not found. What somebody waits for
+//! outside, by a handle of the published Tokio's, while nobody drives our runtime, happens when somebody does: on a
+//! `current_thread` runtime of the published Tokio it is the same.
+//!
+//! # The budget
+//!
+//! Tokio sets it once at the start of that one poll. A token taken with
 //! `poll_proceed` remembers the budget as it was and puts it back when dropped. [`FULL`] is
 //! such a token, of a full budget; with it [`budget`] gives each task poll a full budget. A
 //! scheduler within a task (a `LocalSet`) does the same for its own tasks, inside of
@@ -30,28 +49,35 @@
 //! the code falls back to exchanging it, at the price of one unit of the budget.
 #![allow(unsafe_code)]
 
-use std::cell::{Cell, RefCell};
-use std::future::{pending, poll_fn};
+#[cfg(feature = "interop")]
+mod epoll;
+mod thread;
+
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
 use std::mem::{self, ManuallyDrop};
+use std::os::fd::RawFd;
 use std::ptr;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 #[cfg(tokio_unstable)]
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::{Context, Poll, Waker};
-use std::thread;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
+use self::thread::{Limit, SERVES, Slot, THREAD_NAME, Thread};
+use crate::driver;
 use crate::runtime::scheduler::{self, WeakHandle};
-use crate::sys::mask;
+use crate::sys::fork::Origin;
+use crate::sys::{mask, poll};
 #[cfg(tokio_unstable)]
 use crate::upstream::runtime::RngSeed;
 use crate::util::trace::enter_untold;
 #[cfg(feature = "interop")]
 use crate::util::variables;
-use upstream::runtime::{Builder, Handle, Runtime, RuntimeFlavor, RuntimeMetrics};
+use upstream::runtime::{Builder, Handle, RuntimeFlavor, RuntimeMetrics};
 use upstream::task::coop::{self, RestoreOnPending};
 
 /// What hosts threads. Those of one runtime, and then its own threads know which; or all others.
@@ -60,20 +86,44 @@ pub(crate) struct Host {
     handle: Handle,
     /// Kept, since asking the handle for them counts references, and they are asked at each turn.
     metrics: RuntimeMetrics,
-    /// Taken out when it is shut down, or gets a thread.
-    runtime: Mutex<Option<Runtime>>,
+    runtime: Slot,
     serves: Arc<Serves>,
-    /// Has it a thread of its own, or will not get one?
+    /// Has it a thread of its own, or will not get one any more? Changed with `course` locked.
     has_thread: AtomicBool,
+    /// Does something need one, though there are no tasks?
+    wants_thread: AtomicBool,
+    course: Mutex<Course>,
+    /// Its epoll instance, if it was built without a thread.
+    epoll: Option<RawFd>,
+    /// The process that it was built in.
+    origin: Origin,
+}
+
+/// What becomes of a host that was built without a thread.
+#[derive(Debug, Default)]
+struct Course {
+    thread: Option<Thread>,
+    /// Whose watch set has the alarm.
+    watched_by: Option<driver::Handle>,
 }
 
 /// The runtime of ours that a host serves. Empty for the one that serves all.
 #[derive(Debug, Default)]
 struct Serves(OnceLock<WeakHandle>);
 
-thread_local! {
-    /// Of a thread of a host: whom the host serves.
-    static SERVES: RefCell<Option<Arc<Serves>>> = const { RefCell::new(None) };
+impl Serves {
+    fn runtime(&self) -> Option<scheduler::Handle> {
+        self.0.get()?.upgrade()
+    }
+}
+
+/// The alarm: there is something for the host's drivers.
+impl Wake for Serves {
+    fn wake(self: Arc<Self>) {
+        if let Some(host) = self.runtime().as_ref().and_then(|handle| handle.host()) {
+            host.hear_alarm();
+        }
+    }
 }
 
 /// Is this a thread of a host? Then it runs what crates spawned that are bound to the published Tokio.
@@ -83,16 +133,18 @@ pub(super) fn is_hosts_own() -> bool {
 
 /// The runtime that this thread's host serves, if it is a host's thread and the runtime is there.
 pub(super) fn served() -> Option<scheduler::Handle> {
-    SERVES.try_with(|serves| serves.borrow().as_ref()?.0.get()?.upgrade()).ok().flatten()
+    SERVES.try_with(|serves| serves.borrow().as_ref()?.runtime()).ok().flatten()
 }
 
 /// Is this thread one that upstream's `block_in_place` is to be told of? Runs `f` then inside of it.
+///
+/// # Panics
+///
+/// On the thread of a runtime with one thread, as there.
+#[track_caller]
 pub(crate) fn block_outside<R>(f: impl FnOnce() -> R) -> R {
     if is_hosts_own() { upstream::task::block_in_place(f) } else { f() }
 }
-
-/// Of the threads of hosts.
-const THREAD_NAME: &str = "spargio-host";
 
 /// Of a host with a thread.
 #[cfg(any(feature = "interop", tokio_unstable))]
@@ -119,62 +171,174 @@ impl Host {
         Ok(Host {
             metrics: handle.metrics(),
             handle,
-            runtime: Mutex::new(Some(runtime)),
+            runtime: Slot::new(runtime),
             serves,
             has_thread: AtomicBool::new(has_thread),
+            wants_thread: AtomicBool::new(false),
+            course: Mutex::default(),
+            epoll: None,
+            origin: Origin::here(),
         })
     }
 
-    /// Starts its thread, if it has none and somebody has spawned a task.
+    /// One for a single runtime, if crates that are bound to the published Tokio are to be served. That of a runtime
+    /// with one thread has none before something needs it.
+    #[cfg(feature = "interop")]
+    pub(crate) fn of_one(has_one_thread: bool) -> io::Result<Option<Host>> {
+        if !has_drivers() {
+            return Ok(None);
+        }
+        if !has_one_thread {
+            return Host::build(&mut builder()).map(Some);
+        }
+        let next = epoll::next_number();
+        let mut host = Host::build(Builder::new_current_thread().thread_name(THREAD_NAME).enable_all())?;
+        host.epoll = next.and_then(|next| epoll::find(&host.handle, next));
+        Ok(Some(host))
+    }
+
+    /// From here on it serves the runtime of `handle`, whose drivers watch its own.
+    fn serve(&self, handle: &scheduler::Handle) {
+        // There is one owner.
+        let _ = self.serves.0.set(handle.downgrade());
+        if !self.has_thread.load(Relaxed) && !self.set_alarm(handle.driver(), &mut self.course()) {
+            self.want_thread();
+        }
+    }
+
+    /// Has the thread started when there is something for the host's drivers; `false` if nobody would notice.
+    fn set_alarm(&self, driver: &driver::Handle, course: &mut Course) -> bool {
+        let Some(epoll) = self.epoll else { return false };
+        let is_set = driver.set_alarm(epoll, Waker::from(self.serves.clone())).is_ok();
+        course.watched_by = is_set.then(|| driver.clone());
+        is_set
+    }
+
+    /// Before the host's descriptors may be closed: a duplicate that is alive would go on ringing.
+    fn end_alarm(&self, course: &mut Course) -> Option<driver::Handle> {
+        let driver = course.watched_by.take()?;
+        driver.end_alarm(self.epoll?);
+        Some(driver)
+    }
+
+    #[cold]
+    fn hear_alarm(&self) {
+        /// How long the system gets to find a thread.
+        const MOMENT: Duration = Duration::from_millis(1);
+
+        self.want_thread();
+        if self.has_thread.load(Relaxed) || self.is_inherited() {
+            return;
+        }
+        // None is to be had. Whoever waits for the host would wait for ever if ours slept now: it rings again.
+        std::thread::sleep(MOMENT);
+        let mut course = self.course();
+        if let Some(driver) = self.end_alarm(&mut course) {
+            // An error: each turn asks for a thread.
+            self.set_alarm(&driver, &mut course);
+        }
+    }
+
+    /// Starts its thread, if it has none and something needs it.
     #[inline]
     fn see_to_tasks(&self) {
-        if !self.has_thread.load(Relaxed) && self.metrics.num_alive_tasks() > 0 {
+        if !self.has_thread.load(Relaxed)
+            && (self.wants_thread.load(Relaxed) || self.metrics.num_alive_tasks() > 0)
+        {
+            self.start_thread();
+        }
+    }
+
+    /// The same for a thread of ours that leaves: it may have been the one that hears the alarm.
+    #[inline]
+    fn see_to_what_is_left(&self) {
+        if !self.has_thread.load(Relaxed) && self.epoll.is_some_and(poll::is_readable) {
+            self.start_thread();
+        }
+        self.see_to_tasks();
+    }
+
+    /// The same for a thread of ours that is about to sleep where it hears no alarm.
+    #[inline]
+    fn see_to_sleeper(&self) {
+        if self.epoll.is_some() {
+            self.want_thread();
+        }
+        self.see_to_tasks();
+    }
+
+    /// Starts its thread, now or as soon as there is one to be had.
+    #[inline]
+    fn want_thread(&self) {
+        if !self.has_thread.load(Relaxed) {
+            self.wants_thread.store(true, Relaxed);
             self.start_thread();
         }
     }
 
     #[cold]
     fn start_thread(&self) {
-        if self.has_thread.swap(true, Relaxed) {
+        if self.is_inherited() {
             return;
         }
-        // Hosts of single runtimes have one from the beginning.
-        let run = || {
-            let host = shared();
-            SERVES.with(|serves| serves.replace(Some(host.serves.clone())));
-            if let Some(runtime) = host.take() {
-                runtime.block_on(pending::<()>());
-            }
-        };
-        let thread = thread::Builder::new().name(THREAD_NAME.into());
-        if mask::with_all_blocked(|| thread.spawn(run)).is_err() {
-            // No thread is to be had for the moment: the next turn asks again.
-            self.has_thread.store(false, Relaxed);
+        let mut course = self.course();
+        if self.has_thread.load(Relaxed) {
+            return;
+        }
+        // An error: no thread is to be had for the moment. The next turn asks again.
+        if let Ok(thread) = Thread::start(&self.runtime, &self.serves) {
+            course.thread = Some(thread);
+            self.has_thread.store(true, Relaxed);
+            self.end_alarm(&mut course);
         }
     }
 
-    /// One for a single runtime, if crates that are bound to the published Tokio are to be served.
-    #[cfg(feature = "interop")]
-    pub(crate) fn of_one() -> io::Result<Option<Host>> {
-        if has_drivers() { Host::build(&mut builder()).map(Some) } else { Ok(None) }
+    /// Shuts it down, and waits no longer than the `limit`.
+    fn end(&self, limit: Limit) {
+        if self.is_inherited() {
+            return self.forget();
+        }
+        let thread = {
+            let mut course = self.course();
+            // None is started from here on.
+            self.has_thread.store(true, Relaxed);
+            self.end_alarm(&mut course);
+            course.thread.take()
+        };
+        if let Some(runtime) = self.runtime.take() {
+            // Nobody has come to it.
+            thread::shut_down(runtime, limit);
+        }
+        if let Some(thread) = thread {
+            thread.end(limit);
+        }
     }
 
-    fn take(&self) -> Option<Runtime> {
-        self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take()
+    /// Is this the child of a fork, and the host that of a runtime of its parent's? Then its threads are not there, and
+    /// its descriptors are the parent's. The host for all is the child's as well.
+    fn is_inherited(&self) -> bool {
+        self.serves.0.get().is_some() && !self.origin.is_here()
+    }
+
+    /// In such a child.
+    fn forget(&self) {
+        mem::forget(self.runtime.try_take());
+        // Another thread may have held the lock.
+        if let Ok(mut course) = self.course.try_lock() {
+            mem::forget(mem::take(&mut *course));
+        }
+    }
+
+    fn course(&self) -> MutexGuard<'_, Course> {
+        self.course.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Host {
     fn drop(&mut self) {
-        // Nobody has become its owner, or that one has shut it down.
-        if let Some(runtime) = self.take() {
-            if may_wait() {
-                // Its descriptors are free then: there may have been too few for the rest.
-                drop(runtime);
-            } else {
-                runtime.shutdown_background();
-            }
-        }
+        // Nobody has become its owner, or that one has ended it. Where it may be waited for its descriptors are free
+        // then: there may have been too few for the rest.
+        self.end(limit(None));
     }
 }
 
@@ -189,8 +353,7 @@ impl HostOwner {
     /// Tells the host of `handle`, if there is one, whom it serves.
     pub(crate) fn new(handle: &scheduler::Handle) -> HostOwner {
         if let Some(host) = handle.host() {
-            // There is one owner.
-            let _ = host.serves.0.set(handle.downgrade());
+            host.serve(handle);
         }
         HostOwner { handle: handle.clone(), until: None }
     }
@@ -201,32 +364,26 @@ impl HostOwner {
         // What does not fit takes no end.
         self.until = Instant::now().checked_add(limit);
     }
-
-    /// In the child of a fork: its threads are not there.
-    pub(crate) fn forget(&mut self) {
-        if let Some(host) = self.handle.host() {
-            // Another thread may have held the lock.
-            if let Ok(mut runtime) = host.runtime.try_lock() {
-                mem::forget(runtime.take());
-            }
-        }
-    }
 }
 
 /// May this thread wait for those of a host? Not in asynchronous code of the published Tokio; and a panic may
 /// say that here is some of ours.
 fn may_wait() -> bool {
-    Handle::try_current().is_err() && !thread::panicking()
+    Handle::try_current().is_err() && !std::thread::panicking()
+}
+
+/// The time that a host's end may take this thread.
+fn limit(until: Option<Instant>) -> Limit {
+    if !may_wait() {
+        return Some(Duration::ZERO);
+    }
+    until.map(|until| until.saturating_duration_since(Instant::now()))
 }
 
 impl Drop for HostOwner {
     fn drop(&mut self) {
-        let Some(runtime) = self.handle.host().and_then(Host::take) else { return };
-        let left = self.until.map(|until| until.saturating_duration_since(Instant::now()));
-        match left {
-            None if may_wait() => drop(runtime),
-            Some(left) if may_wait() && !left.is_zero() => runtime.shutdown_timeout(left),
-            _ => runtime.shutdown_background(),
+        if let Some(host) = self.handle.host() {
+            host.end(limit(self.until));
         }
     }
 }
@@ -238,10 +395,14 @@ pub(crate) fn has_drivers() -> bool {
     !matches!(variables::INTEROP.read(), Ok(Some("off" | "0")))
 }
 
-/// The host's own handle, for those crates: of the current runtime's host, if there is one.
+/// The host's own handle, for those crates: of the current runtime's host, if there is one. Who has it may wait anywhere.
 #[cfg(feature = "interop")]
 pub(crate) fn handle() -> Handle {
-    let own = super::with_current(|handle| handle.host().map(|host| host.handle.clone()));
+    let own = super::with_current(|handle| {
+        let host = handle.host()?;
+        host.want_thread();
+        Some(host.handle.clone())
+    });
     own.ok().flatten().unwrap_or_else(|| shared().handle.clone())
 }
 
@@ -268,6 +429,12 @@ fn shared_builder() -> Builder {
 #[inline]
 pub(crate) fn see_to_tasks(handle: &scheduler::Handle) {
     of(handle).see_to_tasks();
+}
+
+/// The same for a thread that is about to sleep, and does not drive the runtime.
+#[inline]
+pub(crate) fn see_to_sleeper(handle: &scheduler::Handle) {
+    of(handle).see_to_sleeper();
 }
 
 /// What hosts the threads of `handle`.
@@ -347,7 +514,7 @@ impl Host {
                 }
             }))
         });
-        self.see_to_tasks();
+        self.see_to_what_is_left();
         result
     }
 }

@@ -229,7 +229,6 @@ impl Drop for LocalRuntime {
         if self.handle.inner.driver().is_inherited() {
             // In the child of a fork: there are no threads to end, and tasks and descriptors are
             // the parent's to shut down.
-            self.host.forget();
             return self.blocking_pool.forget();
         }
         // Tasks are dropped in the runtime's context, where they may spawn in vain.
