@@ -258,14 +258,21 @@ fn in_time<R>(f: impl FnOnce() -> R) -> R {
 #[test]
 fn a_runtime_that_nobody_drives() {
     on_each_backend("a_runtime_that_nobody_drives", || {
-        // Registered in `block_on`, awaited after it.
+        // Registered in one `block_on`, which never turns; heard in the next.
         let rt = current_thread();
         let left = rt.block_on(async {
             let mut left = Box::pin(foreign_sleep());
             poll_fn(|cx| Poll::Ready(assert!(left.as_mut().poll(cx).is_pending()))).await;
             left
         });
-        in_time(|| executor::block_on(left));
+        let waits = thread::spawn(|| executor::block_on(left));
+        in_time(|| {
+            rt.block_on(async {
+                while !waits.is_finished() {
+                    sleep(SHORT).await;
+                }
+            });
+        });
         drop(rt);
 
         // By a handle of ours.

@@ -216,6 +216,19 @@ mod tests {
     }
 
     #[test]
+    fn an_instance_is_known_by_its_members() {
+        let bell = || super::super::event_fd::EventFd::new().unwrap();
+        let (one, other, probe) = (Epoll::new().unwrap(), Epoll::new().unwrap(), bell());
+        one.add(probe.as_raw_fd(), libc::EPOLLIN as u32, 7).unwrap();
+        other.add(bell().as_raw_fd(), libc::EPOLLIN as u32, 7).unwrap();
+        assert!(has_member(one.as_raw_fd(), probe.as_raw_fd()));
+        // Another one, something else, and nothing.
+        for number in [other.as_raw_fd(), bell().as_raw_fd(), probe.as_raw_fd(), RawFd::MAX, -1] {
+            assert!(!has_member(number, probe.as_raw_fd()));
+        }
+    }
+
+    #[test]
     fn both_ways_to_wait_take_each_event_once() {
         let epoll = Epoll::new().unwrap();
         let bell = super::super::event_fd::EventFd::new().unwrap();

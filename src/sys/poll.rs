@@ -32,12 +32,6 @@ impl PollFd {
     }
 }
 
-/// Is there something to be read from `fd` right now?
-pub(crate) fn is_readable(fd: RawFd) -> bool {
-    // An error: the kernel has no memory. It may be readable.
-    wait(&mut [PollFd::new(fd, IN)], Some(Duration::ZERO)).map_or(true, |n| n > 0)
-}
-
 /// Waits until one of `fds` is ready or `timeout` is over; returns how many are.
 pub(crate) fn wait(fds: &mut [PollFd], timeout: Option<Duration>) -> io::Result<usize> {
     let ts = timeout.map(|t| libc::timespec {

@@ -14,8 +14,9 @@ use super::WatchSet;
 use crate::driver::Interest;
 use crate::driver::scheduled_io::{Direction, ScheduledIo, Watch};
 use crate::driver::shards::Shards;
-use crate::sys::epoll::Events;
-use crate::sys::fault;
+use crate::sys::epoll::{Epoll, Events};
+use crate::sys::event_fd::EventFd;
+use crate::sys::{fault, poll};
 use crate::sys::uring::Wait;
 
 const LONG: Duration = Duration::from_secs(30);
@@ -40,6 +41,42 @@ fn look(set: &WatchSet) {
     let mut events = Events::new();
     set.wait(&mut events, Wait::No);
     set.serve(&events, &mut Vec::new());
+}
+
+/// How often the alarm wakes, in one look.
+fn heard(set: &WatchSet) -> usize {
+    let (mut events, mut wakers) = (Events::new(), Vec::new());
+    set.wait(&mut events, Wait::No);
+    set.serve(&events, &mut wakers);
+    wakers.len()
+}
+
+#[test]
+fn the_alarm_wakes_once_for_what_happens_in_another_instance() {
+    let set = WatchSet::new().unwrap();
+    let other = Epoll::new().unwrap();
+    let bells = [EventFd::new().unwrap(), EventFd::new().unwrap()];
+    other.add(bells[0].as_raw_fd(), poll::IN, 0).unwrap();
+
+    set.set_alarm(other.as_raw_fd(), Waker::noop().clone()).unwrap();
+    assert_eq!(heard(&set), 0);
+    // One that comes later.
+    other.add(bells[1].as_raw_fd(), poll::IN, 1).unwrap();
+    assert_eq!(heard(&set), 0);
+    bells[1].ring().unwrap();
+    assert_eq!(heard(&set), 1);
+    bells[0].ring().unwrap();
+    assert_eq!(heard(&set), 0);
+
+    // Readable already.
+    set.end_alarm(other.as_raw_fd());
+    set.set_alarm(other.as_raw_fd(), Waker::noop().clone()).unwrap();
+    assert_eq!((heard(&set), heard(&set)), (1, 0));
+
+    set.end_alarm(other.as_raw_fd());
+    bells[0].ring().unwrap();
+    assert_eq!(heard(&set), 0);
+    assert_eq!(set.len(), 0);
 }
 
 #[test]

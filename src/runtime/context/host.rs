@@ -19,20 +19,21 @@
 //! # The thread
 //!
 //! A host of a multi-thread runtime, or for threads outside of all, has a worker from the beginning. The others (of a
-//! runtime with one thread, and without `interop` the one for all) are built without a [`thread`](self::thread), and get
+//! runtime with one thread, and without `interop` the one for all) are built without a [thread](mod@self::thread), and get
 //! one as soon as something needs it: a program of one thread stays one. That is found out by:
 //!
 //! - **Its tasks.** One of our threads looks how many there are when it has a turn, is about to sleep, or leaves.
 //! - **Its drivers.** The first timer wakes the driver, which writes to an eventfd in the host's epoll instance; so does a
 //!   task spawned by whatever thread. What is ready of the sockets, signals and children makes that instance readable
-//!   as well. So the [instance](self::epoll) is in the watch set of our runtime, as its alarm, until the thread is
-//!   there: whoever drives our runtime starts the thread. A thread that leaves looks whether the instance is readable.
-//! - **Threads that wait without driving our runtime**, and those that ask for the host's handle, get it at once: there
-//!   may be nobody who would hear the alarm.
+//!   as well. So the [instance](mod@self::epoll) is in the watch set of our runtime, as its alarm, until the thread is
+//!   there: whoever drives our runtime starts the thread.
+//! - **Threads that wait without driving our runtime** (`Handle::block_on`), and those that ask for the host's handle
+//!   (`interop::handle`): they get it at once, since there may be nobody who would hear the alarm.
 //!
-//! So does a runtime without an I/O driver, and one whose host's instance is not found. What somebody waits for
-//! outside, by a handle of the published Tokio's, while nobody drives our runtime, happens when somebody does: on a
-//! `current_thread` runtime of the published Tokio it is the same.
+//! A runtime without an I/O driver has nobody to hear it, either, and gets the thread at once; so does one whose host's
+//! instance is not found. While nobody drives our runtime, what others wait for on its host may have to wait until
+//! somebody does: as on a `current_thread` runtime of the published Tokio. (To look when a thread leaves would be a
+//! system call for each `block_on`, which costs more than a short one, and would not see what gets ready later.)
 //!
 //! # The budget
 //!
@@ -71,7 +72,7 @@ use self::thread::{Limit, SERVES, Slot, THREAD_NAME, Thread};
 use crate::driver;
 use crate::runtime::scheduler::{self, WeakHandle};
 use crate::sys::fork::Origin;
-use crate::sys::{mask, poll};
+use crate::sys::mask;
 #[cfg(tokio_unstable)]
 use crate::upstream::runtime::RngSeed;
 use crate::util::trace::enter_untold;
@@ -247,15 +248,6 @@ impl Host {
         {
             self.start_thread();
         }
-    }
-
-    /// The same for a thread of ours that leaves: it may have been the one that hears the alarm.
-    #[inline]
-    fn see_to_what_is_left(&self) {
-        if !self.has_thread.load(Relaxed) && self.epoll.is_some_and(poll::is_readable) {
-            self.start_thread();
-        }
-        self.see_to_tasks();
     }
 
     /// The same for a thread of ours that is about to sleep where it hears no alarm.
@@ -514,7 +506,7 @@ impl Host {
                 }
             }))
         });
-        self.see_to_what_is_left();
+        self.see_to_tasks();
         result
     }
 }
