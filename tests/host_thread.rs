@@ -1,6 +1,6 @@
 //! The thread that runs what is spawned on the published Tokio: it is there when there is something to run.
 //!
-//! With `interop` there is one for each runtime; see `tests/interop.rs`.
+//! With `interop` see `tests/interop_thread.rs`.
 #![cfg(not(feature = "interop"))]
 
 #[path = "common/mod.rs"]

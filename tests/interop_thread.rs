@@ -11,6 +11,7 @@ mod fork;
 
 use std::fs;
 use std::future::{Future, poll_fn};
+use std::io::{Read, Write};
 use std::pin::Pin;
 use std::sync::mpsc;
 use std::task::Poll;
@@ -219,6 +220,45 @@ fn what_needs_it_finds_it() {
     });
 }
 
+/// How often this thread went to sleep.
+fn sleeps() -> usize {
+    let status = fs::read_to_string("/proc/thread-self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    line.unwrap().trim().parse().unwrap()
+}
+
+/// Once the thread is there, what it does is not our thread's business any more.
+#[test]
+fn a_host_at_work_wakes_nobody_of_ours() {
+    on_each_backend("a_host_at_work_wakes_nobody_of_ours", || {
+        const ROUNDS: usize = 200;
+
+        current_thread().block_on(async {
+            let (mut stream, peer) = std::os::unix::net::UnixStream::pair().unwrap();
+            peer.set_nonblocking(true).unwrap();
+            let echo = thread::spawn(move || {
+                let mut byte = [0];
+                while stream.read_exact(&mut byte).is_ok() {
+                    stream.write_all(&byte).unwrap();
+                }
+            });
+            timer().await;
+            let before = sleeps();
+            let work = upstream::spawn(async move {
+                let mut peer = upstream::net::UnixStream::from_std(peer).unwrap();
+                for _ in 0..ROUNDS {
+                    AsyncWriteExt::write_u8(&mut peer, 7).await.unwrap();
+                    assert_eq!(AsyncReadExt::read_u8(&mut peer).await.unwrap(), 7);
+                }
+            });
+            work.await.unwrap();
+            let sleeps = sleeps() - before;
+            assert!(sleeps < ROUNDS / 4, "{sleeps} times");
+            echo.join().unwrap();
+        });
+    });
+}
+
 /// Each runtime sees to its own.
 #[test]
 fn several_runtimes_on_several_threads() {
@@ -335,6 +375,28 @@ fn a_drop_with_things_pending_is_prompt() {
                 assert!(start.elapsed() < LONG);
                 no_host_is_left();
             }
+        }
+    });
+}
+
+/// A function on our blocking pool that is waited for may wait for the host itself.
+#[test]
+fn a_shutdown_waits_for_who_waits_for_the_host() {
+    on_each_backend("a_shutdown_waits_for_who_waits_for_the_host", || {
+        let ends: [fn(Runtime); 2] = [drop, |rt| rt.shutdown_timeout(100 * LONG)];
+        for end in ends {
+            let rt = current_thread();
+            let handle = rt.block_on(async { upstream::runtime::Handle::current() });
+            let (begin, begun) = mpsc::channel();
+            let task = rt.spawn_blocking(move || {
+                begin.send(()).unwrap();
+                thread::sleep(4 * SHORT);
+                handle.block_on(foreign_sleep());
+            });
+            begun.recv().unwrap();
+            in_time(|| end(rt));
+            assert!(task.is_finished());
+            no_host_is_left();
         }
     });
 }

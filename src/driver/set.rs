@@ -69,7 +69,13 @@ impl WatchSet {
         let bell = EventFd::new().map_err(|error| explain("create an eventfd", &error))?;
         epoll.add(bell.as_raw_fd(), poll::IN, BELL)?;
         let members = Members { slab: Slab::new(), generation: 1, is_closed: false };
-        Ok(WatchSet { epoll, bell, holder: Holder::new(), members: Mutex::new(members), alarm: Mutex::new(None) })
+        Ok(WatchSet {
+            epoll,
+            bell,
+            holder: Holder::new(),
+            members: Mutex::new(members),
+            alarm: Mutex::new(None),
+        })
     }
 
     /// Makes `io` a member; returns its token, or `None` if the set is closed.

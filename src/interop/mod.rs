@@ -22,7 +22,12 @@
 //! | sockets, timers | registered with the host's epoll and timer wheel; the data moves on our workers |
 //!
 //! Each of our runtimes has a host of its own: a thread, an epoll instance and an event descriptor, about a tenth
-//! of a millisecond to start. It ends with the runtime, as part of the runtime's
+//! of a millisecond to start. A `current_thread` runtime's, or a `LocalRuntime`'s, has no thread until something needs it: a
+//! task, timer or socket of the published Tokio, [`handle`], or a runtime without `enable_io`. As on such a runtime of the
+//! published Tokio, `block_in_place` panics in what is spawned there, and who waits outside of the runtime for its
+//! timers and sockets, by a `Handle` of the published Tokio's, may have to wait until somebody drives the runtime.
+//!
+//! A host ends with the runtime, as part of the runtime's
 //! [shutdown](crate::runtime::Runtime#shutdown): tasks that a third-party crate spawned are dropped
 //! when ours have been. A paused clock (`time::pause`) does not pause its timers.
 //!
@@ -54,7 +59,7 @@ pub fn is_enabled() -> bool {
 }
 
 /// The published Tokio's handle of the host: of the current runtime's, or of one that no runtime has, for
-/// threads that are in none.
+/// threads that are in none. Its thread is there then, so that whatever is done with the handle gets on.
 ///
 /// ```
 /// let handle = tokio::interop::handle();
@@ -64,7 +69,7 @@ pub fn is_enabled() -> bool {
 ///
 /// # Panics
 ///
-/// If the host's thread cannot be started.
+/// If the thread of one that no runtime has cannot be started.
 pub fn handle() -> upstream::runtime::Handle {
     crate::runtime::context::host_handle()
 }

@@ -575,7 +575,8 @@ impl Builder {
             return builder.build().map(Some);
         }
         #[cfg(feature = "interop")]
-        return context::Host::of_one(self.kind == Kind::CurrentThread).map_err(|error| crate::sys::epoll::explain("build the host", &error));
+        return context::Host::of_one(self.kind == Kind::CurrentThread)
+            .map_err(|error| crate::sys::epoll::explain("build the host", &error));
         #[cfg(not(feature = "interop"))]
         Ok(None)
     }

@@ -190,6 +190,9 @@ impl Runtime {
             return;
         }
         self.handle.inner.shutdown();
+        if !duration.is_zero() {
+            self.host.see_to(self.blocking_pool.spawner());
+        }
         self.host.limit(duration);
         self.blocking_pool.shutdown(Some(duration));
     }
@@ -232,6 +235,7 @@ impl Drop for Runtime {
                 // their runtime. While a thread ends there is no context to enter.
                 let _guard = context::try_set_current(&self.handle.inner);
                 exec.shutdown(&self.handle.inner);
+                self.host.see_to(self.blocking_pool.spawner());
             }
             // Here the workers drop the tasks, in context anyway.
             Scheduler::MultiThread(exec) => exec.shutdown(&self.handle.inner),

@@ -107,7 +107,7 @@ async fn turn(tail: &AsyncFd<UnixStream>, end: &UnixStream) {
     for _ in 0..2 {
         (&*end).write_all(b".").unwrap();
         let mut guard = tail.readable().await.unwrap();
-        assert_eq!((&*tail.get_ref()).read(&mut [0; 2]).unwrap(), 1);
+        assert_eq!(tail.get_ref().read(&mut [0; 2]).unwrap(), 1);
         guard.clear_ready();
         tokio::time::sleep(MOMENT).await;
     }

@@ -16,8 +16,8 @@ use crate::driver::scheduled_io::{Direction, ScheduledIo, Watch};
 use crate::driver::shards::Shards;
 use crate::sys::epoll::{Epoll, Events};
 use crate::sys::event_fd::EventFd;
-use crate::sys::{fault, poll};
 use crate::sys::uring::Wait;
+use crate::sys::{fault, poll};
 
 const LONG: Duration = Duration::from_secs(30);
 

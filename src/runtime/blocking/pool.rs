@@ -362,6 +362,11 @@ impl Spawner {
         self.inner.counters.threads.load(Relaxed).saturating_sub(self.inner.scheduler_threads)
     }
 
+    /// Are there functions that run or will?
+    pub(crate) fn is_busy(&self) -> bool {
+        self.num_blocking_threads() > self.num_idle_threads() || self.queue_depth() > 0
+    }
+
     /// The number of threads that wait for work.
     pub(crate) fn num_idle_threads(&self) -> usize {
         self.inner.counters.idle_threads.load(Relaxed)

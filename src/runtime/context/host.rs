@@ -28,7 +28,8 @@
 //!   as well. So the [instance](mod@self::epoll) is in the watch set of our runtime, as its alarm, until the thread is
 //!   there: whoever drives our runtime starts the thread.
 //! - **Threads that wait without driving our runtime** (`Handle::block_on`), and those that ask for the host's handle
-//!   (`interop::handle`): they get it at once, since there may be nobody who would hear the alarm.
+//!   (`interop::handle`): they get it at once, since there may be nobody who would hear the alarm. So does a runtime that
+//!   is dropped while functions run on its blocking pool.
 //!
 //! A runtime without an I/O driver has nobody to hear it, either, and gets the thread at once; so does one whose host's
 //! instance is not found. While nobody drives our runtime, what others wait for on its host may have to wait until
@@ -70,6 +71,7 @@ use std::time::{Duration, Instant};
 
 use self::thread::{Limit, SERVES, Slot, THREAD_NAME, Thread};
 use crate::driver;
+use crate::runtime::blocking;
 use crate::runtime::scheduler::{self, WeakHandle};
 use crate::sys::fork::Origin;
 use crate::sys::mask;
@@ -355,6 +357,14 @@ impl HostOwner {
     pub(crate) fn limit(&mut self, limit: Duration) {
         // What does not fit takes no end.
         self.until = Instant::now().checked_add(limit);
+    }
+
+    /// The runtime is not driven any more, and goes to wait for `functions`: some of those may wait for its host.
+    pub(crate) fn see_to(&self, functions: &blocking::Spawner) {
+        // With a limit that wait is over.
+        if let Some(host) = self.handle.host().filter(|_| self.until.is_none() && functions.is_busy()) {
+            host.want_thread();
+        }
     }
 }
 

@@ -186,6 +186,9 @@ impl LocalRuntime {
             return;
         }
         self.handle.inner.shutdown();
+        if !duration.is_zero() {
+            self.host.see_to(self.blocking_pool.spawner());
+        }
         self.host.limit(duration);
         self.blocking_pool.shutdown(Some(duration));
     }
@@ -235,6 +238,7 @@ impl Drop for LocalRuntime {
         let _guard = context::try_set_current(&self.handle.inner);
         let LocalRuntimeScheduler::CurrentThread(scheduler) = &mut self.scheduler;
         scheduler.shutdown(&self.handle.inner);
+        self.host.see_to(self.blocking_pool.spawner());
     }
 }
 
