@@ -300,11 +300,9 @@ fn a_runtime_that_nobody_drives() {
     on_each_backend("a_runtime_that_nobody_drives", || {
         // Registered in one `block_on`, which never turns; heard in the next.
         let rt = current_thread();
-        let left = rt.block_on(async {
-            let mut left = Box::pin(foreign_sleep());
-            poll_fn(|cx| Poll::Ready(assert!(left.as_mut().poll(cx).is_pending()))).await;
-            left
-        });
+        let mut left = Box::pin(foreign_sleep());
+        let is_pending = poll_fn(|cx| Poll::Ready(left.as_mut().poll(cx).is_pending()));
+        assert!(rt.block_on(is_pending));
         let waits = thread::spawn(|| executor::block_on(left));
         in_time(|| {
             rt.block_on(async {

@@ -27,6 +27,9 @@ const LAYERING: Exceptions<'_> = &[
 /// What may name a part of upstream that is bound to its runtime: file, path, reason.
 const HOSTING: Exceptions<'_> = &[
     ("src/runtime/context/host.rs", "runtime", "the host itself"),
+    ("src/runtime/context/host/thread.rs", "runtime", "the host itself"),
+    ("src/runtime/context/host/epoll.rs", "runtime", "the host itself"),
+    ("src/runtime/context/host/epoll.rs", "net::UnixDatagram", "is registered with the host, and found"),
     ("src/runtime/context/host.rs", "task::block_in_place", "lifts the host's ban on blocking"),
     ("src/interop/mod.rs", "runtime", "the handle of the host, for crates bound to it"),
     ("src/interop/net.rs", "net", "its sockets, to convert from and to"),
