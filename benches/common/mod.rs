@@ -20,6 +20,7 @@ use std::{env, fs};
 
 use criterion::Criterion;
 
+mod numbers;
 mod table;
 
 use table::{Line, Table};

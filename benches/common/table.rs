@@ -3,6 +3,8 @@
 use std::fmt;
 use std::fs;
 
+use super::numbers::{median, time};
+
 /// See the module docs.
 pub struct Table {
     bench: &'static str,
@@ -34,14 +36,6 @@ impl Line {
     pub fn figures(&self) -> ([f64; 2], f64) {
         (self.medians, self.ratio)
     }
-}
-
-/// Not of nothing.
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
 }
 
 impl Table {
@@ -126,14 +120,5 @@ impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Line { name, medians: [tokio, spargio], ratio, .. } = self;
         write!(f, "{name:<64} | {:>10} | {:>10} | {ratio:.2}", time(*tokio), time(*spargio))
-    }
-}
-
-fn time(nanos: f64) -> String {
-    match nanos {
-        n if n < 1e3 => format!("{n:.1} ns"),
-        n if n < 1e6 => format!("{:.2} µs", n / 1e3),
-        n if n >= 1e9 => format!("{:.2} s", n / 1e9),
-        n => format!("{:.2} ms", n / 1e6),
     }
 }

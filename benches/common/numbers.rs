@@ -1,0 +1,19 @@
+//! Figures, and how to say them.
+
+/// Not of nothing.
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
+}
+
+/// Nanoseconds, with a unit.
+pub fn time(nanos: f64) -> String {
+    match nanos {
+        n if n < 1e3 => format!("{n:.1} ns"),
+        n if n < 1e6 => format!("{:.2} µs", n / 1e3),
+        n if n >= 1e9 => format!("{:.2} s", n / 1e9),
+        n => format!("{:.2} ms", n / 1e6),
+    }
+}

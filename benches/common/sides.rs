@@ -1,0 +1,55 @@
+//! Any number of sides of a figure, measured in turns.
+//!
+//! As in `common`, each round has a turn of every side, and who goes first goes round: what disturbs the machine
+//! disturbs whoever happens to run.
+
+use std::env;
+
+use super::numbers::median;
+
+/// A side's turn: its figures.
+pub type Turn<'a> = Box<dyn FnMut() -> Vec<f64> + 'a>;
+
+/// What came of all rounds: of each the sides, of each its figures.
+pub struct Rounds(Vec<Vec<Vec<f64>>>);
+
+impl Rounds {
+    pub fn measure(rounds: usize, sides: &mut [Turn<'_>]) -> Rounds {
+        let round = |number: usize| {
+            let mut figures = vec![Vec::new(); sides.len()];
+            for turn in 0..sides.len() {
+                let side = (number + turn) % sides.len();
+                figures[side] = sides[side]();
+            }
+            figures
+        };
+        Rounds((0..rounds).map(round).collect())
+    }
+
+    pub fn median(&self, side: usize, figure: usize) -> f64 {
+        median(self.0.iter().map(|round| round[side][figure]))
+    }
+
+    /// The median of the rounds' ratios: what is slow for a while is so for both.
+    pub fn ratio(&self, side: usize, beside: usize, figure: usize) -> f64 {
+        median(self.0.iter().map(|round| round[side][figure] / round[beside][figure]))
+    }
+}
+
+/// Is it `cargo bench` that asks? `cargo test` has nothing to measure.
+pub fn is_asked_for() -> bool {
+    env::args().any(|argument| argument == "--bench")
+}
+
+/// Does the name have the filter in it, if there is one?
+pub fn wants(name: &str) -> bool {
+    env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with('-'))
+        .is_none_or(|filter| name.contains(&filter[..]))
+}
+
+/// Whether an aim is met, for the eye and for `grep`.
+pub fn verdict(is_met: bool) -> &'static str {
+    if is_met { "met" } else { "MISSED" }
+}
