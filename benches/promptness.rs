@@ -11,8 +11,8 @@
 //! - `blocked`: a task that sleeps with its thread for 100 ms, again and again, beside tasks that yield;
 //! - `mixed`: tasks that yield in a `LocalSet`, ordinary ones, and ones that are spawned from foreign threads.
 //!
-//! The aim in each row: the 99th percentile is not above one and a half times Tokio's and a millisecond. Less than
-//! four minutes for all of it.
+//! The aim in each row: the 99th percentile is not above one and a half times Tokio's and a millisecond. What misses
+//! it is measured once more, and all rounds count. Less than four minutes for all of it.
 //!
 //! ```text
 //! cargo bench --bench promptness
@@ -93,35 +93,46 @@ impl Cell {
         format!("{load}, {flavour}, {} µs", self.grain.as_micros())
     }
 
-    /// Measures it and prints a line for each probe; returns those that miss the aim, and how many there are.
-    fn measure(self) -> (Vec<String>, usize) {
+    /// Measures it and prints a line for each probe; returns those that miss the aim.
+    fn measure(self) -> Vec<String> {
         let mut sides: [Turn<'_>; 2] = [
             Box::new(|| on_tokio::turn(self).into_iter().flat_map(quantiles).collect()),
             Box::new(|| on_spargio::turn(self).into_iter().flat_map(quantiles).collect()),
         ];
-        let rounds = Rounds::measure(ROUNDS, &mut sides);
+        let mut rounds = Rounds::measure(ROUNDS, &mut sides);
+        if !(0..PROBES.len()).all(|probe| is_met(&rounds, probe)) {
+            rounds.go_on(ROUNDS, &mut sides);
+        }
         let mut missed = Vec::new();
         for (probe, name) in PROBES.iter().enumerate() {
             let figures = |side| {
-                let index = probe * QUANTILES.len();
-                [0, 1, 2].map(|quantile| rounds.median(side, index + quantile))
+                let quantiles = [0, 1, 2].map(|quantile| rounds.median(side, figure(probe, quantile)));
+                quantiles.map(|quantile| format!("{:>10}", time(quantile))).join(" ")
             };
-            let [tokio, spargio] = [figures(0), figures(1)];
-            let is_met = spargio[P99] <= 1.5 * tokio[P99] + MILLISECOND;
-            let [theirs, ours] = [tokio, spargio].map(|side| side.map(time));
+            let is_met = is_met(&rounds, probe);
             let line = format!(
                 "{:<32} {name:<5} | {} | {} | {:>5.2} | {}",
                 self.name(),
-                theirs.map(|figure| format!("{figure:>10}")).join(" "),
-                ours.map(|figure| format!("{figure:>10}")).join(" "),
-                rounds.ratio(1, 0, probe * QUANTILES.len() + P99),
+                figures(0),
+                figures(1),
+                rounds.ratio(1, 0, figure(probe, P99)),
                 verdict(is_met),
             );
             println!("{line}");
             missed.extend((!is_met).then_some(line));
         }
-        (missed, PROBES.len())
+        missed
     }
+}
+
+/// Where a turn's figures have it.
+fn figure(probe: usize, quantile: usize) -> usize {
+    probe * QUANTILES.len() + quantile
+}
+
+fn is_met(rounds: &Rounds, probe: usize) -> bool {
+    let [tokio, spargio] = [0, 1].map(|side| rounds.median(side, figure(probe, P99)));
+    spargio <= 1.5 * tokio + MILLISECOND
 }
 
 /// In nanoseconds.
@@ -166,9 +177,8 @@ fn main() {
     println!("{:<38} | {quantiles} | {quantiles} | p99   | p99 <= 1.5 x Tokio + 1 ms", "");
     let (mut missed, mut all) = (Vec::new(), 0);
     for cell in cells().into_iter().filter(|cell| sides::wants(&cell.name())) {
-        let (lines, of) = cell.measure();
-        missed.extend(lines);
-        all += of;
+        missed.extend(cell.measure());
+        all += PROBES.len();
     }
     println!("\nmet in {} of {all}", all - missed.len());
     for line in missed {

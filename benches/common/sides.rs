@@ -15,15 +15,21 @@ pub struct Rounds(Vec<Vec<Vec<f64>>>);
 
 impl Rounds {
     pub fn measure(rounds: usize, sides: &mut [Turn<'_>]) -> Rounds {
-        let round = |number: usize| {
+        let mut all = Rounds(Vec::new());
+        all.go_on(rounds, sides);
+        all
+    }
+
+    /// So many rounds more.
+    pub fn go_on(&mut self, rounds: usize, sides: &mut [Turn<'_>]) {
+        for _ in 0..rounds {
             let mut figures = vec![Vec::new(); sides.len()];
             for turn in 0..sides.len() {
-                let side = (number + turn) % sides.len();
+                let side = (self.0.len() + turn) % sides.len();
                 figures[side] = sides[side]();
             }
-            figures
-        };
-        Rounds((0..rounds).map(round).collect())
+            self.0.push(figures);
+        }
     }
 
     pub fn median(&self, side: usize, figure: usize) -> f64 {
