@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, 
 
 use super::streams::tcp_pair;
 use super::{is_emulated, on_workers};
+use crate::common::LONG;
 
 async fn moment() {
     tokio::time::sleep(Duration::from_millis(3)).await;
@@ -76,8 +77,11 @@ macro_rules! leaves {
     };
 }
 
-/// All bytes there are.
+/// All bytes there are, once there are some: what was sent through the network stack may take a moment.
 fn bytes(fd: &impl AsRawFd) -> Vec<u8> {
+    let mut readable = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: one struct, and a number.
+    assert_eq!(unsafe { libc::poll(&mut readable, 1, LONG.as_millis() as i32) }, 1);
     let mut all = Vec::new();
     let mut buf = [0; 64];
     loop {

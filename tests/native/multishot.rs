@@ -279,12 +279,15 @@ fn who_asks_for_no_connections_has_few_accepted() {
             }
             let taken = clients.len() - seen.len() - backlog(&listener);
             assert!(taken <= 90, "{taken} of 110 are accepted, though nobody asks for them");
-            // They all come, in order.
+            // They all come.
             while seen.len() < clients.len() {
                 seen.push(accepted.next().await.unwrap().peer_addr().unwrap());
             }
         }
-        let expected: Vec<_> = clients.iter().map(|client| client.local_addr().unwrap()).collect();
+        let mut expected: Vec<_> = clients.iter().map(|client| client.local_addr().unwrap()).collect();
+        // The order is the kernel's: the last word of a handshake may be heard on another processor.
+        seen.sort();
+        expected.sort();
         assert_eq!(seen, expected);
     });
 }
