@@ -486,7 +486,7 @@ fn rings() -> usize {
         .count()
 }
 
-/// The scene ends the process, with one line of ours.
+/// The scene ends the process, with a line of ours of each thread that meets it, and no more than two do.
 fn ends_the_process(test: &str, line: &str, scene: impl FnOnce()) {
     if common::backend() != BackendKind::IoUring {
         return;
@@ -509,7 +509,7 @@ fn ends_the_process(test: &str, line: &str, scene: impl FnOnce()) {
     let output = output(&mut child);
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{text}");
-    assert_eq!(text.matches(line).count(), 1, "{text}");
+    assert!((1..=2).contains(&text.matches(line).count()), "{text}");
 }
 
 #[test]
