@@ -19,12 +19,14 @@
 mod clock;
 #[path = "common/numbers.rs"]
 mod numbers;
+#[path = "common/run.rs"]
+mod run;
 #[path = "common/sides.rs"]
 mod sides;
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
-use std::{env, fs};
 
 use clock::{ClockId, time_of};
 use numbers::time;
@@ -80,7 +82,8 @@ const LIKE_NATIVE: &[Aim] = &[Aim { beside: "native", of: [1.2, 1.0 / 0.95] }];
 fn measure(name: &str, elements: u64, least: u64, sides: Vec<Measure<'_>>, aims: &[Aim]) -> Vec<String> {
     let (names, mut sides): (Vec<_>, Vec<_>) = sides.into_iter().unzip();
     let spargio = names.iter().position(|&name| name == "spargio").expect("our side");
-    let calls = sides.iter_mut().map(calibrate).max().expect("a side").max(least);
+    let calls =
+        sides.iter_mut().map(wall).map(|wall| run::calibrate(TURN, wall)).max().expect("a side").max(least);
     let mut turns: Vec<_> = sides.iter_mut().map(|side| turn(side, calls, elements)).collect();
     let rounds = Rounds::measure(ROUNDS, &mut turns);
     let mut missed = Vec::new();
@@ -103,17 +106,9 @@ fn measure(name: &str, elements: u64, least: u64, sides: Vec<Measure<'_>>, aims:
     missed
 }
 
-/// How many calls make a turn. The first ones find out what only they have to.
-fn calibrate(side: &mut Box<dyn FnMut(u64) + '_>) -> u64 {
-    let mut calls = 1;
-    loop {
-        let wall = time_of(ClockId::Monotonic, || side(calls));
-        if wall >= TURN / 4 {
-            let each = wall.as_secs_f64() / calls as f64;
-            return ((TURN.as_secs_f64() / each) as u64).max(1);
-        }
-        calls *= 2;
-    }
+/// Wall time of so many calls.
+fn wall(side: &mut Box<dyn FnMut(u64) + '_>) -> impl FnMut(u64) -> Duration {
+    |calls| time_of(ClockId::Monotonic, || side(calls))
 }
 
 fn turn<'a>(side: &'a mut Box<dyn FnMut(u64) + '_>, calls: u64, elements: u64) -> Turn<'a> {
@@ -170,10 +165,11 @@ fn direct(name: &str, workers: usize, path: &Path, blocks: u64) -> Vec<String> {
 }
 
 fn main() {
-    if !sides::is_asked_for() {
+    if !run::is_asked_for() {
         return;
     }
-    let folder = tempfile::Builder::new().prefix("bench-files-").tempdir_in(target()).expect("no folder");
+    let folder =
+        tempfile::Builder::new().prefix("bench-files-").tempdir_in(run::target()).expect("no folder");
     let file = |size: usize| {
         let path = folder.path().join(size.to_string());
         fs::write(&path, vec![7; size]).expect("no file");
@@ -185,18 +181,18 @@ fn main() {
     for (workers, flavour) in [(0, "current_thread"), (2, "2 workers")] {
         for (size, named) in [(64 << 10, "64 KiB"), (1 << 20, "1 MiB"), (16 << 20, "16 MiB")] {
             let name = format!("read a file of {named}, {flavour}");
-            if sides::wants(&name) {
+            if run::wants(&name) {
                 let path = file(size);
                 missed.extend(measure(&name, 1, 1, sides!(workers, whole, &path), LIKE_TOKIO));
             }
         }
         let name = format!("{TASKS} tasks read 128 KiB, {flavour}");
-        if sides::wants(&name) {
+        if run::wants(&name) {
             let path = file(PIECE * TASKS as usize);
             missed.extend(measure(&name, TASKS, 1, sides!(workers, pieces, &path), LIKE_TOKIO));
         }
         let name = format!("{TASKS} tasks, O_DIRECT, 4 KiB, {flavour}");
-        if sides::wants(&name) {
+        if run::wants(&name) {
             let path = file(16 << 20);
             missed.extend(direct(&name, workers, &path, (16 << 20) / BLOCK as u64));
         }
@@ -205,9 +201,4 @@ fn main() {
     for line in missed {
         println!("{line}");
     }
-}
-
-fn target() -> std::path::PathBuf {
-    let exe = env::current_exe().expect("no path");
-    exe.parent().expect("no folder").to_owned()
 }

@@ -8,8 +8,8 @@
 mod clock;
 mod common;
 
+use std::fs;
 use std::time::Duration;
-use std::{env, fs};
 
 use clock::{ClockId, time_of};
 use common::Bench;
@@ -31,7 +31,8 @@ const BLOCKS: u64 = 4096;
 
 fn main() {
     let mut bench = Bench::new("fs");
-    let folder = tempfile::Builder::new().prefix("bench-fs-").tempdir_in(target()).expect("no folder");
+    let folder =
+        tempfile::Builder::new().prefix("bench-fs-").tempdir_in(common::run::target()).expect("no folder");
     let large = folder.path().join("large");
     fs::write(&large, vec![7; BLOCK * BLOCKS as usize]).expect("no file");
     let small = folder.path().join("small");
@@ -70,9 +71,4 @@ fn main() {
 
 fn cpu_time(f: impl FnOnce()) -> Duration {
     time_of(ClockId::ProcessCPUTime, f)
-}
-
-fn target() -> std::path::PathBuf {
-    let exe = env::current_exe().expect("no path");
-    exe.parent().expect("no folder").to_owned()
 }

@@ -192,8 +192,7 @@ fn main() {
     rustix::process::setrlimit(limit, rustix::process::Rlimit { current: limits.maximum, ..limits })
         .expect("the own limit can be raised");
 
-    // `cargo test` has nothing to measure here.
-    if !std::env::args().any(|argument| argument == "--bench") {
+    if !common::run::is_asked_for() {
         return;
     }
     let mut bench = Bench::with_rounds("liveness", ROUNDS);

@@ -10,6 +10,9 @@
 //! ```
 
 use std::collections::VecDeque;
+#[path = "common/run.rs"]
+mod run;
+
 use std::env;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -167,8 +170,7 @@ fn main() {
         Ok(_) => return on_spargio::serve(WORK, SIZE),
         Err(_) => {}
     }
-    // `cargo test` says nothing: it is enough that it is built.
-    if !env::args().any(|argument| argument == "--bench") {
+    if !run::is_asked_for() {
         return;
     }
     let rt = upstream::runtime::Builder::new_current_thread().enable_all().build().unwrap();

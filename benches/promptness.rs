@@ -21,6 +21,8 @@
 
 #[path = "common/numbers.rs"]
 mod numbers;
+#[path = "common/run.rs"]
+mod run;
 #[path = "common/sides.rs"]
 mod sides;
 
@@ -169,14 +171,14 @@ fn cells() -> Vec<Cell> {
 }
 
 fn main() {
-    if !sides::is_asked_for() {
+    if !run::is_asked_for() {
         return;
     }
     println!("{:<38} | {:^32} | {:^32} | ratio |", "", "tokio", "spargio");
     let quantiles = format!("{:>10} {:>10} {:>10}", "p50", "p99", "max");
     println!("{:<38} | {quantiles} | {quantiles} | p99   | p99 <= 1.5 x Tokio + 1 ms", "");
     let (mut missed, mut all) = (Vec::new(), 0);
-    for cell in cells().into_iter().filter(|cell| sides::wants(&cell.name())) {
+    for cell in cells().into_iter().filter(|cell| run::wants(&cell.name())) {
         missed.extend(cell.measure());
         all += PROBES.len();
     }

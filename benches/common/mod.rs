@@ -21,6 +21,7 @@ use std::{env, fs};
 use criterion::Criterion;
 
 mod numbers;
+pub mod run;
 mod table;
 
 use table::{Line, Table};
@@ -53,7 +54,6 @@ pub type Measure<'a> = &'a mut dyn FnMut(u64) -> Duration;
 /// One bench: rows, one after the other.
 pub struct Bench {
     name: &'static str,
-    arguments: Vec<String>,
     criterion: Option<Criterion>,
     table: Option<Table>,
 }
@@ -64,10 +64,9 @@ impl Bench {
     }
 
     pub fn with_rounds(name: &'static str, rounds: usize) -> Bench {
-        let arguments: Vec<String> = env::args().skip(1).collect();
-        let has = |flag: &str| arguments.iter().any(|argument| argument == flag);
-        // `cargo bench` says `--bench`; `cargo test` does not, and criterion then runs each once.
-        let measures = has("--bench") && !has("--list") && !has("--test");
+        let has = |flag: &str| env::args().any(|argument| argument == flag);
+        // For `cargo test` criterion runs each once.
+        let measures = run::is_asked_for() && !has("--list") && !has("--test");
         let criterion = Criterion::default()
             .without_plots()
             .sample_size(10)
@@ -78,7 +77,6 @@ impl Bench {
         let table_only = measures && env::var("SPARGIO_BENCH").is_ok_and(|what| what == "table");
         Bench {
             name,
-            arguments,
             criterion: (!table_only).then_some(criterion),
             table: measures.then(|| Table::new(name, rounds)),
         }
@@ -87,8 +85,7 @@ impl Bench {
     /// Is the row asked for? Those that take long to set up are not set up otherwise.
     pub fn wants(&self, row: &str) -> bool {
         let id = format!("{}/{row}", self.name);
-        let filter = self.arguments.iter().find(|argument| !argument.starts_with('-'));
-        filter.is_none_or(|filter| id.contains(&filter[..]))
+        run::wants(&id)
     }
 
     /// Measures a row: the time of one of `elements` things that each iteration does.
@@ -97,7 +94,7 @@ impl Bench {
             return;
         }
         if self.table.is_some() {
-            let iterations = calibrate(tokio).max(calibrate(spargio));
+            let iterations = run::calibrate(TURN, &mut *tokio).max(run::calibrate(TURN, &mut *spargio));
             let things = (iterations * elements) as f64;
             let measure =
                 |measure: &mut dyn FnMut(u64) -> Duration| vec![nanos(measure(iterations)) / things];
@@ -161,19 +158,6 @@ impl Bench {
                 Err(error) => eprintln!("error: cannot write {}: {error}", path.display()),
             }
         }
-    }
-}
-
-/// How many iterations make a turn.
-fn calibrate(measure: &mut dyn FnMut(u64) -> Duration) -> u64 {
-    let mut iterations = 1;
-    loop {
-        let time = measure(iterations);
-        if time >= TURN / 4 {
-            let per_iteration = time.as_secs_f64() / iterations as f64;
-            return ((TURN.as_secs_f64() / per_iteration) as u64).max(1);
-        }
-        iterations *= 2;
     }
 }
 

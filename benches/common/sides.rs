@@ -3,8 +3,6 @@
 //! As in `common`, each round has a turn of every side, and who goes first goes round: what disturbs the machine
 //! disturbs whoever happens to run.
 
-use std::env;
-
 use super::numbers::median;
 
 /// A side's turn: its figures.
@@ -40,19 +38,6 @@ impl Rounds {
     pub fn ratio(&self, side: usize, beside: usize, figure: usize) -> f64 {
         median(self.0.iter().map(|round| round[side][figure] / round[beside][figure]))
     }
-}
-
-/// Is it `cargo bench` that asks? `cargo test` has nothing to measure.
-pub fn is_asked_for() -> bool {
-    env::args().any(|argument| argument == "--bench")
-}
-
-/// Does the name have the filter in it, if there is one?
-pub fn wants(name: &str) -> bool {
-    env::args()
-        .skip(1)
-        .find(|argument| !argument.starts_with('-'))
-        .is_none_or(|filter| name.contains(&filter[..]))
 }
 
 /// Whether an aim is met, for the eye and for `grep`.

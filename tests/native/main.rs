@@ -29,6 +29,7 @@ mod slow;
 mod streams;
 
 use std::future::Future;
+use std::os::fd::AsRawFd;
 use std::process::Command;
 use std::time::Duration;
 
@@ -48,6 +49,19 @@ fn on_all_flavours<F: Future<Output = ()>>(test: impl Fn() -> F) {
 /// The same for a future that can be spawned, so that a worker runs it.
 fn on_workers<F: Future<Output = ()> + Send + 'static>(test: impl Fn() -> F) {
     on_all_flavours(|| async { tokio::spawn(test()).await.unwrap() });
+}
+
+/// What a TCP connection has sent and its peer has not heard yet, in packets; of a listener: how many connections wait
+/// in its queue.
+fn unacked(socket: &impl AsRawFd) -> u32 {
+    // SAFETY: all zero is a valid one.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut len = size_of::<libc::tcp_info>() as libc::socklen_t;
+    let (fd, info_at) = (socket.as_raw_fd(), (&raw mut info).cast());
+    // SAFETY: `info` has `len` bytes, and outlives the call.
+    let done = unsafe { libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, info_at, &mut len) };
+    assert_eq!(done, 0);
+    info.tcpi_unacked
 }
 
 /// Does nothing of the current runtime go to a ring, by whoever's choice?

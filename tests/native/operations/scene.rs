@@ -23,6 +23,7 @@ use tokio::net::unix::pipe;
 use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram};
 
 use crate::cancel::Counted;
+use crate::unacked;
 
 /// What a file has in it.
 pub const CONTENTS: &[u8] = &[b'x'; 200];
@@ -214,7 +215,7 @@ impl Scene {
         // out has arrived, and none is taken after that.
         let mut quiet = 0;
         while quiet < 3 {
-            let has_arrived = !self.has_packets_on_their_way();
+            let has_arrived = unacked(&self.tcp) == 0;
             let mut sent = 0;
             while let Ok(n) = tcp.send(&[1; 4096]) {
                 sent += n;
@@ -222,17 +223,6 @@ impl Scene {
             quiet = if has_arrived && sent == 0 { quiet + 1 } else { 0 };
             std::thread::sleep(std::time::Duration::from_micros(300));
         }
-    }
-
-    fn has_packets_on_their_way(&self) -> bool {
-        // SAFETY: all zero is a valid one.
-        let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
-        let mut len = size_of::<libc::tcp_info>() as libc::socklen_t;
-        let (fd, info_at) = (self.tcp.as_raw_fd(), (&raw mut info).cast());
-        // SAFETY: `info` has `len` bytes, and outlives the call.
-        let done = unsafe { libc::getsockopt(fd, libc::IPPROTO_TCP, libc::TCP_INFO, info_at, &mut len) };
-        assert_eq!(done, 0);
-        info.tcpi_unacked > 0
     }
 
     pub fn fill_pipe(&self) {
