@@ -3,6 +3,8 @@
 //! A plain Tokio program: every expectation here was first checked against tokio 1.54.1.
 
 mod hazard;
+#[path = "common/threads.rs"]
+mod threads;
 
 use std::future::{Future, pending};
 use std::pin::Pin;
@@ -13,6 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hazard::*;
+use threads::*;
 use tokio::io::AsyncReadExt;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
@@ -253,22 +256,21 @@ mod shutdown {
     #[test]
     fn no_thread_is_left() {
         if is_child() {
-            let count = || std::fs::read_dir("/proc/self/task").unwrap().count();
-            let threads = |rt: Runtime| {
+            let uses_threads = |rt: Runtime| {
                 assert_alive(&rt);
                 rt.block_on(rt.spawn_blocking(|| ())).unwrap();
                 drop(rt);
             };
             // The first one makes what stays: the host's thread.
-            threads(multi_thread(2));
-            let before = count();
+            uses_threads(multi_thread(2));
+            let before = thread_count();
             for rt in flavours() {
-                threads(rt);
+                uses_threads(rt);
             }
             // A thread that was joined may take a moment to leave /proc.
             let deadline = Instant::now() + LIMIT;
-            while count() > before {
-                assert!(Instant::now() < deadline, "{} threads, {before} before", count());
+            while thread_count() > before {
+                assert!(Instant::now() < deadline, "{} threads, {before} before", thread_count());
                 thread::yield_now();
             }
             return;

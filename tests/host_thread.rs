@@ -5,38 +5,33 @@
 
 #[path = "common/mod.rs"]
 mod common;
+#[path = "common/threads.rs"]
+mod threads;
 
-use std::fs;
 use std::thread;
 use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
 use common::*;
-
-fn threads() -> usize {
-    fs::read_dir("/proc/self/task").unwrap().count()
-}
+use threads::*;
 
 /// `unshare(CLONE_NEWUSER)` and the like are for programs of one thread. In the child the test has one of its own.
 #[test]
 fn a_runtime_of_one_thread_starts_none() {
     in_a_child("a_runtime_of_one_thread_starts_none", || {
-        let before = threads();
+        let before = thread_count();
         current_thread().block_on(async {
             sleep(Duration::from_millis(1)).await;
             tokio::spawn(async {}).await.unwrap();
-            assert_eq!(threads(), before);
+            assert_eq!(thread_count(), before);
         });
         let rt = multi_thread(2);
         rt.block_on(async {
             tokio::spawn(async { tokio::task::block_in_place(|| ()) }).await.unwrap();
             sleep(Duration::from_millis(1)).await;
         });
-        let names = fs::read_dir("/proc/self/task")
-            .unwrap()
-            .map(|entry| fs::read_to_string(entry.unwrap().path().join("comm")).unwrap_or_default());
-        assert!(names.into_iter().all(|name| name.trim() != "spargio-host"));
+        assert!(thread_names().iter().all(|name| name != "spargio-host"));
     });
 }
 

@@ -8,6 +8,8 @@
 mod common;
 #[path = "common/fork.rs"]
 mod fork;
+#[path = "common/threads.rs"]
+mod threads;
 
 use std::fs;
 use std::future::{Future, poll_fn};
@@ -28,18 +30,13 @@ use tokio::task::LocalSet;
 use tokio::time::{sleep, timeout};
 
 use common::*;
+use threads::*;
 
 const SHORT: Duration = Duration::from_millis(5);
 
-fn threads() -> usize {
-    fs::read_dir("/proc/self/task").unwrap().count()
-}
-
 /// How many threads of hosts there are.
 fn hosts() -> usize {
-    let tasks = fs::read_dir("/proc/self/task").unwrap();
-    let name = |task: &fs::DirEntry| fs::read_to_string(task.path().join("comm")).unwrap_or_default();
-    tasks.filter(|task| name(task.as_ref().unwrap()).trim() == "spargio-host").count()
+    thread_names().iter().filter(|name| *name == "spargio-host").count()
 }
 
 /// The tasks are the kernel's: one that has been joined may be there for another moment.
@@ -74,19 +71,19 @@ async fn ours() {
 #[test]
 fn a_runtime_of_one_thread_starts_none() {
     on_each_backend("a_runtime_of_one_thread_starts_none", || {
-        let before = threads();
+        let before = thread_count();
         let rt = current_thread();
-        assert_eq!(threads(), before);
+        assert_eq!(thread_count(), before);
         for _ in 0..3 {
             rt.block_on(ours());
-            assert_eq!(threads(), before);
+            assert_eq!(thread_count(), before);
         }
         LocalSet::new().block_on(&rt, ours());
-        assert_eq!(threads(), before);
+        assert_eq!(thread_count(), before);
         let local = LocalRuntime::new().unwrap();
         local.block_on(ours());
         drop((rt, local));
-        assert_eq!(threads(), before);
+        assert_eq!(thread_count(), before);
     });
 }
 
@@ -261,7 +258,7 @@ fn a_host_at_work_wakes_nobody_of_ours() {
 
 /// Each runtime sees to its own.
 #[test]
-fn several_runtimes_on_several_threads() {
+fn several_runtimes_on_several_thread_count() {
     on_each_backend("several_runtimes_on_several_threads", || {
         let run = |_| thread::spawn(|| (0..20).for_each(|_| current_thread().block_on(needs_some())));
         let threads: Vec<_> = (0..4).map(run).collect();
