@@ -1,17 +1,20 @@
 //! One blocked worker must not hold up the others' sockets and timers: hazard H22.
 
 use std::io::{Read, Write};
+use std::mem;
 use std::net::{SocketAddr, TcpStream as StdStream};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::mpsc::RecvTimeoutError;
+use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
+use tokio::shard;
 
 const CLIENTS: usize = 8;
 /// How long a worker is kept busy at the most, while nobody else gets on: far longer than anything here
@@ -282,7 +285,7 @@ fn all_but_one_stuck(n: usize) -> (tokio::runtime::Runtime, Arc<AtomicBool>) {
     (rt, stop)
 }
 
-/// Most of these shards are stuck workers', whose siblings look for themselves four times a second.
+/// Most of these shards are stuck workers', whose siblings look for themselves once a second.
 const NEWS: usize = 60;
 const NEWS_LIMIT: Duration = Duration::from_secs(4);
 
@@ -319,6 +322,28 @@ fn h74_a_stuck_worker_wakes_tasks_every_now_and_then() {
     });
     let waited = rt.block_on(task).unwrap();
     assert!(waited < Duration::from_millis(400), "eight tasks waited for {waited:?}");
+}
+
+/// H74: and for tasks that wake themselves when it goes on for a moment.
+#[test]
+fn h74_a_task_of_a_stuck_worker_wakes_itself() {
+    let rt = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let task = rt.spawn(async {
+        let here = shard::current().unwrap();
+        // Comes next, and nobody else may have it.
+        shard::spawn_pinned(here, async { thread::sleep(Duration::from_secs(1)) });
+        thread::sleep(Duration::from_millis(400));
+        let start = Instant::now();
+        let mut is_woken = false;
+        std::future::poll_fn(|cx| {
+            cx.waker().wake_by_ref();
+            if mem::replace(&mut is_woken, true) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        start.elapsed()
+    });
+    let waited = rt.block_on(task).unwrap();
+    assert!(waited < Duration::from_millis(100), "the task waited for {waited:?}");
 }
 
 /// H74: two that are stuck at once are both served.

@@ -305,6 +305,8 @@ impl Context {
         // events and timers are seen to first.
         if is_yield {
             self.worker().shared().yielded.push(task);
+            // This worker may run one after the other before it looks.
+            self.handle().driver.unpark_rescuer(self.worker_index());
             return None;
         }
         // A woken task goes first: what it waits for is still in the cache.

@@ -20,8 +20,8 @@
 //! watch set, if nobody is there.
 //!
 //! A sentinel that sleeps on behalf of stalled siblings is woken for what comes to them: timers, mail, tasks that the
-//! stuck one wakes. So if nobody else runs, who might get stuck next, there is no need to look each [`STALL`]: it
-//! resigns and sleeps for longer and longer, up to [`PATIENCE`].
+//! stuck one wakes, or that wake themselves there when it has gone on. So if nobody else runs, who might get stuck next, there is
+//! no need to look each [`STALL`]: it resigns and sleeps for long ([`PATIENCE`]).
 
 use crate::driver::Progress;
 
@@ -35,8 +35,9 @@ pub(super) const STALL: Duration = Duration::from_millis(1);
 /// After so many looks at a runtime in which nobody ran a sentinel resigns.
 const LINGER: u32 = 4;
 
-/// For so long a sentinel sleeps beside siblings that are stuck for good.
-const PATIENCE: Duration = Duration::from_millis(256);
+/// For so long a sentinel sleeps on behalf of stalled siblings if nothing comes to them and nobody else runs. It would
+/// be woken; this is for what nobody has thought of.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
 const NOBODY: usize = usize::MAX;
 
@@ -105,8 +106,6 @@ pub(super) struct Watchdog {
     slept_briefly: bool,
     /// Those that were found stalled, and are to be served.
     pub(super) stalled: Vec<usize>,
-    /// For how long to sleep if nothing changes.
-    patience: Duration,
 }
 
 impl Watchdog {
@@ -118,7 +117,6 @@ impl Watchdog {
             idle_looks: 0,
             slept_briefly: false,
             stalled: Vec::new(),
-            patience: STALL,
         }
     }
 
@@ -154,23 +152,13 @@ impl Watchdog {
         Some(self.next)
     }
 
-    /// How long to sleep beside siblings none of which has moved since the last time.
-    pub(super) fn patience(&mut self) -> Duration {
-        let patience = self.patience;
-        self.patience = (4 * patience).min(PATIENCE);
-        patience
-    }
-
     /// Takes a look at `worker`; `true` if it made no progress for [`STALL`] and does not sleep.
     pub(super) fn is_stalled(&mut self, worker: usize, progress: Progress, now: Instant) -> bool {
         match self.seen[worker] {
             Some((before, since)) if before == progress && !progress.is_parked => {
                 now.saturating_duration_since(since) >= STALL
             }
-            before => {
-                if before.is_none_or(|(before, _)| before != progress) {
-                    self.patience = STALL;
-                }
+            _ => {
                 self.seen[worker] = Some((progress, now));
                 false
             }
@@ -260,20 +248,6 @@ mod tests {
         assert!(dog.expects_a_short_sleep());
         dog.slept_since(Some(long_ago));
         assert!(!dog.expects_a_short_sleep());
-    }
-
-    #[test]
-    fn patience_grows_until_somebody_moves() {
-        let mut dog = Watchdog::new(3);
-        let now = Instant::now();
-        let mut look = |turns| {
-            dog.is_stalled(1, progress(turns, false), now);
-            dog.is_stalled(2, progress(3, true), now);
-            dog.patience()
-        };
-        let growing: Vec<_> = (0..6).map(|_| look(7)).collect();
-        assert_eq!(growing, [1, 4, 16, 64, 256, 256].map(Duration::from_millis));
-        assert_eq!(look(8), STALL);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::handle::{Handle, WorkerShared};
 use super::pinned::PinnedTask;
 use super::queue::Local;
 use super::tuning::{self, Tuning};
-use super::watchdog::{STALL, Watchdog};
+use super::watchdog::{PATIENCE, STALL, Watchdog};
 use crate::driver::Driver;
 use crate::runtime::scheduler::{self, Defer, Inject};
 use crate::runtime::task::{LocalNotified, Notified, Schedule};
@@ -680,7 +680,7 @@ impl Context {
         shared.sentinels.resign(self.worker.index);
         if shared.idle.num_running() == all {
             // Nobody runs that might get stuck next.
-            return if are_rescued { Turn::Sleep } else { Turn::Rescue(core.watchdog.patience()) };
+            return if are_rescued { Turn::Sleep } else { Turn::Rescue(PATIENCE) };
         }
         if !shared.sentinels.take(self.worker.index) {
             return Turn::Sleep;
