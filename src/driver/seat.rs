@@ -276,6 +276,9 @@ impl Seat {
 
     /// The thread leaves it as it is, and may come back; returns the operations that are to be submitted again.
     pub(super) fn come_to_rest(&mut self) -> Vec<Arc<dyn Flight>> {
+        if self.engine.is_none() && !self.shard.outgoing.is_some() {
+            return Vec::new();
+        }
         let mut aftermath = Aftermath::default();
         self.send_outgoing(&mut aftermath);
         let set = self.shards.set.as_deref();
