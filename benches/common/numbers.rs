@@ -1,4 +1,6 @@
 //! Figures, and how to say them.
+// Each bench uses a part.
+#![allow(dead_code)]
 
 /// Not of nothing.
 pub fn median(values: impl Iterator<Item = f64>) -> f64 {
@@ -6,6 +8,13 @@ pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
+}
+
+/// What a quarter, and three quarters, are not above. Not of nothing.
+pub fn quartiles(values: impl Iterator<Item = f64>) -> [f64; 2] {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    [1, 3].map(|quarters| values[quarters * (values.len() - 1) / 4])
 }
 
 /// Nanoseconds, with a unit.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs;
 
-use super::numbers::{median, time};
+use super::numbers::{median, quartiles, time};
 
 /// See the module docs.
 pub struct Table {
@@ -19,16 +19,20 @@ pub struct Line {
     minima: [f64; 2],
     /// The median of the rounds' ratios.
     ratio: f64,
+    /// Half of them lie between these.
+    quartiles: [f64; 2],
 }
 
 impl Line {
     pub fn new(name: &str, rounds: Vec<[f64; 2]>) -> Line {
         let side = |side: usize| rounds.iter().map(move |round| round[side]);
+        let ratios = || rounds.iter().map(|[tokio, spargio]| spargio / tokio);
         Line {
             name: name.to_string(),
             medians: [median(side(0)), median(side(1))],
             minima: [side(0).fold(f64::INFINITY, f64::min), side(1).fold(f64::INFINITY, f64::min)],
-            ratio: median(rounds.iter().map(|[tokio, spargio]| spargio / tokio)),
+            ratio: median(ratios()),
+            quartiles: quartiles(ratios()),
         }
     }
 
@@ -69,12 +73,12 @@ impl Table {
 
 impl Line {
     fn to_json(&self) -> String {
-        let Line { name, medians, minima, ratio } = self;
+        let Line { name, medians, minima, ratio, quartiles: [first, third] } = self;
         let side =
             |side: usize| format!("{{ \"median\": {:.1}, \"min\": {:.1} }}", medians[side], minima[side]);
         let name = quoted(name);
         format!(
-            "{{ \"name\": {name}, \"tokio\": {}, \"spargio\": {}, \"ratio\": {ratio:.3} }}",
+            "{{ \"name\": {name}, \"tokio\": {}, \"spargio\": {}, \"ratio\": {ratio:.3}, \"quartiles\": [{first:.3}, {third:.3}] }}",
             side(0),
             side(1)
         )
