@@ -258,7 +258,7 @@ fn a_host_at_work_wakes_nobody_of_ours() {
 
 /// Each runtime sees to its own.
 #[test]
-fn several_runtimes_on_several_thread_count() {
+fn several_runtimes_on_several_threads() {
     on_each_backend("several_runtimes_on_several_threads", || {
         let run = |_| thread::spawn(|| (0..20).for_each(|_| current_thread().block_on(needs_some())));
         let threads: Vec<_> = (0..4).map(run).collect();
