@@ -3,6 +3,7 @@
 //! ```text
 //! cargo bench --bench scoreboard -- measure                             # all rows, some eight minutes
 //! cargo bench --bench scoreboard -- measure echo tasks                  # those of two benches
+//! cargo bench --bench scoreboard -- measure instructions                # counted by valgrind: exact
 //! cargo bench --bench scoreboard -- measure --against docs/scoreboard.json
 //! cargo bench --bench scoreboard -- show docs/scoreboard.json           # a board from before
 //! ```
@@ -18,11 +19,14 @@
 mod aims;
 #[path = "scoreboard/board.rs"]
 mod board;
+#[path = "scoreboard/counts.rs"]
+mod counts;
 #[path = "common/numbers.rs"]
 mod numbers;
 #[path = "scoreboard/picture.rs"]
 mod picture;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::{env, fs};
@@ -31,8 +35,8 @@ use board::Board;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// Those whose rows are ratios to Tokio.
-const BENCHES: [&str; 6] = ["echo", "tasks", "small", "timers", "fs", "liveness"];
+/// Those whose rows are ratios to Tokio. The last one is counted, not measured.
+const BENCHES: [&str; 7] = ["echo", "tasks", "small", "timers", "fs", "liveness", counts::BENCH];
 
 const USAGE: &str = "\
 cargo bench --bench scoreboard -- measure [BENCH]... [--against FILE]
@@ -83,7 +87,10 @@ fn measure(arguments: &[&str]) -> Result<bool> {
     let mut board = Board::default();
     for (n, bench) in benches.iter().enumerate() {
         println!("== {bench} ({} of {})", n + 1, benches.len());
-        board.add(&figures(bench, &folder)?)?;
+        match *bench {
+            counts::BENCH => counts::add_to(&mut board)?,
+            bench => board.add(&figures(bench, &folder)?)?,
+        }
     }
     println!("\n{board}");
     let target = target();
@@ -103,9 +110,13 @@ fn target() -> PathBuf {
     folder.expect("`tmp` lies in a folder").to_owned()
 }
 
+fn cargo() -> OsString {
+    env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
 /// Runs the bench, which prints its rows meanwhile.
 fn figures(bench: &str, folder: &Path) -> Result<PathBuf> {
-    let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let status = Command::new(cargo())
         .args(["bench", "-q", "--bench", bench])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .envs([("SPARGIO_BENCH", "table".as_ref()), ("SPARGIO_FIGURES", folder.as_os_str())])

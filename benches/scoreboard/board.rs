@@ -7,7 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::numbers::time;
-use super::{Result, aims};
+use super::{Result, aims, counts};
 
 /// See the module docs.
 #[derive(Default)]
@@ -16,7 +16,7 @@ pub struct Board {
     pub rows: Vec<Row>,
 }
 
-/// Times in nanoseconds, tokio's first.
+/// Times in nanoseconds, or counts, tokio's first.
 pub struct Row {
     /// With the name of its bench in front.
     pub name: String,
@@ -27,6 +27,12 @@ pub struct Row {
 }
 
 impl Row {
+    /// Of figures that are the same each time.
+    pub fn exact(name: &str, medians: [f64; 2]) -> Row {
+        let ratio = medians[1] / medians[0];
+        Row { name: name.to_owned(), medians, ratio, quartiles: [ratio; 2] }
+    }
+
     /// What it is to reach.
     pub fn aim(&self) -> f64 {
         aims::of(&self.name).unwrap_or(aims::LIMIT)
@@ -115,26 +121,28 @@ fn parse(file: &Path) -> Result<Value> {
     serde_json::from_str(&text).map_err(|error| format!("{}: {error}", file.display()).into())
 }
 
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_count = self.name.starts_with(counts::BENCH);
+        let [tokio, spargio] =
+            self.medians.map(|median| if is_count { format!("{median:.0}") } else { time(median) });
+        let [first, third] = self.quartiles;
+        write!(
+            f,
+            "{:<72} | {tokio:>10} | {spargio:>10} | {:>5.2} | {first:.2} {third:.2} | {:.2} | {}",
+            self.name,
+            self.ratio,
+            self.aim(),
+            self.verdict()
+        )
+    }
+}
+
 impl fmt::Display for Board {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}\n", self.machine)?;
-        writeln!(
-            f,
-            "{:<72} | {:>10} | {:>10} | ratio | quartiles |  aim |",
-            "row, medians", "tokio", "spargio"
-        )?;
-        for row in &self.rows {
-            let [tokio, spargio] = row.medians.map(time);
-            let [first, third] = row.quartiles;
-            writeln!(
-                f,
-                "{:<72} | {tokio:>10} | {spargio:>10} | {:>5.2} | {first:.2} {third:.2} | {:.2} | {}",
-                row.name,
-                row.ratio,
-                row.aim(),
-                row.verdict()
-            )?;
-        }
+        writeln!(f, "{:<72} | {:>10} | {:>10} | ratio | quartiles |  aim |", "row", "tokio", "spargio")?;
+        self.rows.iter().try_for_each(|row| writeln!(f, "{row}"))?;
         let count = |verdict: &str| self.rows.iter().filter(|row| row.verdict() == verdict).count();
         let has_aim = |row: &&Row| aims::of(&row.name).is_some();
         let aims = self.rows.iter().filter(has_aim).count();
