@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::future::{Future, poll_fn};
 use std::io::{self, Read};
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream};
+use std::os::fd::AsFd;
 use std::pin::pin;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicIsize, Ordering::SeqCst};
@@ -16,6 +17,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, mpsc};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::runtime::{BackendKind, Builder, Runtime};
@@ -207,6 +209,15 @@ pub async fn start_waiting<F: Future>(future: F) {
 /// What the non-blocking `peer` reads right now.
 pub fn read_now(peer: &mut impl Read) -> io::Result<usize> {
     peer.read(&mut [0; 64])
+}
+
+/// What `peer` reads, while this thread, which would have to turn the runtime, waits for it and does nothing else: what
+/// went over the loopback is there a moment later if the kernel is busy (`ksoftirqd`).
+pub fn read_without_turns(peer: &mut (impl Read + AsFd)) -> io::Result<usize> {
+    let limit = Timespec::try_from(LONG).expect("it is not that long");
+    let mut waits = [PollFd::new(peer, PollFlags::IN)];
+    assert_eq!(rustix::event::poll(&mut waits, Some(&limit))?, 1, "nothing comes without a turn");
+    read_now(peer)
 }
 
 /// Has the peer been told, by now, that the connection is closed?

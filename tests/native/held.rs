@@ -102,7 +102,7 @@ fn h76_a_stream_that_is_dropped_is_closed_although_its_buffers_are_lent() {
         assert!(!is_open(), "the descriptor of a stream that was dropped is open");
         let reader = thread::spawn(move || {
             read_all(&peer, sent);
-            assert!(sees_end(&mut &peer));
+            eventually("the peer sees the end", || sees_end(&mut &peer));
         });
         all_back(lent).await;
         reader.join().unwrap();
