@@ -324,6 +324,31 @@ fn h74_a_stuck_worker_wakes_tasks_every_now_and_then() {
     assert!(waited < Duration::from_millis(400), "eight tasks waited for {waited:?}");
 }
 
+/// H74: also while its sibling is about to lie down on its behalf.
+#[test]
+fn h74_a_stuck_worker_wakes_tasks_while_its_sibling_lies_down() {
+    let rt = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let task = rt.spawn(async {
+        let mut longest = Duration::ZERO;
+        for round in 0..2000 {
+            // A sibling looks for it after one millisecond, and lies down after another one.
+            let start = Instant::now();
+            let moment = Duration::from_micros(900 + round % 250 * 10);
+            while start.elapsed() < moment {
+                std::hint::spin_loop();
+            }
+            let start = Instant::now();
+            let (ran, runs) = std::sync::mpsc::channel();
+            tokio::spawn(async move { ran.send(()).unwrap() });
+            runs.recv_timeout(BUSY).expect("it does not run");
+            longest = longest.max(start.elapsed());
+        }
+        longest
+    });
+    let longest = rt.block_on(task).unwrap();
+    assert!(longest < Duration::from_millis(500), "a task waited for {longest:?}");
+}
+
 /// H74: and for tasks that wake themselves when it goes on for a moment.
 #[test]
 fn h74_a_task_of_a_stuck_worker_wakes_itself() {

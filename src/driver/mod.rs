@@ -602,13 +602,20 @@ impl Driver {
     }
 
     /// The same for several of them, waiting no longer than `limit`: until something comes, for this shard or for them. Another
-    /// sibling may do so for some of them already.
-    pub(crate) fn park_for(&mut self, handle: &Handle, stalled: &mut Vec<usize>, limit: Duration) {
+    /// sibling may do so for some of them already. `look` is for what the driver knows nothing of.
+    pub(crate) fn park_for(
+        &mut self,
+        handle: &Handle,
+        stalled: &mut Vec<usize>,
+        limit: Duration,
+        look: impl FnOnce(&[usize]),
+    ) {
         handle.assert_own();
         let inner = &handle.0;
         let own = self.shards.shard(self.shard).clone();
         // First of all: from here on this thread is woken for what comes to them.
         stalled.retain(|&shard| self.shards.shard(shard).begin_rescue(&own));
+        look(stalled);
         let mut limit = limit;
         if inner.time_enabled {
             for &shard in &*stalled {

@@ -629,7 +629,7 @@ impl Context {
                 Turn::Sleep => driver.park(handle),
                 Turn::Watch => driver.park_timeout(handle, STALL),
                 Turn::LookFor(stalled) => driver.look_for(handle, stalled),
-                Turn::Rescue(limit) => driver.park_for(handle, &mut stalled, limit),
+                Turn::Rescue(limit) => driver.park_for(handle, &mut stalled, limit, |s| self.take_over(s)),
             }
             self.defer.wake();
         });
@@ -664,13 +664,6 @@ impl Context {
         let all = stalled.len();
         // One that is slept for already is another sentinel's.
         stalled.retain(|&w| !self.handle().driver.is_rescued(w));
-        for &worker in &stalled {
-            self.take_over_yielded(worker);
-            if shared.workers[worker].has_work_for_others() || !shared.inject.is_empty() {
-                // Tasks it woke, or was to run, right before it got stuck: nobody was told of them.
-                self.handle().notify_parked();
-            }
-        }
         let are_rescued = stalled.is_empty();
         core.watchdog.stalled = stalled;
         if all == 0 {
@@ -686,6 +679,18 @@ impl Context {
             return Turn::Sleep;
         }
         if are_rescued { Turn::Watch } else { Turn::Rescue(STALL) }
+    }
+
+    /// Sees to tasks that the `stalled` siblings woke, or were to run, right before they got stuck: nobody was told of
+    /// them. From here on this thread is.
+    fn take_over(&self, stalled: &[usize]) {
+        let shared = &self.handle().shared;
+        for &worker in stalled {
+            self.take_over_yielded(worker);
+            if shared.workers[worker].has_work_for_others() || !shared.inject.is_empty() {
+                self.handle().notify_parked();
+            }
+        }
     }
 
     /// A busy worker's part: a look at one sibling.
