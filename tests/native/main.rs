@@ -37,18 +37,28 @@ use tokio::runtime::BackendKind;
 
 /// Runs a test on both flavours, with a limit.
 fn on_all_flavours<F: Future<Output = ()>>(test: impl Fn() -> F) {
+    on_flavours(2, test);
+}
+
+fn on_flavours<F: Future<Output = ()>>(workers: usize, test: impl Fn() -> F) {
     let limited = |test: F| async move {
         tokio::time::timeout(Duration::from_secs(20), test).await.expect("the test hangs");
     };
     let current = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     current.block_on(limited(test()));
-    let multi = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let mut multi = tokio::runtime::Builder::new_multi_thread();
+    let multi = multi.worker_threads(workers).enable_all().build().unwrap();
     multi.block_on(limited(test()));
 }
 
 /// The same for a future that can be spawned, so that a worker runs it.
 fn on_workers<F: Future<Output = ()> + Send + 'static>(test: impl Fn() -> F) {
     on_all_flavours(|| async { tokio::spawn(test()).await.unwrap() });
+}
+
+/// The same with one worker: all that belongs to a ring, as the buffers of a pool do, is in one place.
+fn on_one_worker<F: Future<Output = ()> + Send + 'static>(test: impl Fn() -> F) {
+    on_flavours(1, || async { tokio::spawn(test()).await.unwrap() });
 }
 
 /// What a TCP connection has sent and its peer has not heard yet, in packets; of a listener: how many connections wait

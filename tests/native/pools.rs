@@ -1,5 +1,7 @@
 //! Pools of buffers that several streams receive into: who gets one, and when.
 //!
+//! The buffers are those of one ring, so the runtimes here have one worker each, unless a test is about several.
+//!
 //! Where a test waits for a moment the code under test may do something meanwhile that it must not,
 //! or must be able to cope with; none waits for something to have happened by then.
 
@@ -13,7 +15,7 @@ use tokio::net::{UdpSocket, UnixDatagram, UnixStream};
 use tokio::shard::{self, Shard};
 use tokio::sync::{Barrier, Notify};
 
-use super::on_workers;
+use super::on_one_worker;
 
 async fn moment() {
     tokio::time::sleep(Duration::from_millis(3)).await;
@@ -69,7 +71,7 @@ async fn let_it_wait(stream: &mut RecvMulti<'_>) {
 
 #[test]
 fn h80_who_is_woken_and_has_ended_passes_it_on() {
-    on_workers(|| async {
+    on_one_worker(|| async {
         let pool = BufPool::new(1, 4096);
         let (held, ..) = held(&pool).await;
         let ((b, of_b), (c, of_c)) = (pair(), pair());
@@ -88,7 +90,7 @@ fn h80_who_is_woken_and_has_ended_passes_it_on() {
 
 #[test]
 fn h80_who_waits_for_bytes_holds_up_nobody() {
-    on_workers(|| async {
+    on_one_worker(|| async {
         let pool = BufPool::new(1, 4096);
         let (held, ..) = held(&pool).await;
         let ((b, _of_b), (c, of_c)) = (pair(), pair());
@@ -106,7 +108,7 @@ fn h80_who_waits_for_bytes_holds_up_nobody() {
 
 #[test]
 fn h80_who_is_woken_and_dropped_passes_it_on() {
-    on_workers(|| async {
+    on_one_worker(|| async {
         let (pool, held, [(b, _of_b), (c, _of_c)]) = both_want_one().await;
         let mut incoming = b.native().recv_multi(&pool);
         let_it_wait(&mut incoming).await;
@@ -121,7 +123,7 @@ fn h80_who_is_woken_and_dropped_passes_it_on() {
 
 #[test]
 fn h80_whose_future_is_given_up_passes_it_on() {
-    on_workers(|| async {
+    on_one_worker(|| async {
         for is_woken_before in [false, true] {
             let (pool, held, [(b, _of_b), (c, _of_c)]) = both_want_one().await;
             let mut incoming = b.native().recv_multi(&pool);
@@ -146,7 +148,7 @@ fn h80_whose_future_is_given_up_passes_it_on() {
 
 #[test]
 fn h80_a_stream_that_is_not_polled_again_holds_up_nobody() {
-    on_workers(|| async {
+    on_one_worker(|| async {
         let (pool, held, [(b, _of_b), (c, _of_c)]) = both_want_one().await;
         // As a combinator does it.
         let mut incoming = b.native().recv_multi(&pool).map(Result::unwrap);
@@ -164,7 +166,7 @@ fn h80_a_stream_that_is_not_polled_again_holds_up_nobody() {
 
 #[test]
 fn h80_streams_of_one_task_wait_each_for_themselves() {
-    on_workers(|| async {
+    on_one_worker(|| async {
         let pool = BufPool::new(1, 4096);
         let (held, ..) = held(&pool).await;
         let ((b, of_b), (c, of_c), (d, of_d)) = (pair(), pair(), pair());
@@ -244,7 +246,7 @@ fn h80_who_waits_and_comes_to_another_ring_passes_it_on() {
 
 #[test]
 fn h80_buffers_come_back_from_any_thread_to_streams_that_come_and_go() {
-    on_workers(|| async {
+    on_one_worker(|| async {
         let pool = BufPool::new(2, 16);
         let (give, take) = std::sync::mpsc::channel::<PoolBuf>();
         let elsewhere = std::thread::spawn(move || take.into_iter().for_each(drop));
@@ -306,7 +308,7 @@ async fn begin(stream: &mut RecvMulti<'_>) {
 
 #[test]
 fn h81_who_does_not_poll_does_not_take_all_buffers() {
-    on_workers(|| async {
+    on_one_worker(|| async {
         for (count, idle) in [(1, 1), (2, 1), (2, 3), (8, 3), (64, 1), (64, 70)] {
             let pool = BufPool::new(count, 512);
             let mut pairs: Vec<_> = (0..idle).map(|_| pair()).collect();
@@ -350,7 +352,7 @@ fn h81_who_does_not_poll_does_not_take_all_buffers() {
 fn h81_what_nobody_polls_is_bounded() {
     use std::os::fd::AsRawFd;
 
-    on_workers(|| async {
+    on_one_worker(|| async {
         let pool = BufPool::new(64, 256);
         let (x, peer) = pair();
         let mut incoming = x.native().recv_multi(&pool);
@@ -373,7 +375,7 @@ fn h81_what_nobody_polls_is_bounded() {
 
 #[test]
 fn h81_datagrams_that_nobody_polls_do_not_take_all_buffers() {
-    on_workers(|| async {
+    on_one_worker(|| async {
         let pool = BufPool::new(4, 64);
         let bind = || UdpSocket::bind("127.0.0.1:0");
         let (x, y, a) = (bind().await.unwrap(), bind().await.unwrap(), bind().await.unwrap());
@@ -399,7 +401,7 @@ fn h81_datagrams_that_nobody_polls_do_not_take_all_buffers() {
 
 #[test]
 fn h81_what_a_dropped_idle_stream_had_is_found() {
-    on_workers(|| async {
+    on_one_worker(|| async {
         let pool = BufPool::new(2, 4);
         let (mut x, peer) = pair();
         {
@@ -419,7 +421,7 @@ fn h81_what_a_dropped_idle_stream_had_is_found() {
 
 #[test]
 fn h81_a_stream_that_is_forgotten_does_not_take_all_buffers() {
-    on_workers(|| async {
+    on_one_worker(|| async {
         let pool = BufPool::new(2, 64);
         let (x, peer) = pair();
         let x: &'static UnixStream = Box::leak(Box::new(x));
@@ -438,7 +440,7 @@ fn h81_a_stream_that_is_forgotten_does_not_take_all_buffers() {
 
 #[test]
 fn h83_a_datagram_that_does_not_fit_says_so() {
-    on_workers(|| async {
+    on_one_worker(|| async {
         let pool = BufPool::new(4, 100);
         let bind = || UdpSocket::bind("127.0.0.1:0");
         let (a, b) = (bind().await.unwrap(), bind().await.unwrap());
@@ -474,7 +476,7 @@ fn h83_a_datagram_that_does_not_fit_says_so() {
 
 #[test]
 fn h83_a_buffer_holds_a_datagram_of_its_size() {
-    on_workers(|| async {
+    on_one_worker(|| async {
         for size in [1, 15, 100, 144, 160, 161, 1000] {
             let pool = BufPool::new(2, size);
             let bind = || UdpSocket::bind("[::1]:0");
@@ -505,7 +507,7 @@ fn h83_a_buffer_holds_a_datagram_of_its_size() {
 
 #[test]
 fn h83_a_refusal_is_an_item_and_the_stream_goes_on() {
-    on_workers(|| async {
+    on_one_worker(|| async {
         let pool = BufPool::new(4, 64);
         let a = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let b = UdpSocket::bind("127.0.0.1:0").await.unwrap();
