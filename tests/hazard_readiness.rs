@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
-use tokio::net::{TcpListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixDatagram, UnixStream};
 
 use common::*;
 
@@ -431,5 +431,91 @@ fn h09_incoming_data_does_not_wake_a_writer() {
         stream.writable().await.unwrap();
         woken(&wakes).await;
         assert_eq!(wakes.0.load(SeqCst), 1);
+    });
+}
+
+// ===== H91: a guess hides nothing =====
+
+/// Streams that are taken for ready before they were watched: an accepted one and a pair, with their peers.
+async fn guessed() -> (TcpStream, TcpStream, UnixStream, UnixStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let connect = TcpStream::connect(listener.local_addr().unwrap());
+    let (peer, accepted) = tokio::join!(connect, listener.accept());
+    let (a, b) = UnixStream::pair().unwrap();
+    (accepted.unwrap().0, peer.unwrap(), a, b)
+}
+
+/// The loop of Tokio's documentation: whatever is ready is tried, of both directions.
+macro_rules! echo_by_ready {
+    ($stream:expr) => {
+        async {
+            let stream = $stream;
+            let mut kept = Vec::new();
+            loop {
+                let ready = stream.ready(Interest::READABLE | Interest::WRITABLE).await.unwrap();
+                if ready.is_readable() {
+                    let mut bytes = [0; 64];
+                    match stream.try_read(&mut bytes) {
+                        Ok(0) => return,
+                        Ok(n) => kept.extend_from_slice(&bytes[..n]),
+                        Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+                    }
+                }
+                if ready.is_writable() && !kept.is_empty() {
+                    let n = stream.try_write(&kept).unwrap();
+                    kept.drain(..n);
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    };
+}
+
+/// One that says nothing for a while.
+async fn ask(mut peer: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin) {
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    peer.write_all(b"hello").await.unwrap();
+    let mut answer = [0; 5];
+    peer.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"hello");
+}
+
+#[test]
+fn h91_ready_for_both_directions_sees_both() {
+    on_each_flavour(|| async {
+        let (accepted, of_accepted, a, b) = guessed().await;
+        tokio::join!(echo_by_ready!(accepted), ask(of_accepted));
+        tokio::join!(echo_by_ready!(a), ask(b));
+
+        let (a, b) = UnixDatagram::pair().unwrap();
+        let hears = async {
+            while !a.ready(Interest::READABLE | Interest::WRITABLE).await.unwrap().is_readable() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(a.try_recv(&mut [0; 8]).unwrap(), 5);
+        };
+        let says = async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            b.send(b"hello").await.unwrap();
+        };
+        tokio::join!(hears, says);
+    });
+}
+
+/// The end of the other side is seen by who asks for something else.
+#[test]
+fn h91_whoever_asks_hears_of_the_end() {
+    on_each_flavour(|| async {
+        let (accepted, of_accepted, a, b) = guessed().await;
+        accepted.ready(Interest::WRITABLE).await.unwrap();
+        a.ready(Interest::WRITABLE).await.unwrap();
+        drop((of_accepted, b));
+        let both = Interest::READABLE | Interest::WRITABLE;
+        while !a.ready(both).await.unwrap().is_write_closed() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        while !accepted.ready(both).await.unwrap().is_read_closed() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
     });
 }

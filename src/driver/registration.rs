@@ -258,7 +258,22 @@ impl Registration {
     }
 
     /// Waits for `interest`; any number of tasks may.
+    ///
+    /// The descriptor is watched from now on, even if some of it seems to be ready: that may be a
+    /// [guess](Self::assume_ready), whoever asks may never try it, and what is guessed of one direction would hide for
+    /// ever what happens to the other one.
     pub(crate) async fn readiness(&self, interest: Interest) -> io::Result<ReadyEvent> {
+        if self.handle.is_shutdown() {
+            return Err(gone());
+        }
+        if !self.shared.is_watched() {
+            self.handle.watch(&self.shared)?;
+        }
+        self.readiness_to_try(interest).await
+    }
+
+    /// The same for who tries all of `interest` then, and clears what was wrong.
+    async fn readiness_to_try(&self, interest: Interest) -> io::Result<ReadyEvent> {
         #[cfg(all(tokio_unstable, feature = "taskdump"))]
         std::future::poll_fn(leaf::trace_leaf).await;
         let watch = || {
@@ -296,7 +311,7 @@ impl Registration {
             }
         }
         loop {
-            let event = self.readiness(interest).await?;
+            let event = self.readiness_to_try(interest).await?;
             let coop = std::future::poll_fn(coop::poll_proceed).await;
             match f() {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.clear_readiness(event),
