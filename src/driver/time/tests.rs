@@ -471,21 +471,40 @@ fn timers_of_a_crowd_wait_for_each_other() {
     let shard = shard::Shard::new();
     let shutdown = AtomicBool::new(false);
     let mut now = US;
-    // So many timers, `apart` from each other, which are all that fires at the next wake-up.
-    let mut fire = |timers: u64, apart: u64| {
+    let insert = |when| assert!(shard.insert(when, None, &shutdown).is_ok());
+    // So many timers, `apart` from each other, fire at the next wake-up; maybe another one is to follow soon.
+    let mut fire = |timers: u64, apart: u64, is_followed: bool| {
         let first = now + 60 * US;
-        (0..timers).for_each(|i| assert!(shard.insert(first + i * apart, None, &shutdown).is_ok()));
+        (0..timers).for_each(|i| insert(first + i * apart));
         now = (first + timers * apart).max(shard.gathers_until());
+        if is_followed {
+            insert(now + 300 * US);
+        }
         assert!(shard.process(now));
-        assert_eq!(shard.next(), shard::NEVER);
+        assert_eq!(shard.next() == shard::NEVER, !is_followed);
         shard.gathers_until() - now
     };
     for _ in 0..3 {
-        assert!(fire(1, 0) < 50 * US);
-        assert!((0..10).all(|_| fire(3, 40 * US) < 50 * US), "a few");
-        let rests: Vec<_> = (0..5).map(|_| fire(80, 10 * US)).collect();
-        assert_eq!(rests, [100 * US, 200 * US, 400 * US, 800 * US, 800 * US]);
+        assert!(fire(1, 0, false) < 50 * US);
+        assert!((0..10).all(|_| fire(3, 40 * US, false) < 50 * US), "a few");
+        let rests: Vec<_> = (0..6).map(|_| fire(80, 10 * US, true)).collect();
+        assert_eq!(rests, [100, 200, 400, 800, 1400, 1400].map(|rest| rest * US));
+        assert!(fire(1, 0, false) < 50 * US);
     }
+    // Fewer, but with others behind them again and again.
+    let rests: Vec<_> = (0..40).map(|_| fire(5, 40 * US, true)).collect();
+    assert!(rests[20..].iter().all(|&rest| rest == 1400 * US), "{rests:?}");
+    // As many as before, each set when the last one has fired, while many wait for something far away.
+    (0..1000).for_each(|i| insert(u64::MAX / 2 + i));
+    let mut sleep = || {
+        let when = now + 100 * US;
+        insert(when);
+        now = when.max(shard.gathers_until());
+        assert!(shard.process(now));
+        shard.gathers_until() - now
+    };
+    sleep();
+    assert!((0..100).all(|_| sleep() < 50 * US));
 }
 
 /// Whoever sleeps for next to nothing again and again gets a rest; whoever sleeps for longer does not, nor a timer now
