@@ -6,16 +6,21 @@
 //!
 //! ```text
 //! target/spargio/
-//!   mirror/home/me/program/      Cargo.toml -> …, src -> …, and a Cargo.lock that is ours
-//!   mirror/home/me/library -> …  where the program depends on ../library
-//!   debug/ release/ …            what was built
+//!   mirror/NUMBER/home/me/program/      Cargo.toml -> …, src -> …, and a Cargo.lock that is ours
+//!   mirror/NUMBER/home/me/library -> …  where the program depends on ../library
+//!   debug/ release/ …                   what was built
 //! ```
+//!
+//! Each workspace has a mirror, and so a number, of its own. Several may share a target folder, and
+//! then what is a neighbour here, one link, is a program there, with a lock file to be written:
+//! through the link that would be the real one.
 //!
 //! The lock file starts as a copy of the real one, in which `tokio` alone is updated; it is made
 //! again when the real one has changed. Cargo's configuration, the folder a program runs in and
 //! the environment are the real ones: they go by the folder of the caller.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
@@ -37,7 +42,10 @@ pub(crate) struct Mirror {
 impl Mirror {
     /// Shows cargo the program there, and resolves it with spargio as its tokio.
     pub(crate) fn make(project: &Project, source: &Source, common: &Common) -> Result<Mirror> {
-        let base = project.ours().join("mirror");
+        let base = project.ours().join("mirror").join(number(&project.root));
+        fs::create_dir_all(&base).about(base.display())?;
+        // Cargo takes `..` out of a path by its words, the system after links.
+        let base = base.canonicalize().about(base.display())?;
         let root = below(&base, &project.root);
         fs::create_dir_all(&root).about(root.display())?;
         link_entries(project, &root)?;
@@ -55,6 +63,7 @@ impl Mirror {
         if lock.exists() && fs::read_to_string(&stamp).is_ok_and(|text| text == made_of) {
             return Ok(());
         }
+        self.is_the_workspace()?;
         if real.is_empty() {
             let _ = fs::remove_file(&lock);
         } else {
@@ -67,6 +76,27 @@ impl Mirror {
         }
         fs::write(&stamp, made_of).about(stamp.display())
     }
+
+    /// Fails unless cargo takes the mirror for the workspace: it writes the lock file there.
+    fn is_the_workspace(&self) -> Result<()> {
+        let said = metadata(&["--no-deps"], Some(&self.manifest));
+        if said.as_ref().is_ok_and(|said| said["workspace_root"].as_str().map(Path::new) == Some(&self.root))
+        {
+            return Ok(());
+        }
+        let problem = said.err().unwrap_or_else(|| Problem::new("cargo finds another workspace there"));
+        Err(problem.cure(format!("{} stands for the program", self.root.display())).cure(
+            "a path in a manifest that leads to the real one is to be written relative: package.workspace, members",
+        ))
+    }
+}
+
+/// The same for the same folder, whichever Rust this was built with (FNV-1a).
+fn number(folder: &Path) -> String {
+    let number = folder.as_os_str().as_bytes().iter().fold(0xcbf2_9ce4_8422_2325_u64, |number, byte| {
+        (number ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{number:016x}")
 }
 
 fn manifest_text(project: &Project) -> String {
@@ -118,10 +148,11 @@ fn below(base: &Path, path: &Path) -> PathBuf {
 /// Everything in the program's folder.
 fn link_entries(project: &Project, root: &Path) -> Result<()> {
     let mut wanted = Vec::new();
+    let target = project.target.canonicalize().about(project.target.display())?;
     for entry in fs::read_dir(&project.root).about(project.root.display())? {
         let path = entry.about(project.root.display())?.path();
         // The target folder holds the mirror itself. A repository is found above the mirror.
-        let is_left_out = path == project.target
+        let is_left_out = path.canonicalize().is_ok_and(|path| path == target)
             || path
                 .file_name()
                 .is_some_and(|name| name == "Cargo.lock" || name == ".git" || name == "target");

@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -17,6 +17,10 @@ pub(crate) fn cargo() -> Command {
 }
 
 /// A workspace, and the package in it that is meant.
+///
+/// A folder has several names if there are links to it, and `../library` is another folder for each:
+/// cargo takes `..` away from the words. So both paths are the words that cargo uses, and no link in
+/// them is followed.
 #[derive(Debug)]
 pub(crate) struct Project {
     /// The manifest that cargo would take.
@@ -30,11 +34,10 @@ impl Project {
         let metadata = metadata(&["--no-deps"], common.manifest_path.as_deref().map(Path::new))?;
         let path = |key: &str| PathBuf::from(metadata[key].as_str().unwrap_or_default());
         let root = path("workspace_root");
+        let here = env::current_dir().about("the current folder")?;
         let manifest = match &common.manifest_path {
-            Some(path) => Path::new(path).canonicalize().about(path)?,
-            None => {
-                nearest(&env::current_dir().about("the current folder")?).unwrap_or(root.join("Cargo.toml"))
-            }
+            Some(path) => plain(&here.join(path)),
+            None => nearest(&here).unwrap_or(root.join("Cargo.toml")),
         };
         Ok(Project { manifest, root, target: path("target_directory") })
     }
@@ -52,6 +55,21 @@ impl Project {
     pub(crate) fn lock_text(&self) -> Option<String> {
         fs::read_to_string(self.lock()).ok()
     }
+}
+
+/// Without `.` and `..`, as cargo takes them out.
+pub(crate) fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                plain.pop();
+            }
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 fn nearest(folder: &Path) -> Option<PathBuf> {

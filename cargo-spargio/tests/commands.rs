@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -31,9 +32,10 @@ fn tokio_is_spargio() {
 impl Program {
     fn new(name: &str, dependencies: &str) -> Program {
         let root = Path::new(FOLDER).join(name);
-        let mirror = Path::new(FOLDER).join("target/spargio/mirror").join(root.strip_prefix("/").unwrap());
-        for left in [&root, &mirror] {
-            let _ = fs::remove_dir_all(left);
+        let _ = fs::remove_dir_all(&root);
+        let mirrors = fs::read_dir(Path::new(FOLDER).join("target/spargio/mirror")).into_iter().flatten();
+        for mirror in mirrors.flatten() {
+            let _ = fs::remove_dir_all(mirror.path().join(root.strip_prefix("/").unwrap()));
         }
         let manifest = format!(
             "[package]\nname = \"{name}\" # kept\nversion = \"0.1.0\"\nedition = \"2021\"\n\n[workspace]\n\n\
@@ -160,6 +162,106 @@ fn a_program_runs_and_nothing_of_it_changes() {
 
     assert!(before == program.files());
     assert!(!program.root.join("target").exists());
+}
+
+/// A folder has as many names as there are links to it.
+#[test]
+fn under_another_name_nothing_of_it_changes_either() {
+    let program = Program::new("named", TOKIO).locked();
+    let others = Program::new("names", "");
+    let folder = |path: &str| others.root.join(path);
+    let text = |path: PathBuf| path.to_str().unwrap().to_owned();
+    symlink(&program.root, folder("link")).unwrap();
+    symlink(folder("link"), folder("link-to-link")).unwrap();
+    // Cargo takes `..` away from the words: this is names/link, not what is beside the program.
+    let dots = text(folder("link/../link/src/../Cargo.toml"));
+    let manifests = [text(folder("link/Cargo.toml")), text(folder("link-to-link/Cargo.toml")), dots];
+    for has_lock in [true, false] {
+        if !has_lock {
+            fs::remove_file(program.root.join("Cargo.lock")).unwrap();
+        }
+        let before = program.files();
+        for manifest in &manifests {
+            program.call(&["build", "--quiet", "--manifest-path", manifest]).fine();
+            assert!(before == program.files(), "{manifest}");
+        }
+        let mut inside = others.command("link/src", &["build", "--quiet"]);
+        Answer::of(inside.output().unwrap()).fine();
+        let mut relative = others.command("", &["build", "--quiet", "--manifest-path=link/Cargo.toml"]);
+        Answer::of(relative.output().unwrap()).fine();
+        // Its own target folder, where the mirror is, has two names as well.
+        let mut own = others.command("", &["build", "--quiet", "--manifest-path=link/Cargo.toml"]);
+        own.env("CARGO_TARGET_DIR", program.root.join("out"));
+        Answer::of(own.arg("--target-dir").arg(Path::new(FOLDER).join("target/spargio")).output().unwrap())
+            .fine();
+        assert!(!mirrors_of(&program.root.join("out")).join("out").exists());
+        assert!(before == program.files());
+    }
+}
+
+/// What the only mirror below that target folder holds, where the program is.
+fn mirrors_of(target: &Path) -> PathBuf {
+    let mut at = target.join("spargio/mirror");
+    while !at.join("Cargo.toml").exists() {
+        at = fs::read_dir(&at).unwrap().next().unwrap().unwrap().path();
+    }
+    at
+}
+
+/// The members and the workspace are links to elsewhere.
+#[test]
+fn a_workspace_of_links_stays_as_it_is() {
+    let member = Program::new("linked-member", TOKIO);
+    member.write("Cargo.toml", &member.read("Cargo.toml").replace("[workspace]\n", ""));
+    let workspace = Program::new("linked", "");
+    workspace.write("Cargo.toml", "[workspace]\nmembers = [\"member\"]\nresolver = \"2\"\n");
+    symlink(&member.root, workspace.root.join("member")).unwrap();
+    let workspace = workspace.locked();
+    let before = (member.files(), workspace.files());
+    let link = Path::new(FOLDER).join("linked-too");
+    let _ = fs::remove_file(&link);
+    symlink(&workspace.root, &link).unwrap();
+    for manifest in
+        ["Cargo.toml", "member/Cargo.toml", "../linked-too/Cargo.toml", "../linked-too/member/Cargo.toml"]
+    {
+        workspace.call(&["build", "--quiet", "--manifest-path", manifest]).fine();
+        assert!(before == (member.files(), workspace.files()), "{manifest}");
+    }
+}
+
+/// With one target folder for all, the neighbour of one program is a program itself.
+#[test]
+fn a_neighbour_is_a_program_too() {
+    let neighbour = Program::new("beside", TOKIO);
+    neighbour.write("src/lib.rs", "");
+    symlink("Cargo.toml", neighbour.root.join("a-link")).unwrap();
+    let neighbour = neighbour.locked();
+    let program = Program::new("besides", &format!("{TOKIO}\nbeside = {{ path = \"../beside\" }}")).locked();
+    for _ in 0..2 {
+        for (each, other) in [(&program, &neighbour), (&neighbour, &program)] {
+            let before = (each.files(), other.files());
+            each.call(&["build", "--quiet"]).fine();
+            assert!(before == (each.files(), other.files()));
+        }
+    }
+    assert_eq!(fs::read_link(neighbour.root.join("a-link")).unwrap(), Path::new("Cargo.toml"));
+}
+
+/// Its manifest leads out of the mirror, to the real workspace.
+#[test]
+fn a_manifest_that_leads_back_is_refused() {
+    let program = Program::new("leads", "");
+    let root = program.root.to_str().unwrap();
+    let member = format!(
+        "[package]\nname = \"back\"\nversion = \"0.1.0\"\nedition = \"2021\"\nworkspace = {root:?}\n\n\
+         [dependencies]\n{TOKIO}\n"
+    );
+    program.write("Cargo.toml", "[workspace]\nmembers = [\"back\"]\nresolver = \"2\"\n");
+    program.write("back/Cargo.toml", &member);
+    program.write("back/src/main.rs", MAIN);
+    let program = program.locked();
+    let text = program.refused(&["build", "--manifest-path", "back/Cargo.toml"]);
+    assert!(text.contains("package.workspace"), "{text}");
 }
 
 #[test]
