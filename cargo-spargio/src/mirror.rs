@@ -19,10 +19,13 @@
 //! again when the real one has changed. Cargo's configuration, the folder a program runs in and
 //! the environment are the real ones: they go by the folder of the caller.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+
+use serde_json::Value;
 
 use crate::cli::Common;
 use crate::lock;
@@ -107,13 +110,17 @@ fn manifest_text(project: &Project) -> String {
 pub(crate) fn update(manifest: &Path, source: &Source, common: &Common, is_new: bool) -> Result<()> {
     let attempt = |offline: bool| {
         let mut command = cargo();
-        // Of a graph with a Tokio 0.2 in it, only the other one.
-        let which: &[&str] = if is_new { &["generate-lockfile"] } else { &["update", "-p"] };
-        command.args(which);
-        if !is_new {
+        if is_new {
+            command.arg("generate-lockfile");
+        } else {
             let lock = manifest.ancestors().map(|at| at.join("Cargo.lock")).find(|lock| lock.is_file());
             let lock = lock.and_then(|lock| fs::read_to_string(lock).ok()).unwrap_or_default();
-            command.arg(lock::tokio(&lock).map_or("tokio".to_owned(), |version| format!("tokio@{version}")));
+            match lock::tokio(&lock) {
+                // Of a graph with a Tokio 0.2 in it, only the other one.
+                Some(version) => command.args(["update", "-p", &format!("tokio@{version}")]),
+                // It is older than the dependency: what is missing is added, and the rest stays.
+                None => command.args(["update", "--workspace"]),
+            };
         }
         command.arg("--quiet").arg("--manifest-path").arg(manifest).args(source.arguments());
         // A program that promises an older Rust would be given an older, published Tokio.
@@ -129,7 +136,6 @@ pub(crate) fn update(manifest: &Path, source: &Source, common: &Common, is_new: 
     };
     match done {
         Ok(_) => Ok(()),
-        Err(said) if said.contains("did not match any packages") => Err(no_tokio()),
         Err(said) => Err(explain("resolving the program with spargio", &said)),
     }
 }
@@ -172,21 +178,7 @@ fn link_entries(project: &Project, root: &Path) -> Result<()> {
 
 /// Path dependencies outside of the workspace, which its manifests name by `../`.
 fn link_neighbours(project: &Project, base: &Path, common: &Common) -> Result<()> {
-    let flags: &[&str] = if common.offline { &["--offline", "--locked"] } else { &["--locked"] };
-    // A program without a lock file, or with one that does not fit, is asked without its graph.
-    let metadata = metadata(flags, Some(&project.manifest))
-        .or_else(|_| metadata(&["--no-deps"], Some(&project.manifest)))?;
-    let packages = list(&metadata["packages"]);
-    let mut folders: Vec<PathBuf> = Vec::new();
-    for package in packages {
-        if package["source"].is_null() {
-            folders.extend(
-                package["manifest_path"].as_str().and_then(|path| Path::new(path).parent()).map(Into::into),
-            );
-        }
-        let dependencies = list(&package["dependencies"]);
-        folders.extend(dependencies.iter().filter_map(|it| it["path"].as_str()).map(PathBuf::from));
-    }
+    let folders = path_packages(project, common)?;
     for folder in folders.iter().filter(|folder| !folder.starts_with(&project.root)) {
         // The highest folder that is not above the program: what it inherits is there, too.
         let highest = folder.ancestors().take_while(|at| !project.root.starts_with(at)).last();
@@ -197,6 +189,42 @@ fn link_neighbours(project: &Project, base: &Path, common: &Common) -> Result<()
         }
     }
     Ok(())
+}
+
+/// The folders of all packages that are reached by paths.
+///
+/// To make a lock file, cargo reads the manifests of optional path dependencies as well, and of what
+/// those depend on. They are in no graph, and without a lock file that fits there is none: so each
+/// that is not known yet is asked for by itself.
+fn path_packages(project: &Project, common: &Common) -> Result<BTreeSet<PathBuf>> {
+    let flags: &[&str] = if common.offline { &["--offline", "--locked"] } else { &["--locked"] };
+    let graph = metadata(flags, Some(&project.manifest))
+        .or_else(|_| metadata(&["--no-deps"], Some(&project.manifest)))?;
+    let mut known: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
+    known.extend(list(&graph["packages"]).iter().filter_map(|package| depends_on(package, true)));
+    let mut found: BTreeSet<PathBuf> = known.keys().cloned().collect();
+    let mut left: Vec<PathBuf> = known.values().flatten().cloned().collect();
+    while let Some(folder) = left.pop() {
+        if !found.insert(folder.clone()) {
+            continue;
+        }
+        if !known.contains_key(&folder) {
+            // One that cannot be read is linked all the same, and cargo says what is wrong with it.
+            let said = metadata(&["--no-deps"], Some(&folder.join("Cargo.toml"))).unwrap_or_default();
+            known.extend(list(&said["packages"]).iter().filter_map(|package| depends_on(package, false)));
+        }
+        left.extend(known.get(&folder).into_iter().flatten().cloned());
+    }
+    Ok(found)
+}
+
+/// The folder of a package that is no registry's, and those that it depends on by path. Cargo leaves
+/// the dev-dependencies of others alone.
+fn depends_on(package: &Value, with_dev: bool) -> Option<(PathBuf, Vec<PathBuf>)> {
+    let folder = Path::new(package["manifest_path"].as_str()?).parent()?;
+    let dependencies = list(&package["dependencies"]).iter().filter(|it| with_dev || it["kind"] != "dev");
+    let paths = dependencies.filter_map(|it| it["path"].as_str()).map(PathBuf::from).collect();
+    package["source"].is_null().then(|| (folder.to_owned(), paths))
 }
 
 fn link(real: &Path, copy: &Path) -> Result<()> {

@@ -247,6 +247,31 @@ fn a_neighbour_is_a_program_too() {
     assert_eq!(fs::read_link(neighbour.root.join("a-link")).unwrap(), Path::new("Cargo.toml"));
 }
 
+/// Cargo reads the manifests of all path dependencies, those of optional ones too.
+#[test]
+fn neighbours_of_neighbours_are_found() {
+    let library = |name: &str, dependencies: &str| {
+        let library = Program::new(name, dependencies);
+        library.write("src/lib.rs", "");
+        library
+    };
+    library("far/lib", "").write("Cargo.toml", "[package]\nname = \"far\"\nversion = \"0.1.0\"\n");
+    library("middle", "far = { path = \"../far/lib\" }");
+    for (name, option) in [("chain", ""), ("chain-optional", ", optional = true")] {
+        let neighbour = format!("{TOKIO}\nmiddle = {{ path = \"../middle\"{option} }}");
+        let program = Program::new(name, &neighbour);
+        program.call(&["build", "--quiet"]).fine();
+        assert!(program.files()[1].is_none());
+        program.write("Cargo.lock", "version = 4\n");
+        program.call(&["build", "--quiet"]).fine();
+        assert_eq!(program.read("Cargo.lock"), "version = 4\n");
+        let program = Program::new(name, &neighbour).locked();
+        let before = program.files();
+        program.call(&["build", "--quiet"]).fine();
+        assert!(before == program.files());
+    }
+}
+
 /// Its manifest leads out of the mirror, to the real workspace.
 #[test]
 fn a_manifest_that_leads_back_is_refused() {
