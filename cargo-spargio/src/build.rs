@@ -37,7 +37,7 @@ impl Moved {
     pub(crate) fn cargo(&self, command: &[String], common: &Common) -> Command {
         let mut cargo = cargo();
         cargo.args(command).arg("--manifest-path").arg(&self.mirror.manifest);
-        cargo.args(self.source.arguments()).arg("--locked");
+        cargo.args(self.source.arguments()).arg("--locked").args(&common.features);
         if common.offline {
             cargo.arg("--offline");
         }

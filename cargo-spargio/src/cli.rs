@@ -43,7 +43,7 @@ pub(crate) struct Common {
     pub(crate) manifest_path: Option<String>,
     pub(crate) offline: bool,
     pub(crate) locked: bool,
-    /// What of the arguments chooses features: for whoever asks cargo about the graph.
+    /// What chooses features: for cargo's commands, and for whoever asks cargo about the graph.
     pub(crate) features: Vec<String>,
 }
 
@@ -148,30 +148,32 @@ impl Common {
         let is_set = env::var_os("CARGO_NET_OFFLINE").is_some_and(|value| value == "true");
         self.offline = take_flag(&mut args, "--offline") || frozen || is_set;
         self.locked = take_flag(&mut args, "--locked") || frozen;
-        let mut at = args.iter();
-        while let Some(arg) = at.next() {
-            let takes_value = matches!(arg.as_str(), "--features" | "-F");
-            if takes_value
-                || arg.starts_with("--features=")
-                || arg == "--all-features"
-                || arg == "--no-default-features"
-            {
-                self.features.push(arg.clone());
-                self.features.extend(at.next_if_value(takes_value));
-            }
-        }
+        self.features = take_features(&mut args)?;
         Ok(args)
     }
 }
 
-trait NextIf<'a> {
-    fn next_if_value(&mut self, takes_value: bool) -> Option<String>;
-}
-
-impl<'a, I: Iterator<Item = &'a String>> NextIf<'a> for I {
-    fn next_if_value(&mut self, takes_value: bool) -> Option<String> {
-        if takes_value { self.next().cloned() } else { None }
+/// All that chooses features, each as one argument.
+fn take_features(args: &mut Vec<String>) -> Result<Vec<String>> {
+    let (mut features, mut others) = (Vec::new(), Vec::new());
+    let mut left = args.drain(..);
+    while let Some(arg) = left.next() {
+        if arg == "--features" || arg == "-F" {
+            let value = left.next().ok_or_else(|| Problem::usage(format!("{arg} wants a value")))?;
+            features.push(format!("--features={value}"));
+        } else if arg.starts_with("--features=")
+            || arg.starts_with("-F")
+            || arg == "--all-features"
+            || arg == "--no-default-features"
+        {
+            features.push(arg);
+        } else {
+            others.push(arg);
+        }
     }
+    drop(left);
+    *args = others;
+    Ok(features)
 }
 
 fn take_flag(args: &mut Vec<String>, name: &str) -> bool {
@@ -212,10 +214,10 @@ mod tests {
             panic!("a build")
         };
         assert_eq!(build.command, ["run"]);
-        assert_eq!(build.args, ["--release", "--features", "a,b", "--bin", "c"]);
+        assert_eq!(build.args, ["--release", "--bin", "c"]);
         assert_eq!(build.rest.unwrap(), ["--rev", "d"]);
         assert_eq!(build.common.spargio.as_deref(), Some("/x"));
-        assert_eq!(build.common.features, ["--features", "a,b"]);
+        assert_eq!(build.common.features, ["--features=a,b"]);
     }
 
     #[test]

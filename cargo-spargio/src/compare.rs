@@ -40,6 +40,7 @@ pub(crate) fn run(options: &Compare) -> Result<()> {
     let command = ["build".to_owned(), "--release".to_owned()];
     let mut original = cargo();
     original.args(&command).arg("--manifest-path").arg(&moved.project.manifest);
+    original.args(&options.common.features);
     if options.common.locked {
         original.arg("--locked");
     }

@@ -313,6 +313,31 @@ fn adopted_and_back() {
     }
 }
 
+/// With Tokio behind a feature. What the advice says is what all of them understand.
+#[test]
+fn features_are_chosen_for_every_command() {
+    let dependencies =
+        format!("{}\n[features]\nnet = [\"dep:tokio\"]", TOKIO.replace(" }", ", optional = true }"));
+    let program = Program::new("featured", &dependencies);
+    program.write("src/main.rs", "fn main() {}");
+    let program = program.locked();
+    let before = program.files();
+    assert!(program.refused(&["adopt"]).contains("say so: --features"));
+    for features in
+        [&["--features", "net"][..], &["--features=net"], &["-F", "net"], &["-Fnet"], &["--all-features"]]
+    {
+        program.call(&[&["adopt"], features].concat()).fine();
+        let text = program.call(&[&["doctor"], features].concat()).text;
+        assert!(text.contains("adopted: every crate's tokio is spargio"), "{text}");
+        program.call(&[&["remove"], features].concat()).fine();
+        assert!(before == program.files(), "{features:?}");
+    }
+    let text = program.call(&["doctor", "--features", "net"]).text;
+    assert!(text.contains("on the published Tokio: featured"), "{text}");
+    let text = program.call(&["adopt", "--features"]);
+    assert!(text.code == 2 && text.text.contains("--features wants a value"), "{}", text.text);
+}
+
 /// The lock file has changed in between: only Tokio goes back.
 #[test]
 fn what_was_locked_since_stays() {

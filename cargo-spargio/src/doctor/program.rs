@@ -27,7 +27,8 @@ pub(super) fn look(common: &Common) -> Vec<Finding> {
     }
     // What is not in the registry's cache is no reason to load it.
     let platform = platform();
-    let args: Vec<&str> = ["--offline", "--locked"].into_iter().chain(platform.as_deref()).collect();
+    let mut args: Vec<&str> = ["--offline", "--locked"].into_iter().chain(platform.as_deref()).collect();
+    args.extend(common.features.iter().map(String::as_str));
     let Ok(graph) = metadata(&args, Some(&project.manifest)) else {
         found.push(
             Finding::new(
