@@ -14,6 +14,9 @@
 //!   nobody reads past it: reads find that they would block. The operation's own completion
 //!   decides what becomes of it (H14). It delivers what it got ([`Leftovers::settled`]), then
 //!   marks the resource ready and wakes its waiters, who find it before anything else.
+//! - What is kept is in the order of the completions, whoever delivers first: a ring's thread, after
+//!   its turn, or one that drops what has landed (H93). So nobody takes any of it while something is on
+//!   its way, which may be older.
 //! - Every read of every lane asks here first.
 
 use std::any::Any;
@@ -27,6 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use crate::driver::Ready;
 use crate::driver::error::LEFTOVERS_ERROR;
@@ -53,11 +57,26 @@ pub(crate) struct Leftovers {
 
 #[derive(Debug, Default)]
 struct Inner {
-    kept: VecDeque<Leftover>,
+    /// In the order of time: see [`Completion::at`](crate::driver::op::Completion::at).
+    kept: VecDeque<Kept>,
     /// Dropped operations without a completion.
     orphans: usize,
     /// The descriptor, once the resource is closed.
     parked: Option<OwnedFd>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    at: Option<Instant>,
+    what: Leftover,
+}
+
+impl Inner {
+    /// Behind what is as old.
+    fn insert(&mut self, what: Leftover, at: Option<Instant>) {
+        let newer = self.kept.iter().rev().take_while(|kept| kept.at > at).count();
+        self.kept.insert(self.kept.len() - newer, Kept { at, what });
+    }
 }
 
 /// What one operation got.
@@ -185,13 +204,16 @@ impl Leftovers {
 
     /// Must an operation on its way be waited for before anybody may read?
     pub(crate) fn is_unsettled(&self) -> bool {
-        let inner = self.lock();
-        inner.kept.is_empty() && inner.orphans > 0
+        self.lock().orphans > 0
     }
 
-    /// Is anything kept?
+    /// Is anything kept that may be taken?
     pub(crate) fn has_kept(&self) -> bool {
-        self.is_pending() && !self.lock().kept.is_empty()
+        if !self.is_pending() {
+            return false;
+        }
+        let inner = self.lock();
+        !inner.kept.is_empty() && inner.orphans == 0
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -211,29 +233,30 @@ impl Leftovers {
         self.update(|inner| inner.orphans += 1);
     }
 
-    /// A dropped operation has ended, and got this.
-    pub(crate) fn settled(&self, got: Option<Leftover>) {
+    /// A dropped operation has ended, `at` that time, and got this.
+    pub(crate) fn settled(&self, got: Option<Leftover>, at: Option<Instant>) {
         self.update(|inner| {
             inner.orphans -= 1;
-            inner.kept.extend(got);
+            got.into_iter().for_each(|got| inner.insert(got, at));
         });
         self.tell();
     }
 
-    /// Somebody has received what he does not want any more.
+    /// Somebody has received just now what he does not want any more.
     pub(crate) fn keep(&self, got: impl IntoIterator<Item = Leftover>) {
-        self.update(|inner| inner.kept.extend(got));
+        let at = Some(Instant::now());
+        self.update(|inner| got.into_iter().for_each(|got| inner.insert(got, at)));
         self.tell();
     }
 
     /// The same from an operation that will settle, and tell then.
-    pub(crate) fn keep_quietly(&self, got: Leftover) {
-        self.update(|inner| inner.kept.push_back(got));
+    pub(crate) fn keep_quietly(&self, got: Leftover, at: Option<Instant>) {
+        self.update(|inner| inner.insert(got, at));
     }
 
     /// The rest of what was taken just now.
     pub(crate) fn put_back(&self, rest: Leftover) {
-        self.update(|inner| inner.kept.push_front(rest));
+        self.update(|inner| inner.kept.push_front(Kept { at: None, what: rest }));
         self.tell();
     }
 
@@ -255,15 +278,15 @@ impl Leftovers {
         Arc::strong_count(this) > 1
     }
 
-    fn find<R>(&self, f: impl FnOnce(&mut VecDeque<Leftover>) -> io::Result<R>) -> Found<io::Result<R>> {
+    fn find<R>(&self, f: impl FnOnce(&mut VecDeque<Kept>) -> io::Result<R>) -> Found<io::Result<R>> {
         if !self.is_pending() {
             return Found::Nothing;
         }
         self.update(|inner| {
-            if !inner.kept.is_empty() {
-                Found::Kept(f(&mut inner.kept))
-            } else if inner.orphans > 0 {
+            if inner.orphans > 0 {
                 Found::Unsettled
+            } else if !inner.kept.is_empty() {
+                Found::Kept(f(&mut inner.kept))
             } else {
                 Found::Nothing
             }
@@ -282,7 +305,7 @@ impl Leftovers {
 
     /// The next of all that is kept.
     pub(crate) fn take(&self) -> Found<io::Result<Leftover>> {
-        self.find(|kept| match kept.pop_front() {
+        self.find(|kept| match kept.pop_front().map(|kept| kept.what) {
             Some(Leftover::Error(errno)) => Err(io::Error::from_raw_os_error(errno)),
             Some(leftover) => Ok(leftover),
             None => unreachable!("not empty"),
@@ -293,7 +316,7 @@ impl Leftovers {
     pub(crate) fn read(&self, put: impl FnOnce(&[u8]) -> usize) -> Found<io::Result<usize>> {
         self.find(|kept| {
             let n = front(kept, put)?.0;
-            if let Some(Leftover::Bytes { data, read, .. }) = kept.front_mut() {
+            if let Some(Kept { what: Leftover::Bytes { data, read, .. }, .. }) = kept.front_mut() {
                 *read += n;
                 if *read < data.len() {
                     return Ok(n);
@@ -323,7 +346,7 @@ impl Leftovers {
 
     /// The next of the connections that were accepted.
     pub(crate) fn accept(&self) -> Found<io::Result<(OwnedFd, Box<[u8]>)>> {
-        self.find(|kept| match kept.pop_front() {
+        self.find(|kept| match kept.pop_front().map(|kept| kept.what) {
             Some(Leftover::Accepted { fd, from }) => Ok((fd, from)),
             Some(Leftover::Error(errno)) => Err(io::Error::from_raw_os_error(errno)),
             Some(Leftover::Bytes { .. } | Leftover::Datagram { .. }) | None => {
@@ -334,8 +357,8 @@ impl Leftovers {
 }
 
 /// Shows `put` the first of `kept`. An error is reported, and gone.
-fn front(kept: &mut VecDeque<Leftover>, put: impl FnOnce(&[u8]) -> usize) -> io::Result<(usize, Box<[u8]>)> {
-    match kept.front() {
+fn front(kept: &mut VecDeque<Kept>, put: impl FnOnce(&[u8]) -> usize) -> io::Result<(usize, Box<[u8]>)> {
+    match kept.front().map(|kept| &kept.what) {
         Some(Leftover::Bytes { data, read, .. }) => Ok((put(&data[*read..]), Box::default())),
         Some(Leftover::Datagram { data, from, .. }) => Ok((put(data), from.clone())),
         Some(&Leftover::Error(errno)) => {
@@ -348,6 +371,8 @@ fn front(kept: &mut VecDeque<Leftover>, put: impl FnOnce(&[u8]) -> usize) -> io:
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::driver::Interest;
 
@@ -386,11 +411,14 @@ mod tests {
         leftovers.orphaned();
         leftovers.orphaned();
         assert_eq!(read(&leftovers, 9).unwrap().unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        leftovers.settled(Some(bytes(b"a")));
-        // What is there is older than what is on its way.
-        assert_eq!(read(&leftovers, 9).unwrap().unwrap(), b"a");
+        let first = Instant::now();
+        leftovers.settled(Some(bytes(b"b")), Some(first + Duration::from_nanos(1)));
+        // What is on its way may be older than what is there.
         assert_eq!(read(&leftovers, 9).unwrap().unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        leftovers.settled(None);
+        assert!(leftovers.is_unsettled() && !leftovers.has_kept());
+        leftovers.settled(Some(bytes(b"a")), Some(first));
+        assert_eq!(read(&leftovers, 9).unwrap().unwrap(), b"a");
+        assert_eq!(read(&leftovers, 9).unwrap().unwrap(), b"b");
         assert!(read(&leftovers, 9).is_none());
     }
 
@@ -400,7 +428,7 @@ mod tests {
         let before = leftovers.io.ready_event(Interest::READABLE);
         assert!(before.ready.is_empty());
         leftovers.orphaned();
-        leftovers.settled(None);
+        leftovers.settled(None, None);
         // Who cleared what he saw before does not clear this.
         leftovers.io.clear_readiness(&before);
         assert!(leftovers.io.ready_event(Interest::READABLE).ready.is_readable());

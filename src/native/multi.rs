@@ -25,6 +25,7 @@ use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Instant;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -62,7 +63,7 @@ impl Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         if self.is_orphan.load(Relaxed) {
-            self.io.settled(None);
+            self.io.settled(None, None);
         }
     }
 }
@@ -212,6 +213,7 @@ unsafe impl<K: Incoming> StreamOperation for Receiving<K> {
     }
 
     fn orphan(&self, completion: Completion) -> Option<Received> {
+        let at = completion.at;
         let received = self.item(completion);
         let leftover = match &received {
             Received::Some(buf) => K::leftover(buf),
@@ -219,7 +221,7 @@ unsafe impl<K: Incoming> StreamOperation for Receiving<K> {
             Received::End | Received::Interrupted(_) | Received::Starved(_) => None,
         };
         if let Some(leftover) = leftover {
-            self.hold.io.keep_quietly(leftover);
+            self.hold.io.keep_quietly(leftover, at);
         }
         Some(received)
     }
@@ -240,9 +242,9 @@ unsafe impl<K: Incoming> StreamOperation for Receiving<K> {
         Received::Some(PoolBuf::copied(bytes))
     }
 
-    fn orphan_of_copy(&self, bytes: Box<[u8]>) -> Option<Received> {
+    fn orphan_of_copy(&self, bytes: Box<[u8]>, at: Option<Instant>) -> Option<Received> {
         if let Some(leftover) = K::leftover(&PoolBuf::copied(bytes)) {
-            self.hold.io.keep_quietly(leftover);
+            self.hold.io.keep_quietly(leftover, at);
         }
         None
     }
@@ -494,7 +496,7 @@ unsafe impl StreamOperation for Accepting {
         if let Ok(fd) = completion.result {
             let fd = accepted(fd);
             let from = peer(&fd).map(|peer| bytes_of(&peer)).unwrap_or_default();
-            self.0.io.keep_quietly(Leftover::Accepted { fd, from });
+            self.0.io.keep_quietly(Leftover::Accepted { fd, from }, completion.at);
         }
         None
     }

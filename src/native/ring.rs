@@ -81,7 +81,12 @@ unsafe impl<A: Action> Operation for Ringed<A> {
     }
 
     fn orphan(mut self, completion: Completion) {
-        self.take().orphan(completion.result);
+        let action = self.take();
+        if A::TAKES {
+            action.give_back(completion.result).settle(completion.at);
+        } else {
+            action.orphan(completion.result);
+        }
     }
 
     fn is_punted(&self) -> bool {

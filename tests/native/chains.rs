@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::pin::pin;
 use std::sync::mpsc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures::poll;
@@ -621,4 +622,56 @@ fn a_part_that_wants_nothing_waits_for_nothing() {
         assert_eq!(sent.unwrap(), 1);
         assert_eq!(b.native().recv_exact(vec![0; 3]).await.1, b"xyz");
     });
+}
+
+/// The peer's bytes count up; chains of receives are dropped as they come, by another thread than the ring's.
+#[test]
+fn what_dropped_parts_have_received_stays_in_order() {
+    for round in 0..12 {
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let all = tokio::time::timeout(LONG, counted_bytes(round)).await;
+            assert!(all.is_ok(), "it hangs");
+        });
+    }
+}
+
+/// Each poll of the chain that is not ready is its last one. Reads it all, and counts.
+async fn counted_bytes(round: u64) {
+    const ALL: usize = 6000;
+    let (ours, mut peer) = UnixStream::pair().unwrap();
+    let writes = tokio::spawn(async move {
+        for i in 0..ALL as u64 + 16 {
+            peer.write_all(&[(i % 251) as u8]).await.unwrap();
+            if i % 7 == 0 {
+                tokio::time::sleep(Duration::from_micros((i + round) % 5 * 40)).await;
+            }
+        }
+        peer
+    });
+    let ours = ours.native();
+    let mut at = 0;
+    let mut count = |bytes: &[u8]| {
+        for &byte in bytes {
+            assert_eq!(byte, (at % 251) as u8, "byte {at} of round {round}");
+            at += 1;
+        }
+        at
+    };
+    loop {
+        let mut both = Box::pin(chain((ours.recv_exact(vec![0; 1]), ours.recv_exact(vec![0; 3]))).into_future());
+        let both_ended = if let Poll::Ready(ended) = poll!(&mut both) { Some(ended) } else { None };
+        drop(both);
+        if let Some(((one, first), (three, rest))) = both_ended {
+            one.unwrap();
+            three.unwrap();
+            count(&first);
+            count(&rest);
+        }
+        let (n, bytes) = ours.recv(vec![0; 5]).await;
+        if count(&bytes[..n.unwrap()]) >= ALL {
+            break;
+        }
+    }
+    writes.abort();
 }

@@ -49,6 +49,7 @@ use std::fmt;
 use std::io;
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Instant;
 
 use crate::driver::error::RUNTIME_SHUTTING_DOWN_ERROR;
 use crate::driver::uring::Remote;
@@ -116,18 +117,20 @@ pub(crate) struct Completion {
     pub(crate) result: io::Result<u32>,
     /// `IORING_CQE_F_*`.
     pub(crate) flags: u32,
+    /// When its ring's thread got to know of it: no two of a ring are equal. `None` if no ring has said it.
+    pub(crate) at: Option<Instant>,
 }
 
 impl Completion {
     /// From the fields of a completion.
-    pub(crate) fn new(result: i32, flags: u32) -> Completion {
+    pub(crate) fn new(result: i32, flags: u32, at: Instant) -> Completion {
         let result = u32::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result));
-        Completion { result, flags }
+        Completion { result, flags, at: Some(at) }
     }
 
     /// It never reached the kernel.
     pub(crate) fn error(error: io::Error) -> Completion {
-        Completion { result: Err(error), flags: 0 }
+        Completion { result: Err(error), flags: 0, at: None }
     }
 
     /// The runtime has no rings.

@@ -13,6 +13,7 @@ use std::fmt;
 use std::mem;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
 
 use super::{Boarded, Completion, Flight, Home, Landing, Phase, note_waker};
 use crate::driver::{Handle, uring};
@@ -56,8 +57,8 @@ pub(crate) unsafe trait StreamOperation: Send + 'static {
         unreachable!("nothing was copied")
     }
 
-    /// The same as [`orphan`](Self::orphan) for what `copy` has made.
-    fn orphan_of_copy(&self, bytes: Box<[u8]>) -> Option<Self::Item> {
+    /// The same as [`orphan`](Self::orphan) for what `copy` has made of a completion that came `at` some time.
+    fn orphan_of_copy(&self, bytes: Box<[u8]>, _at: Option<Instant>) -> Option<Self::Item> {
         Some(self.item_of_copy(bytes))
     }
 }
@@ -72,21 +73,21 @@ pub(crate) trait Results: Send + Sync {
 /// A result, as it waits to be asked for.
 enum Arrived {
     Completion(Completion),
-    Copy(Box<[u8]>),
+    Copy(Box<[u8]>, Option<Instant>),
 }
 
 impl Arrived {
     fn item<T: StreamOperation>(self, operation: &T) -> T::Item {
         match self {
             Arrived::Completion(completion) => operation.item(completion),
-            Arrived::Copy(bytes) => operation.item_of_copy(bytes),
+            Arrived::Copy(bytes, _) => operation.item_of_copy(bytes),
         }
     }
 
     fn orphan<T: StreamOperation>(self, operation: &T) -> Option<T::Item> {
         match self {
             Arrived::Completion(completion) => operation.orphan(completion),
-            Arrived::Copy(bytes) => operation.orphan_of_copy(bytes),
+            Arrived::Copy(bytes, at) => operation.orphan_of_copy(bytes, at),
         }
     }
 }
@@ -262,15 +263,18 @@ impl<T: StreamOperation> Results for Shared<T> {
                 break;
             }
             // Nothing stands for it meanwhile but an empty copy, which needs no memory.
-            match mem::replace(arrived, Arrived::Copy(Box::default())) {
-                Arrived::Completion(completion) => match operation.copy(completion) {
-                    Ok((bytes, item)) => {
-                        *arrived = Arrived::Copy(bytes);
-                        litter.push(item);
+            match mem::replace(arrived, Arrived::Copy(Box::default(), None)) {
+                Arrived::Completion(completion) => {
+                    let at = completion.at;
+                    match operation.copy(completion) {
+                        Ok((bytes, item)) => {
+                            *arrived = Arrived::Copy(bytes, at);
+                            litter.push(item);
+                        }
+                        Err(completion) => *arrived = Arrived::Completion(completion),
                     }
-                    Err(completion) => *arrived = Arrived::Completion(completion),
-                },
-                copy @ Arrived::Copy(_) => *arrived = copy,
+                }
+                copy @ Arrived::Copy(..) => *arrived = copy,
             }
         }
         drop(state);

@@ -12,7 +12,7 @@
 use std::io;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::driver::op::{Completion, Flight, refuse};
 use crate::driver::outbox::Outbox;
@@ -55,6 +55,8 @@ pub(in crate::driver) struct Engine {
     release: Option<Release>,
     /// Reaped, but not looked at yet.
     completions: Vec<Cqe>,
+    /// When what is looked at was reaped.
+    reaped: Reaped,
     /// Scratch space of a turn.
     messages: Vec<Message>,
     outgoing: Vec<Arc<Outbox>>,
@@ -111,6 +113,28 @@ impl Aftermath {
     }
 }
 
+/// The order of completions. It is that of time, since operations on one file may be on several rings.
+struct Reaped {
+    last: Instant,
+    /// Was the clock read for this reap?
+    is_known: bool,
+}
+
+impl Reaped {
+    fn new() -> Reaped {
+        Reaped { last: Instant::now(), is_known: false }
+    }
+
+    /// For the next completion.
+    fn next(&mut self) -> Instant {
+        if !std::mem::replace(&mut self.is_known, true) {
+            self.last = self.last.max(Instant::now());
+        }
+        self.last += Duration::from_nanos(1);
+        self.last
+    }
+}
+
 impl Engine {
     /// A ring of this thread, for `shard`.
     pub(in crate::driver) fn new(shard: &Arc<Shard>) -> io::Result<Engine> {
@@ -124,6 +148,7 @@ impl Engine {
             set_wait: SetWait::new(),
             release: None,
             completions: Vec::new(),
+            reaped: Reaped::new(),
             messages: Vec::new(),
             outgoing: Vec::new(),
             stale: 0,
@@ -306,6 +331,7 @@ impl Engine {
         if !completions.is_empty() {
             self.remote.stats.count_completions(completions.len());
         }
+        self.reaped.is_known = false;
         for cqe in completions.drain(..) {
             match cqe.token.kind() {
                 Some(Kind::Op) => self.op_event(&cqe, aftermath),

@@ -64,6 +64,7 @@ pub use zero_copy::{SendMsgZc, SendZc};
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::driver::{Found, Leftover, Leftovers};
 use crate::native::buf::{self, BoundedBufMut};
@@ -186,7 +187,7 @@ pub(crate) mod sealed {
             Self: Sized,
         {
             if Self::TAKES {
-                self.give_back(result).settle();
+                self.give_back(result).settle(None);
             } else {
                 drop(self.complete(result));
             }
@@ -226,14 +227,12 @@ impl GivenBack {
         GivenBack { io, got, error: None }
     }
 
-    /// Its request was dropped before it ended, and has said so: it comes after all that is kept.
-    fn settle(self) {
-        if self.got.is_some() && self.error.is_some() {
-            self.io.keep(self.got);
-            self.io.settled(self.error);
-        } else {
-            self.io.settled(self.got.or(self.error));
+    /// Its request was dropped before it ended, which it did `at` that time, and has said so.
+    pub(crate) fn settle(mut self, at: Option<Instant>) {
+        if self.error.is_some() {
+            self.got.take().into_iter().for_each(|got| self.io.keep_quietly(got, at));
         }
+        self.io.settled(self.got.or(self.error), at);
     }
 
     /// It had ended before: it comes first.

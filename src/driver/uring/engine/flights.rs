@@ -113,7 +113,7 @@ impl Engine {
 
     /// A completion of an operation.
     pub(super) fn op_event(&mut self, cqe: &Cqe, aftermath: &mut Aftermath) {
-        let completion = Completion::new(cqe.result, cqe.flags);
+        let completion = Completion::new(cqe.result, cqe.flags, self.reaped.next());
         if cqe.more {
             match self.ops.get(cqe.token) {
                 None => self.stale += 1,
