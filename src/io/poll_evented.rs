@@ -136,11 +136,11 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
     {
         if !self.write_lane.is_plain() {
             if let Some(poll) = self.write_lane.poll_write(cx, &self.registration, &[IoSlice::new(buf)]) {
-                return poll;
+                return self.heed(poll);
             }
         }
         let mut io: &'a E = self;
-        self.poll_drain(cx, buf.len(), || io::Write::write(&mut io, buf))
+        self.heed(self.poll_drain(cx, buf.len(), || io::Write::write(&mut io, buf)))
     }
 
     /// Writes from several buffers once the object is writable.
@@ -154,13 +154,21 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
     {
         if !self.write_lane.is_plain() {
             if let Some(poll) = self.write_lane.poll_write(cx, &self.registration, bufs) {
-                return poll;
+                return self.heed(poll);
             }
         }
         let mut io: &'a E = self;
         // It is not full because there were more slices than one call takes.
         let len = bufs.iter().take(sys::io::MAX_SLICES).map(|buf| buf.len()).sum();
-        self.poll_drain(cx, len, || io::Write::write_vectored(&mut io, bufs))
+        self.heed(self.poll_drain(cx, len, || io::Write::write_vectored(&mut io, bufs)))
+    }
+
+    #[inline]
+    fn heed(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(written @ Err(_)) = &written {
+            self.write_lane.heed(written);
+        }
+        written
     }
 
     fn poll_drain(

@@ -65,6 +65,21 @@ impl WriteLane {
         self.mode.store(mode, Relaxed);
     }
 
+    /// Nothing is accepted any more that is not in the socket: the writing side is shut down or broken, and the
+    /// kernel has an answer for each write.
+    pub(super) fn leave(&self) {
+        if !self.is_plain() {
+            self.mode.store(LEAVING, Relaxed);
+        }
+    }
+
+    /// What a write has said: a stream that has failed is to fail again, as on Tokio.
+    pub(super) fn heed<T>(&self, written: &io::Result<T>) {
+        if matches!(written, Err(e) if e.kind() != io::ErrorKind::WouldBlock) {
+            self.leave();
+        }
+    }
+
     fn get(&self) -> Lane {
         match self.mode.load(Relaxed) {
             NATIVE => Lane::Native,
@@ -193,7 +208,10 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
     #[inline]
     pub(crate) fn check_writes(&self) -> io::Result<()> {
         match self.pending().and_then(|outbox| outbox.take_error()) {
-            Some(error) => Err(error),
+            Some(error) => {
+                self.write_lane.leave();
+                Err(error)
+            }
             None => Ok(()),
         }
     }
@@ -202,7 +220,15 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
     pub(crate) fn try_write_behind(&self, bufs: &[IoSlice<'_>]) -> Option<io::Result<usize>> {
         let outbox = self.pending()?;
         let sent = self.registration().try_io(Interest::WRITABLE, || outbox.send(bufs));
+        self.write_lane.heed(&sent);
         Some(sent.and_then(|n| n.ok_or_else(|| io::ErrorKind::WouldBlock.into())))
+    }
+
+    /// The same with nothing in front.
+    pub(crate) fn try_write_plain(&self, write: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
+        let written = self.registration().try_io(Interest::WRITABLE, write);
+        self.write_lane.heed(&written);
+        written
     }
 
     /// Sends what was accepted, before a system call of somebody else's that writes.
@@ -230,6 +256,7 @@ impl<E: AsRawFd + Into<OwnedFd>> PollEvented<E> {
 
     /// Has the writing side shut down once everything is sent; `false` if it is.
     pub(crate) fn shut_later(&self) -> bool {
+        self.write_lane.leave();
         self.pending().is_some_and(|outbox| outbox.shut_later())
     }
 }

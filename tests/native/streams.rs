@@ -401,6 +401,55 @@ fn on_the_native_lane<F: Future<Output = ()> + Send + 'static>(test: impl Fn() -
     }
 }
 
+#[test]
+fn after_its_own_shutdown_a_stream_accepts_nothing() {
+    // The first few of a turn are never kept: what the shutdown finds is an outbox, or none.
+    for before in [0, 8] {
+        on_the_native_lane(|| async move {
+            let (mut stream, mut peer) = tcp_pair().await;
+            for _ in 0..before {
+                stream.write_all(b"x").await.unwrap();
+            }
+            stream.shutdown().await.unwrap();
+            for i in 0..8 {
+                let error = stream.write(b"x").await.expect_err("it was accepted");
+                assert_eq!(error.kind(), ErrorKind::BrokenPipe, "write {i}");
+            }
+            stream.flush().await.unwrap();
+            stream.shutdown().await.unwrap();
+            let mut all = Vec::new();
+            peer.read_to_end(&mut all).await.unwrap();
+            assert_eq!(all, vec![b'x'; before]);
+        });
+    }
+}
+
+#[test]
+fn a_stream_that_has_said_that_its_peer_is_gone_accepts_nothing() {
+    on_the_native_lane(|| async {
+        let (mut stream, peer) = UnixStream::pair().unwrap();
+        drop(peer);
+        for i in 0..24 {
+            let error = stream.write(b"hello").await.expect_err("it was accepted");
+            assert_eq!(error.kind(), ErrorKind::BrokenPipe, "write {i}");
+        }
+        stream.flush().await.unwrap();
+
+        // Here it is a send of the ring's that meets it.
+        let (mut stream, peer) = UnixStream::pair().unwrap();
+        for _ in 0..8 {
+            stream.write_all(b"hello").await.unwrap();
+        }
+        drop(peer);
+        let broken = async { while stream.write(b"hello").await.is_ok() { tokio::task::yield_now().await } };
+        assert!(tokio::time::timeout(Duration::from_secs(10), broken).await.is_ok());
+        for i in 0..24 {
+            assert!(stream.write(b"hello").await.is_err(), "write {i}");
+        }
+        stream.flush().await.unwrap();
+    });
+}
+
 /// Is a `SIGPIPE` pending for this thread, which has it blocked?
 fn has_sigpipe() -> bool {
     // SAFETY: an empty set, which is written to.

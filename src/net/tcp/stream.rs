@@ -428,9 +428,7 @@ impl TcpStream {
         if let Some(done) = self.io.try_write_behind(&[io::IoSlice::new(buf)]) {
             return done;
         }
-        self.io
-            .registration()
-            .try_io(Interest::WRITABLE, || (&*self.io).write(buf))
+        self.io.try_write_plain(|| (&*self.io).write(buf))
     }
 
     /// [`try_write`](Self::try_write) from several buffers, one after the other with a single
@@ -443,9 +441,7 @@ impl TcpStream {
         if let Some(done) = self.io.try_write_behind(bufs) {
             return done;
         }
-        self.io
-            .registration()
-            .try_io(Interest::WRITABLE, || (&*self.io).write_vectored(bufs))
+        self.io.try_write_plain(|| (&*self.io).write_vectored(bufs))
     }
 
     /// Runs `f`, an operation on this socket of the caller's own, if the stream is ready for

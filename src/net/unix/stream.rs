@@ -363,9 +363,7 @@ impl UnixStream {
         if let Some(done) = self.io.try_write_behind(&[io::IoSlice::new(buf)]) {
             return done;
         }
-        self.io
-            .registration()
-            .try_io(Interest::WRITABLE, || (&*self.io).write(buf))
+        self.io.try_write_plain(|| (&*self.io).write(buf))
     }
 
     /// Like [`try_write`](UnixStream::try_write), writing `bufs` one after the
@@ -374,9 +372,7 @@ impl UnixStream {
         if let Some(done) = self.io.try_write_behind(bufs) {
             return done;
         }
-        self.io
-            .registration()
-            .try_io(Interest::WRITABLE, || (&*self.io).write_vectored(bufs))
+        self.io.try_write_plain(|| (&*self.io).write_vectored(bufs))
     }
 
     /// Runs an I/O operation of the caller's, if the stream is ready for it.
