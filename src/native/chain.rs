@@ -2,9 +2,10 @@
 //!
 //! # Protocol
 //!
-//! - While every part that is left could go to the ring at once, they do, linked: the chain is
-//!   **flying**. It is looked at when all of them have landed, so that none of it is lost if the future
-//!   is dropped before; then each part is over, or has more to do, or was broken off.
+//! - While two parts or more that are next could go to the ring at once, they do, linked: the chain is
+//!   **flying**. These are all that are left, or those up to the first that nothing is to be linked behind.
+//!   It is looked at when all of them have landed, so that none of it is lost if the future is dropped
+//!   before; then each part is over, or has more to do, or was broken off.
 //! - Otherwise the first part that is left takes a step by itself, as any request does, and the question
 //!   is asked again.
 //! - A part that is over keeps its action until all are, and gives up what it has got if the future is
@@ -31,7 +32,9 @@ use crate::time::Instant;
 /// Two to four operations, one after the other, submitted to a ring together.
 ///
 /// The result is a tuple of theirs. On the ring they are linked (`IOSQE_IO_LINK`, Linux 5.3): the kernel
-/// begins each when the one before is over, without coming back in between.
+/// begins each when the one before is over, without coming back in between. Only what the kernel does not take
+/// for a failure when it fails is waited for here, and what comes after it submitted then: all that is done to
+/// names, attributes and lengths, syncs and `shutdown`; not so with [`hard`](Chain::hard), nor at the end.
 ///
 /// ```
 /// use tokio::native::{self, fs::OpenHow};
@@ -130,10 +133,16 @@ impl<P: Parts> Chain<P> {
         self.has_begun = true;
     }
 
-    /// Submits all that is left, if it can go together.
+    /// Submits what is left, as far as it can go together.
     fn link(&mut self, first: usize, cx: &mut Context<'_>) -> Poll<bool> {
-        let left: Vec<usize> = (first..P::LEN).filter(|&i| !self.parts.part(i).is_over()).collect();
+        let mut left: Vec<usize> = (first..P::LEN).filter(|&i| !self.parts.part(i).is_over()).collect();
         if left.len() < 2 || !self.parts.part(first).is_idle() {
+            return Poll::Ready(false);
+        }
+        if let Some(end) = left.iter().position(|&i| self.parts.part(i).ends_link(self.is_hard)) {
+            left.truncate(end + 1);
+        }
+        if left.len() < 2 {
             return Poll::Ready(false);
         }
         let driver = self.parts.part(first).driver();
@@ -179,6 +188,10 @@ impl<P: Parts> Chain<P> {
         for i in 0..P::LEN {
             self.parts.part(i).settle(so_far, cx);
             if !self.is_hard {
+                if so_far == SoFar::Broken {
+                    // One that was not linked yet.
+                    self.parts.part(i).break_off();
+                }
                 so_far = so_far.and_then(self.parts.part(i));
             }
         }

@@ -16,7 +16,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::shard::{self, Shard};
 use tokio::task::yield_now;
 
-use super::streams::tcp_pair;
+use super::streams::{reset, tcp_pair};
 use super::{is_emulated, on_workers};
 
 const RECV: u8 = native::entry::opcode::Recv::CODE;
@@ -134,6 +134,86 @@ fn a_part_that_fails_breaks_the_chain() {
         }
         // Those behind the bad one have never been written.
         assert_eq!(std::fs::metadata(dir.path().join("file")).unwrap().len(), 30);
+    });
+}
+
+/// Fails where it stands in a chain, first and in the middle: what comes after it is not begun, nor anything else.
+macro_rules! breaks {
+    ($dir:expr, $errno:ident, $part:expr) => {{
+        let marker = $dir.path().join("marker");
+        let (failed, rest) = chain(($part, native::fs::mkdir(&marker, 0o700))).await;
+        let failed: io::Result<()> = $crate::chains::Plain::plain(failed);
+        assert_eq!(failed.unwrap_err().raw_os_error(), Some(libc::$errno), "{}", stringify!($part));
+        assert!(is_cancelled(&rest), "{}: {rest:?}", stringify!($part));
+
+        let good = native::fs::statx($dir.path(), libc::STATX_SIZE);
+        let after = (native::fs::symlink("nowhere", $dir.path().join("other")), native::fs::mkdir(&marker, 0o700));
+        let (good, failed, rest, last) = chain((good, $part, after.0, after.1)).await;
+        good.unwrap();
+        let failed: io::Result<()> = $crate::chains::Plain::plain(failed);
+        assert_eq!(failed.unwrap_err().raw_os_error(), Some(libc::$errno), "{}", stringify!($part));
+        assert!(is_cancelled(&rest) && is_cancelled(&last), "{}: {rest:?}, {last:?}", stringify!($part));
+        assert!(!marker.exists() && !$dir.path().join("other").is_symlink(), "{}", stringify!($part));
+
+        // Where it is to be done whatever becomes of the part, it is.
+        let (failed, rest) = chain(($part, native::fs::mkdir(&marker, 0o700))).hard().await;
+        let failed: io::Result<()> = $crate::chains::Plain::plain(failed);
+        assert_eq!(failed.unwrap_err().raw_os_error(), Some(libc::$errno), "{}", stringify!($part));
+        rest.unwrap();
+        std::fs::remove_dir(&marker).unwrap();
+    }};
+}
+
+/// A result without what comes with it.
+trait Plain {
+    fn plain(self) -> io::Result<()>;
+}
+
+impl<T> Plain for io::Result<T> {
+    fn plain(self) -> io::Result<()> {
+        self.map(drop)
+    }
+}
+
+impl<T, B> Plain for BufResult<T, B> {
+    fn plain(self) -> io::Result<()> {
+        self.0.map(drop)
+    }
+}
+
+#[test]
+fn h92_a_part_breaks_its_chain_whatever_the_kernel_takes_for_a_failure() {
+    on_workers(|| async {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("file"), "contents").unwrap();
+        breaks!(dir, ENOENT, native::fs::rename(at("no"), at("no2"), 0));
+        breaks!(dir, EEXIST, native::fs::mkdir(at("file"), 0o700));
+        breaks!(dir, ENOENT, native::fs::unlink(at("no")));
+        breaks!(dir, ENOENT, native::fs::rmdir(at("no")));
+        breaks!(dir, ENOENT, native::fs::link(at("no"), at("no2")));
+        breaks!(dir, EEXIST, native::fs::symlink("x", at("file")));
+        breaks!(dir, ENOENT, native::fs::statx(at("no"), libc::STATX_SIZE));
+        breaks!(dir, ENOENT, native::fs::getxattr(at("no"), "user.x", vec![0; 8]));
+        breaks!(dir, ENOENT, native::fs::setxattr(at("no"), "user.x", "y", 0));
+        breaks!(dir, ENOENT, native::fs::open(at("no"), OpenHow::new()));
+
+        let shut = native::fs::open(at("file"), OpenHow::new()).await.unwrap();
+        let shut = shut.native();
+        breaks!(dir, EINVAL, shut.ftruncate(3));
+        breaks!(dir, EBADF, shut.fallocate(0, 0, 10));
+        breaks!(dir, EINVAL, shut.sync_file_range(0, 1, 1 << 31));
+        breaks!(dir, EINVAL, shut.fadvise(0, 1, 99));
+        breaks!(dir, EOPNOTSUPP, shut.getxattr("nowhere.x", vec![0; 8]));
+        breaks!(dir, EOPNOTSUPP, shut.setxattr("nowhere.x", "y", 0));
+        breaks!(dir, EBADF, shut.write_at("x", 0));
+        let null = tokio::fs::File::open("/dev/null").await.unwrap();
+        breaks!(dir, EINVAL, null.native().fsync());
+
+        let (a, b) = tcp_pair().await;
+        reset(a);
+        b.readable().await.unwrap();
+        breaks!(dir, ENOTCONN, b.native().shutdown(std::net::Shutdown::Write));
     });
 }
 

@@ -76,6 +76,12 @@ fn recv_exact_meets_the_end() {
     });
 }
 
+/// The connection ends with a reset.
+pub(super) fn reset(stream: TcpStream) {
+    let std = stream.into_std().unwrap();
+    socket2::SockRef::from(&std).set_linger(Some(Duration::ZERO)).unwrap();
+}
+
 #[test]
 fn peek_takes_nothing() {
     on_workers(|| async {

@@ -11,6 +11,7 @@ use crate::driver::op::Flight;
 use crate::native::action::{Action, Early};
 use crate::native::request::{self, Request, State, timed_out};
 use crate::native::{ShardLane, ring};
+use crate::sys::call::opcode;
 use crate::sys::uring::Punt;
 use crate::time::Instant;
 
@@ -36,6 +37,9 @@ pub(super) trait Part {
 
     /// Can it go to a ring of `driver` right now?
     fn is_linkable(&mut self, driver: &Handle) -> bool;
+
+    /// Is nothing to be linked behind it?
+    fn ends_link(&mut self, is_hard: bool) -> bool;
 
     /// May the kernel do it on a thread of its own?
     fn is_punted(&self) -> bool;
@@ -82,6 +86,33 @@ impl SoFar {
             so_far => so_far,
         }
     }
+}
+
+/// Does the kernel go on with a chain although this has failed?
+///
+/// Since Linux 6.0 it does after these: they set their result, and nothing that breaks a link (no `req_set_fail` in
+/// `fs.c`, `statx.c`, `xattr.c`, `sync.c`, `truncate.c`, `advise.c` below `io_uring/`, nor in `io_shutdown` of
+/// `net.c`). All others of ours break it, as all did before; these are taken to be so on every kernel.
+fn fails_unheard(opcode: u8) -> bool {
+    matches!(
+        opcode,
+        opcode::Fsync::CODE
+            | opcode::SyncFileRange::CODE
+            | opcode::Fallocate::CODE
+            | opcode::Ftruncate::CODE
+            | opcode::Madvise::CODE
+            | opcode::Statx::CODE
+            | opcode::RenameAt::CODE
+            | opcode::UnlinkAt::CODE
+            | opcode::MkDirAt::CODE
+            | opcode::SymlinkAt::CODE
+            | opcode::LinkAt::CODE
+            | opcode::GetXattr::CODE
+            | opcode::SetXattr::CODE
+            | opcode::FGetXattr::CODE
+            | opcode::FSetXattr::CODE
+            | opcode::Shutdown::CODE
+    )
 }
 
 fn cancelled() -> io::Error {
@@ -142,6 +173,11 @@ impl<A: Action> Part for Request<'_, A> {
                 false
             }
         }
+    }
+
+    fn ends_link(&mut self, is_hard: bool) -> bool {
+        let State::Idle(action) = &mut self.state else { return true };
+        !is_hard && fails_unheard(action.opcode())
     }
 
     fn is_punted(&self) -> bool {
