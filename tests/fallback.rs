@@ -11,7 +11,6 @@ mod process_signal;
 
 use std::env;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -339,19 +338,19 @@ fn fixed_buffers_are_not_all_registered() {
     if rt.handle().backend().kind() != BackendKind::IoUring {
         return;
     }
-    let (rx, mut tx) = std::os::unix::net::UnixStream::pair().unwrap();
-    let file = Arc::new(tokio::fs::File::from_std(OwnedFd::from(rx).into()));
+    let (tx, rx) = rt.block_on(async { tokio::net::unix::pipe::pipe() }).unwrap();
+    let rx = Arc::new(rx);
     // Reads into a buffer of `pool`, as `READ_FIXED` or not.
     let mut read = |pool: &FixedBufPool, is_fixed: bool| {
-        let (pool, theirs) = (pool.clone(), file.clone());
+        let (pool, theirs) = (pool.clone(), rx.clone());
         rt.block_on(async {
-            let read = tokio::spawn(async move { theirs.native().read_at(pool.next().await, 0).await });
+            let read = tokio::spawn(async move { theirs.native().read(pool.next().await).await });
             tokio::task::yield_now().await;
             let handle = tokio::runtime::Handle::current();
             let stats = handle.remote(handle.shards().next().unwrap()).unwrap().stats();
             let in_flight = [opcode::Read::CODE, opcode::ReadFixed::CODE].map(|code| stats.in_flight(code));
             assert_eq!(in_flight, if is_fixed { [0, 1] } else { [1, 0] });
-            tx.write_all(b"hello").unwrap();
+            assert_eq!(tx.try_write(b"hello").unwrap(), 5);
             let (n, buf) = read.await.unwrap();
             assert_eq!((n.unwrap(), &buf[..]), (5, &b"hello"[..]));
         })

@@ -9,7 +9,6 @@
 
 use std::future::Future;
 use std::io::{ErrorKind, Write};
-use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -540,8 +539,8 @@ async fn fixed_case(steps: &[Step]) {
     let (tx, mut rx) = pipe::pipe().unwrap();
     let file = File::from_std(tempfile::tempfile().unwrap());
     // Its reads wait on a ring, and nobody wants what they get.
-    let (slow, mut feed) = std::os::unix::net::UnixStream::pair().unwrap();
-    let slow = File::from_std(OwnedFd::from(slow).into());
+    let (feed, slow) = pipe::pipe().unwrap();
+    let mut feed = std::fs::File::from(feed.into_blocking_fd().unwrap());
     let (mut read, mut written) = (0, 0);
     let check = |read: &mut usize, bytes: &[u8]| {
         for &b in bytes {
@@ -579,7 +578,7 @@ async fn fixed_case(steps: &[Step]) {
                 }
             }
             Step::Read(Lane::Message | Lane::Multi, _, patience) => {
-                let read = slow.native().read_at(pool.next().await, 0);
+                let read = slow.native().read(pool.next().await);
                 match patience {
                     // On its way to the ring, at most.
                     Patience::None | Patience::Endless => drop(poll!(&mut Box::pin(read))),

@@ -37,6 +37,8 @@ const WHOLE: u8 = 1 << 4;
 const PIPE: u8 = 1 << 5;
 /// A pipe, a socket or a device of characters: whatever it is, a ring asks first whether it is ready.
 const POLLED: u8 = 1 << 6;
+/// One of those, whose bytes have places all the same: `pread(2)` works, as with `/dev/zero`.
+const PLACES: u8 = 1 << 7;
 
 impl About {
     /// Of a file that [`open_now`] has opened with these flags.
@@ -82,11 +84,12 @@ impl About {
         self.is(fd, HAS_END)
     }
 
-    /// Can a ring work on it without making its thread wait? It waits right there for file systems that
-    /// cannot say whether they would.
+    /// Can a ring read and write at a place in it without making its thread wait? It waits right there for file
+    /// systems that cannot say whether they would; and where bytes have no places (`ESPIPE`) it takes no notice
+    /// of that, and moves what comes next.
     #[cfg(feature = "uring-native")]
     pub(crate) fn is_for_rings(&self, fd: RawFd) -> bool {
-        self.get(fd) & (NOWAIT | POLLED) != 0
+        self.get(fd) & (NOWAIT | PLACES) != 0
     }
 
     /// Is a read of it by a ring like one by `read(2)`? A ring waits for a pipe in non-blocking mode, too.
@@ -130,9 +133,17 @@ fn find_out(fd: RawFd) -> u8 {
         libc::S_IFREG | libc::S_IFBLK if can_say(fd, flags) => known | HAS_END | NOWAIT,
         libc::S_IFREG | libc::S_IFBLK => known | HAS_END,
         libc::S_IFIFO => known | POLLED | PIPE,
+        libc::S_IFCHR if has_places(fd) => known | POLLED | PLACES,
         libc::S_IFSOCK | libc::S_IFCHR => known | POLLED,
         _ => known,
     }
+}
+
+/// Does `pread(2)` work? Nothing is read, and no device is asked: the kernel looks at how it was opened.
+fn has_places(fd: RawFd) -> bool {
+    // SAFETY: a list of no buffers.
+    let result = unsafe { libc::preadv(fd, std::ptr::null(), 0, 0) };
+    result >= 0 || io::Error::last_os_error().raw_os_error() != Some(libc::ESPIPE)
 }
 
 /// `S_IF…`, or 0 if that cannot be said.
@@ -161,8 +172,10 @@ fn can_say(fd: RawFd, flags: i32) -> bool {
     let part = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
     // SAFETY: the kernel writes at most the one byte.
     let result = unsafe { libc::preadv2(fd, &raw const part, 1, BEYOND, libc::RWF_NOWAIT) };
-    // With `O_DIRECT` one byte may be an error of its own (`EINVAL`): then the question was understood.
-    result >= 0 || io::Error::last_os_error().raw_os_error() != Some(libc::EOPNOTSUPP)
+    // With `O_DIRECT` one byte may be an error of its own (`EINVAL`): then the question was understood. It never
+    // got to a file system that has no places in this file (`ESPIPE`: FUSE, tracefs).
+    let understood = |e: io::Error| !matches!(e.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ESPIPE));
+    result >= 0 || understood(io::Error::last_os_error())
 }
 
 /// One that cannot be read: what is known of its mount.

@@ -1,6 +1,7 @@
 //! Open files.
 
 use std::io::ErrorKind;
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::time::Duration;
 
 use tokio::fs::File;
@@ -84,6 +85,123 @@ fn offsets_beyond_all_files_are_refused() {
         }
         assert_eq!(std::fs::read(dir.path().join("file")).unwrap(), b"contents");
         assert_eq!(rx.native().read(vec![0; 8]).await.0.unwrap(), 4);
+    });
+}
+
+/// A file of each kind, with something to read where there is anything.
+fn kinds(dir: &tempfile::TempDir) -> Vec<(&'static str, std::fs::File)> {
+    use std::io::Write;
+    // SAFETY: no memory is passed; each is a new descriptor of nobody else.
+    let opened = |fd: i32| {
+        assert!(fd >= 0, "{}", std::io::Error::last_os_error());
+        unsafe { std::fs::File::from_raw_fd(fd) }
+    };
+    let open = |path: &str| std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let fifo = dir.path().join("fifo");
+    let name = std::ffi::CString::new(fifo.to_str().unwrap()).unwrap();
+    // SAFETY: the path outlives the call.
+    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+    let mut fifo = open(fifo.to_str().unwrap());
+    fifo.write_all(b"fifo").unwrap();
+    let mut pipe = [0; 2];
+    // SAFETY: the kernel writes both.
+    assert_eq!(unsafe { libc::pipe2(pipe.as_mut_ptr(), libc::O_CLOEXEC) }, 0);
+    let [reader, mut writer] = pipe.map(opened);
+    writer.write_all(b"pipe").unwrap();
+    let (socket, mut peer) = std::os::unix::net::UnixStream::pair().unwrap();
+    peer.write_all(b"sock").unwrap();
+    // SAFETY: as above.
+    let (event, timer) = unsafe {
+        (libc::eventfd(1, libc::EFD_CLOEXEC), libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_CLOEXEC))
+    };
+    // SAFETY: as above; the name has as much room as is said.
+    let (terminal, other_end) = unsafe {
+        let terminal = libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC);
+        assert_eq!((libc::grantpt(terminal), libc::unlockpt(terminal)), (0, 0));
+        let mut name = [0; 64];
+        assert_eq!(libc::ptsname_r(terminal, name.as_mut_ptr(), name.len()), 0);
+        (terminal, libc::open(name.as_ptr(), libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC))
+    };
+    vec![
+        ("/dev/zero", open("/dev/zero")),
+        ("/dev/null", open("/dev/null")),
+        ("/dev/full", open("/dev/full")),
+        ("/dev/zero, to read", std::fs::File::open("/dev/zero").unwrap()),
+        ("/dev/null, to write", std::fs::OpenOptions::new().write(true).open("/dev/null").unwrap()),
+        ("/proc", std::fs::File::open("/proc/self/status").unwrap()),
+        ("a folder", std::fs::File::open(dir.path()).unwrap()),
+        ("a FIFO", fifo),
+        ("a pipe", reader),
+        ("the other end of a pipe", writer),
+        ("a socket", std::os::fd::OwnedFd::from(socket).into()),
+        ("its peer", std::os::fd::OwnedFd::from(peer).into()),
+        ("an eventfd", opened(event)),
+        ("a timerfd", opened(timer)),
+        ("a terminal", opened(terminal)),
+        ("its other end", opened(other_end)),
+    ]
+}
+
+/// What the system calls say to four bytes at 7: `pread`, `preadv`, `pwrite`, `pwritev`.
+fn asked(file: &std::fs::File) -> [Result<usize, Option<i32>>; 4] {
+    let said = |n| usize::try_from(n).map_err(|_| std::io::Error::last_os_error().raw_os_error());
+    let fd = file.as_raw_fd();
+    let mut room = [1_u8; 4];
+    let part = libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: 4 };
+    // SAFETY: `room` has four bytes, and outlives the calls.
+    unsafe {
+        [
+            said(libc::pread(fd, part.iov_base, 4, 7)),
+            said(libc::preadv(fd, &raw const part, 1, 7)),
+            said(libc::pwrite(fd, part.iov_base, 4, 7)),
+            said(libc::pwritev(fd, &raw const part, 1, 7)),
+        ]
+    }
+}
+
+/// Bytes have places in some kinds of files only: what `pread(2)` says, a ring says too. It would wait for a FIFO,
+/// and take what is not at any place.
+#[test]
+fn h92b_only_what_has_places_is_read_and_written_at_one() {
+    on_workers(|| async {
+        let dir = tempfile::tempdir().unwrap();
+        for (kind, file) in kinds(&dir) {
+            let expected = asked(&file);
+            let file = File::from_std(file);
+            let file = file.native();
+            let limit = Duration::from_secs(5);
+            let got = [
+                file.read_at(vec![0; 4], 7).timeout(limit).await.0,
+                file.readv(vec![vec![0; 4]], 7).timeout(limit).await.0,
+                file.write_at("four", 7).timeout(limit).await.0,
+                file.writev(vec!["four"], 7).timeout(limit).await.0,
+            ];
+            let got = got.map(|result| result.map_err(|e| e.raw_os_error()));
+            assert_eq!(got, expected, "{kind}");
+        }
+    });
+}
+
+#[test]
+fn h92b_a_dropped_read_at_a_place_takes_nothing() {
+    on_workers(|| async {
+        let dir = tempfile::tempdir().unwrap();
+        let streams = ["a FIFO", "a pipe", "a socket"];
+        for (kind, file) in kinds(&dir).into_iter().filter(|(kind, _)| streams.contains(kind)) {
+            let mut same = file.try_clone().unwrap();
+            let file = File::from_std(file);
+            let mut read = Box::pin(file.native().read_at(vec![0; 4], 7));
+            let _ = futures::poll!(&mut read);
+            drop(read);
+            let mut rest = [0; 4];
+            let n = tokio::task::spawn_blocking(move || {
+                let mut fds = [libc::pollfd { fd: same.as_raw_fd(), events: libc::POLLIN, revents: 0 }];
+                // SAFETY: the list outlives the call.
+                assert_eq!(unsafe { libc::poll(fds.as_mut_ptr(), 1, 0) }, 1, "nothing is there any more");
+                std::io::Read::read(&mut same, &mut rest)
+            });
+            assert_eq!(n.await.unwrap().unwrap(), 4, "{kind}");
+        }
     });
 }
 

@@ -1,8 +1,6 @@
 //! Buffers that rings know for good.
 
 use std::io::Write;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use futures::poll;
@@ -30,11 +28,10 @@ async fn reach(opcode: u8, count: u32) {
     }
 }
 
-/// A socket as a file: a ring's read stays in flight until something is written. (Without a ring a
-/// socket has no offsets to read at.)
-fn slow_file() -> (File, UnixStream) {
-    let (rx, tx) = UnixStream::pair().unwrap();
-    (File::from_std(OwnedFd::from(rx).into()), tx)
+/// A pipe: a ring's read stays in flight until something is written.
+fn slow_pipe() -> (pipe::Receiver, std::fs::File) {
+    let (tx, rx) = pipe::pipe().unwrap();
+    (rx, tx.into_blocking_fd().unwrap().into())
 }
 
 fn filled(pool: &FixedBufPool, bytes: &[u8]) -> FixedBuf {
@@ -77,22 +74,22 @@ fn the_ring_does_it_with_fixed_operations() {
             return;
         }
         let mut pool = FixedBufPool::new(2, 64);
-        let (mut file, mut tx) = slow_file();
+        let (mut slow, mut tx) = slow_pipe();
         for _ in 0..3 {
             let read = tokio::spawn(async move {
-                let (n, buf) = file.native().read_at(pool.next().await, 0).await;
+                let (n, buf) = slow.native().read(pool.next().await).await;
                 assert_eq!((n.unwrap(), &buf[..]), (5, &b"hello"[..]));
                 drop(buf);
-                (file, pool)
+                (slow, pool)
             });
             reach(opcode::ReadFixed::CODE, 1).await;
             assert_eq!(in_flight(opcode::Read::CODE), 0);
             tx.write_all(b"hello").unwrap();
-            (file, pool) = read.await.unwrap();
+            (slow, pool) = read.await.unwrap();
             assert_eq!(in_flight(opcode::ReadFixed::CODE), 0);
         }
         // Other buffers do not become fixed.
-        let read = tokio::spawn(async move { file.native().read_at(vec![0; 64], 0).await.0.unwrap() });
+        let read = tokio::spawn(async move { slow.native().read(vec![0; 64]).await.0.unwrap() });
         reach(opcode::Read::CODE, 1).await;
         tx.write_all(b"x").unwrap();
         assert_eq!(read.await.unwrap(), 1);
@@ -135,9 +132,9 @@ fn a_dropped_read_keeps_its_buffer_until_it_is_over() {
             return;
         }
         let pool = FixedBufPool::new(1, 16);
-        let (file, mut tx) = slow_file();
+        let (slow, mut tx) = slow_pipe();
         for round in 0..50 {
-            let mut read = Box::pin(file.native().read_at(pool.next().await, 0));
+            let mut read = Box::pin(slow.native().read(pool.next().await));
             assert!(poll!(&mut read).is_pending());
             if round % 2 == 0 {
                 reach(opcode::ReadFixed::CODE, 1).await;
@@ -153,7 +150,7 @@ fn a_dropped_read_keeps_its_buffer_until_it_is_over() {
             assert!(buf.iter().all(|&b| b == 0xAA));
             drop(buf);
             // The read that was dropped has not got it.
-            let (n, buf) = file.native().read_at(pool.next().await, 0).await;
+            let (n, buf) = slow.native().read(pool.next().await).await;
             assert_eq!((n.unwrap(), &buf[..]), (1, &b"y"[..]));
         }
     });
@@ -251,13 +248,13 @@ fn very_many_pools() {
         if is_emulated() {
             return;
         }
-        let (slow, mut tx) = slow_file();
+        let (slow, mut tx) = slow_pipe();
         let slow = std::sync::Arc::new(slow);
         for _ in 0..200 {
             let pool = FixedBufPool::new(1, 4096);
             let theirs = slow.clone();
             let read =
-                tokio::spawn(async move { theirs.native().read_at(pool.next().await, 0).await.0.unwrap() });
+                tokio::spawn(async move { theirs.native().read(pool.next().await).await.0.unwrap() });
             reach(opcode::ReadFixed::CODE, 1).await;
             tx.write_all(b"x").unwrap();
             assert_eq!(read.await.unwrap(), 1);
@@ -284,12 +281,12 @@ fn chains_and_chosen_rings() {
         if is_emulated() {
             return;
         }
-        let (slow, mut tx) = slow_file();
+        let (slow, mut tx) = slow_pipe();
         let (first, second) = (pool.next().await, pool.next().await);
         let (first, second) = (first.slice(..1), second.slice(..1));
         let reads = tokio::spawn(async move {
             let native = slow.native();
-            let chain = (native.read_exact_at(first, 0), native.read_exact_at(second, 0));
+            let chain = (native.read(first), native.read(second));
             let ((first, a), (second, b)) = tokio::native::chain(chain).await;
             [(first.unwrap(), a[0]), (second.unwrap(), b[0])]
         });
@@ -312,12 +309,12 @@ fn another_ring_learns_of_it_after_block_in_place() {
             }
             let work = tokio::spawn(async {
                 let pool = FixedBufPool::new(4, 64);
-                let (file, mut tx) = slow_file();
-                let file = std::sync::Arc::new(file);
+                let (slow, mut tx) = slow_pipe();
+                let slow = std::sync::Arc::new(slow);
                 for round in 0..10 {
                     // In flight on the ring of a thread that goes to block ...
-                    let (theirs, buf) = (file.clone(), pool.next().await);
-                    let read = tokio::spawn(async move { theirs.native().read_at(buf, 0).await });
+                    let (theirs, buf) = (slow.clone(), pool.next().await);
+                    let read = tokio::spawn(async move { theirs.native().read(buf).await });
                     reach(opcode::ReadFixed::CODE, 1).await;
                     if round % 3 < 2 {
                         let there = tokio::task::block_in_place(|| {
@@ -351,11 +348,14 @@ fn runtimes_go_and_the_pool_stays() {
     for n in 0..20 {
         let runtime =
             if n % 2 == 0 { workers(2) } else { Builder::new_current_thread().enable_all().build().unwrap() };
-        let (file, _tx) = slow_file();
+        let (slow, _tx) = {
+            let _inside = runtime.enter();
+            slow_pipe()
+        };
         let (theirs, buf) = (pool.clone(), pool.try_next().unwrap());
         kept.extend(runtime.block_on(async {
             let reads = async move {
-                let _ = file.native().read_at(buf, 0).await;
+                let _ = slow.native().read(buf).await;
                 std::future::pending::<()>().await;
             };
             tokio::spawn(reads);
