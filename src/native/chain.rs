@@ -34,7 +34,8 @@ use crate::time::Instant;
 /// The result is a tuple of theirs. On the ring they are linked (`IOSQE_IO_LINK`, Linux 5.3): the kernel
 /// begins each when the one before is over, without coming back in between. Only what the kernel does not take
 /// for a failure when it fails is waited for here, and what comes after it submitted then: all that is done to
-/// names, attributes and lengths, syncs and `shutdown`; not so with [`hard`](Chain::hard), nor at the end.
+/// names, attributes and lengths, syncs and `shutdown`; not so with [`hard`](Chain::hard), nor at the end. So is a
+/// `recv_exact`, with `hard`, too: only here it is known when it has all.
 ///
 /// ```
 /// use tokio::native::{self, fs::OpenHow};

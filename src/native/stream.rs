@@ -79,7 +79,7 @@ impl<'a> Stream<'a> {
 
     /// Receives until `buf` is full, up to its capacity.
     ///
-    /// `IORING_OP_RECV` with `MSG_WAITALL`; without it `recv(2)` when readable, time and again.
+    /// `IORING_OP_RECV`, time and again; without it `recv(2)` when readable.
     ///
     /// # Errors
     ///

@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::native::{ControlMessage, connect_tcp, connect_unix};
+use tokio::native::{ControlMessage, chain, connect_tcp, connect_unix};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use super::common::without_forks;
@@ -80,6 +80,76 @@ fn recv_exact_meets_the_end() {
 pub(super) fn reset(stream: TcpStream) {
     let std = stream.into_std().unwrap();
     socket2::SockRef::from(&std).set_linger(Some(Duration::ZERO)).unwrap();
+}
+
+/// What came before is kept, and the next read's, as it is with `read_exact`.
+#[test]
+fn h92c_recv_exact_says_that_the_connection_was_reset() {
+    on_workers(|| async {
+        for is_half_closed in [false, true] {
+            let (a, b) = tcp_pair().await;
+            if is_half_closed {
+                b.native().shutdown(Shutdown::Write).await.unwrap();
+            }
+            let receiver = tokio::spawn(async move {
+                let (received, _) = b.native().recv_exact(vec![0; 8]).await;
+                (b, received)
+            });
+            for part in ["a", "b", "c"] {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                a.native().send_all(part).await.0.unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            reset(a);
+            let (mut b, received) = receiver.await.unwrap();
+            assert_eq!(received.unwrap_err().kind(), ErrorKind::ConnectionReset, "{is_half_closed}");
+            let mut rest = Vec::new();
+            b.read_to_end(&mut rest).await.unwrap();
+            assert_eq!(rest, b"abc");
+        }
+        // A Unix stream is reset by an end that has not read all.
+        let (a, mut b) = UnixStream::pair().unwrap();
+        b.write_all(b"unread").await.unwrap();
+        let receiver = tokio::spawn(async move {
+            let (received, _) = b.native().recv_exact(vec![0; 8]).await;
+            (b, received)
+        });
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        a.native().send_all("abc").await.0.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        drop(a);
+        let (b, received) = receiver.await.unwrap();
+        assert_eq!(received.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert_eq!(b.native().leftovers().await.unwrap(), b"abc");
+    });
+}
+
+/// The same where something is to come after it.
+#[test]
+fn h92c_recv_exact_in_a_chain_says_that_the_connection_was_reset() {
+    on_workers(|| async {
+        for is_hard in [false, true] {
+            let (a, mut b) = UnixStream::pair().unwrap();
+            let (c, d) = UnixStream::pair().unwrap();
+            b.write_all(b"unread").await.unwrap();
+            let receiver = tokio::spawn(async move {
+                let parts = chain((b.native().recv_exact(vec![0; 8]), d.native().send("sent")));
+                let parts = if is_hard { parts.hard() } else { parts };
+                let ((received, _), (sent, _)) = parts.await;
+                (b, received, sent)
+            });
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            a.native().send_all("abc").await.0.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            // It is not over.
+            assert_eq!(c.try_read(&mut [0; 8]).unwrap_err().kind(), ErrorKind::WouldBlock);
+            drop(a);
+            let (b, received, sent) = receiver.await.unwrap();
+            assert_eq!(received.unwrap_err().kind(), ErrorKind::ConnectionReset);
+            assert_eq!(sent.is_ok(), is_hard, "{sent:?}");
+            assert_eq!(b.native().leftovers().await.unwrap(), b"abc");
+        }
+    });
 }
 
 #[test]

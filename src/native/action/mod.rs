@@ -163,6 +163,9 @@ pub(crate) mod sealed {
             false
         }
 
+        /// May it end short of what it is to do, and the kernel not know that? Then nothing is linked behind it.
+        const TAKES_STEPS: bool = false;
+
         /// The output.
         fn complete(self, result: io::Result<u32>) -> Self::Output;
 

@@ -163,11 +163,22 @@ unsafe impl<B: BoundedBufMut> sealed::Action for RecvExact<B> {
 
     const TAKES: bool = true;
 
+    const TAKES_STEPS: bool = true;
+
     fn call(&mut self) -> Call {
         let buf = self.buf.stable_mut_ptr().wrapping_add(self.filled);
         let len = len32(self.buf.bytes_total() - self.filled);
-        // The kernel itself waits for all of it, where it can.
-        Call::Recv { fd: self.io.fd(), buf, len, flags: libc::MSG_WAITALL, poll_first: false }
+        // Not with `MSG_WAITALL`: a ring would wait for all of it, but if the connection is reset after a part it
+        // says how long that was, and the error has gone by then: the next receive meets an end of the stream.
+        Call::Recv { fd: self.io.fd(), buf, len, flags: 0, poll_first: self.io.is_drained() }
+    }
+
+    fn opcode(&mut self) -> u8 {
+        opcode::Recv::CODE
+    }
+
+    fn note(&mut self, flags: u32) {
+        self.io.set_drained(!left_some(flags));
     }
 
     fn early(&mut self) -> Early {

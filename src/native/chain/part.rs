@@ -177,7 +177,7 @@ impl<A: Action> Part for Request<'_, A> {
 
     fn ends_link(&mut self, is_hard: bool) -> bool {
         let State::Idle(action) = &mut self.state else { return true };
-        !is_hard && fails_unheard(action.opcode())
+        A::TAKES_STEPS || !is_hard && fails_unheard(action.opcode())
     }
 
     fn is_punted(&self) -> bool {
