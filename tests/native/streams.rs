@@ -234,6 +234,25 @@ fn descriptors_go_along() {
     });
 }
 
+/// What a dropped `recv_msg` had no room for is told to the next one.
+#[test]
+fn h92d_what_a_dropped_receive_had_no_room_for_is_known() {
+    on_workers(|| async {
+        let (a, b) = UnixStream::pair().unwrap();
+        let (x, _y) = std::os::unix::net::UnixStream::pair().unwrap();
+        let mut recv = Box::pin(b.native().recv_msg(vec![vec![0; 4]], 0));
+        assert!(futures::poll!(&mut recv).is_pending());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        a.native().send_msg(vec!["x"], vec![ControlMessage::Fds(vec![x.into()])]).await.0.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        drop(recv);
+        let (message, bufs) = b.native().recv_msg(vec![vec![0; 4]], 0).await;
+        let message = message.unwrap();
+        assert_eq!((message.len, bufs[0][0]), (1, b'x'));
+        assert_ne!(message.flags & libc::MSG_CTRUNC, 0, "{:#x}", message.flags);
+    });
+}
+
 #[test]
 fn accept_and_connect() {
     on_workers(|| async {

@@ -137,7 +137,9 @@ impl<B: BoundedBufMut, A> RecvMsg<B, A> {
             // SAFETY: the kernel has written the header.
             None => (self.header.sender(), unsafe { self.header.along() }),
         };
-        let has_extra = !along.control.is_empty() || along.flags & libc::MSG_TRUNC != 0;
+        // Something may have been thrown away for want of room: bytes, or what came along.
+        let is_short = along.flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0;
+        let has_extra = !along.control.is_empty() || is_short;
         match self.of {
             Of::Stream if n == 0 => None,
             Of::Stream => {
