@@ -161,7 +161,11 @@ impl<'a, A: Action> Request<'a, A> {
 
     fn expired(&mut self, cx: &mut Context<'_>) -> bool {
         let Some(deadline) = self.deadline else { return false };
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(Sleep::new_timeout(deadline)));
+        let target = &self.target;
+        // Of the runtime that does it: there may be no other here.
+        let sleep = self.sleep.get_or_insert_with(|| {
+            Box::pin(Sleep::on(target.driver().into_owned(), deadline))
+        });
         sleep.as_mut().poll(cx).is_ready()
     }
 

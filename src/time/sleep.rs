@@ -1,6 +1,6 @@
 use crate::driver;
 use crate::driver::time::TimerEntry;
-use crate::runtime::scheduler;
+use crate::runtime::context;
 use crate::time::error::Error;
 use crate::time::{Duration, Instant, safe_delay};
 use crate::util::leaf;
@@ -120,16 +120,16 @@ pin_project! {
     }
 }
 
-/// The timer of a `Sleep` and the runtime it is filed with.
+/// The timer of a `Sleep` and the drivers it is filed with.
 #[derive(Debug)]
 struct Timer {
-    driver: scheduler::Handle,
+    driver: driver::Handle,
     entry: TimerEntry,
 }
 
 impl Timer {
     fn cancel(&mut self) {
-        self.entry.cancel(self.driver.driver().time());
+        self.entry.cancel(self.driver.time());
     }
 }
 
@@ -142,9 +142,17 @@ impl Drop for Timer {
 impl Sleep {
     #[track_caller]
     pub(crate) fn new_timeout(deadline: Instant) -> Sleep {
-        let driver = scheduler::Handle::current();
+        match context::with_current(|handle| handle.driver().clone()) {
+            Ok(driver) => Sleep::on(driver, deadline),
+            Err(e) => panic!("{e}"),
+        }
+    }
+
+    /// With timers of a runtime that need not be the current one.
+    #[track_caller]
+    pub(crate) fn on(driver: driver::Handle, deadline: Instant) -> Sleep {
         // Panics if timers are not enabled.
-        driver.driver().time();
+        driver.time();
         Sleep {
             deadline,
             timer: Timer { driver, entry: TimerEntry::new() },
@@ -162,7 +170,7 @@ impl Sleep {
     /// `false` before the first poll or reset, whatever the deadline: the timer has not
     /// started then.
     pub fn is_elapsed(&self) -> bool {
-        self.timer.entry.is_elapsed(self.timer.driver.driver().time())
+        self.timer.entry.is_elapsed(self.timer.driver.time())
     }
 
     /// Changes the deadline, before or after the future has completed, and starts the timer.
@@ -190,7 +198,7 @@ impl Sleep {
         let this = self.project();
         *this.deadline = deadline;
         this.spans.reset(|| left(deadline));
-        let driver = this.timer.driver.driver();
+        let driver = &this.timer.driver;
         this.timer.entry.reset(driver.time(), deadline, || driver::current_shard(driver));
     }
 
@@ -208,7 +216,7 @@ impl Sleep {
         let coop = ready!(trace::poll_op("poll_elapsed", coop::poll_proceed(cx)));
 
         let Timer { driver, entry } = this.timer;
-        let driver = driver.driver();
+        let driver = &*driver;
         let home = || driver::current_shard(driver);
         if entry.is_idle() {
             trace::timer_set(|| left(*this.deadline));

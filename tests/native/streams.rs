@@ -418,6 +418,27 @@ fn outside_of_a_runtime() {
     n.unwrap_err();
 }
 
+#[test]
+fn h92e_a_limit_outside_of_a_runtime() {
+    for runtime in [
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap(),
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
+    ] {
+        let (a, b) = runtime.block_on(tcp_pair());
+        let limit = Duration::from_millis(20);
+        let (n, _) = futures::executor::block_on(b.native().recv(vec![0; 8]).timeout(limit));
+        assert_eq!(n.unwrap_err().kind(), ErrorKind::TimedOut);
+        let parts = chain((b.native().recv(vec![0; 8]), b.native().send("never")));
+        let ((n, _), (sent, _)) = futures::executor::block_on(parts.timeout(limit));
+        assert_eq!(n.unwrap_err().kind(), ErrorKind::TimedOut);
+        assert_eq!(sent.unwrap_err().raw_os_error(), Some(libc::ECANCELED));
+        let (sent, _) = futures::executor::block_on(a.native().send_all("hi").timeout(limit));
+        sent.unwrap();
+        let (n, _) = futures::executor::block_on(b.native().recv(vec![0; 8]).timeout(Duration::from_secs(20)));
+        assert_eq!(n.unwrap(), 2);
+    }
+}
+
 /// Writes of a busy turn are kept, and a native operation on the same stream comes after them.
 #[test]
 fn sends_come_after_what_is_kept() {
