@@ -10,7 +10,7 @@ mod fs;
 mod process_signal;
 
 use std::env;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -341,7 +341,7 @@ fn fixed_buffers_are_not_all_registered() {
     let (tx, rx) = rt.block_on(async { tokio::net::unix::pipe::pipe() }).unwrap();
     let rx = Arc::new(rx);
     // Reads into a buffer of `pool`, as `READ_FIXED` or not.
-    let mut read = |pool: &FixedBufPool, is_fixed: bool| {
+    let read = |pool: &FixedBufPool, is_fixed: bool| {
         let (pool, theirs) = (pool.clone(), rx.clone());
         rt.block_on(async {
             let read = tokio::spawn(async move { theirs.native().read(pool.next().await).await });

@@ -147,7 +147,8 @@ macro_rules! breaks {
         assert!(is_cancelled(&rest), "{}: {rest:?}", stringify!($part));
 
         let good = native::fs::statx($dir.path(), libc::STATX_SIZE);
-        let after = (native::fs::symlink("nowhere", $dir.path().join("other")), native::fs::mkdir(&marker, 0o700));
+        let after =
+            (native::fs::symlink("nowhere", $dir.path().join("other")), native::fs::mkdir(&marker, 0o700));
         let (good, failed, rest, last) = chain((good, $part, after.0, after.1)).await;
         good.unwrap();
         let failed: io::Result<()> = $crate::chains::Plain::plain(failed);
@@ -739,7 +740,8 @@ async fn counted_bytes(round: u64) {
         at
     };
     loop {
-        let mut both = Box::pin(chain((ours.recv_exact(vec![0; 1]), ours.recv_exact(vec![0; 3]))).into_future());
+        let mut both =
+            Box::pin(chain((ours.recv_exact(vec![0; 1]), ours.recv_exact(vec![0; 3]))).into_future());
         let both_ended = if let Poll::Ready(ended) = poll!(&mut both) { Some(ended) } else { None };
         drop(both);
         if let Some(((one, first), (three, rest))) = both_ended {

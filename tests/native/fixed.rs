@@ -253,8 +253,7 @@ fn very_many_pools() {
         for _ in 0..200 {
             let pool = FixedBufPool::new(1, 4096);
             let theirs = slow.clone();
-            let read =
-                tokio::spawn(async move { theirs.native().read(pool.next().await).await.0.unwrap() });
+            let read = tokio::spawn(async move { theirs.native().read(pool.next().await).await.0.unwrap() });
             reach(opcode::ReadFixed::CODE, 1).await;
             tx.write_all(b"x").unwrap();
             assert_eq!(read.await.unwrap(), 1);

@@ -434,7 +434,8 @@ fn h92e_a_limit_outside_of_a_runtime() {
         assert_eq!(sent.unwrap_err().raw_os_error(), Some(libc::ECANCELED));
         let (sent, _) = futures::executor::block_on(a.native().send_all("hi").timeout(limit));
         sent.unwrap();
-        let (n, _) = futures::executor::block_on(b.native().recv(vec![0; 8]).timeout(Duration::from_secs(20)));
+        let (n, _) =
+            futures::executor::block_on(b.native().recv(vec![0; 8]).timeout(Duration::from_secs(20)));
         assert_eq!(n.unwrap(), 2);
     }
 }
@@ -557,7 +558,11 @@ fn a_stream_that_has_said_that_its_peer_is_gone_accepts_nothing() {
             stream.write_all(b"hello").await.unwrap();
         }
         drop(peer);
-        let broken = async { while stream.write(b"hello").await.is_ok() { tokio::task::yield_now().await } };
+        let broken = async {
+            while stream.write(b"hello").await.is_ok() {
+                tokio::task::yield_now().await
+            }
+        };
         assert!(tokio::time::timeout(Duration::from_secs(10), broken).await.is_ok());
         for i in 0..24 {
             assert!(stream.write(b"hello").await.is_err(), "write {i}");
