@@ -91,9 +91,9 @@ fn offsets_beyond_all_files_are_refused() {
 /// A file of each kind, with something to read where there is anything.
 fn kinds(dir: &tempfile::TempDir) -> Vec<(&'static str, std::fs::File)> {
     use std::io::Write;
-    // SAFETY: no memory is passed; each is a new descriptor of nobody else.
     let opened = |fd: i32| {
         assert!(fd >= 0, "{}", std::io::Error::last_os_error());
+        // SAFETY: no memory is passed; each is a new descriptor of nobody else.
         unsafe { std::fs::File::from_raw_fd(fd) }
     };
     let open = |path: &str| std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
