@@ -79,7 +79,7 @@ fn measure(arguments: &[&str]) -> Result<bool> {
             other => return Err(format!("`{other}` is none of {BENCHES:?}\n{USAGE}").into()),
         }
     }
-    // Before an hour is spent on what it is to be compared with.
+    // Before minutes are spent on what it is to be compared with.
     let against = against.map(|file| Board::read(Path::new(file))).transpose()?;
     let benches = if benches.is_empty() { BENCHES.to_vec() } else { benches };
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("figures");

@@ -304,6 +304,15 @@ fn h74_timers_of_stuck_workers_are_set_from_outside() {
     assert!(elapsed < NEWS_LIMIT, "{NEWS} timers took {elapsed:?}");
 }
 
+/// How long a task waits that this one spawns, and that cannot run on this thread.
+fn until_another_runs() -> Duration {
+    let start = Instant::now();
+    let (ran, runs) = std::sync::mpsc::channel();
+    tokio::spawn(async move { ran.send(()).unwrap() });
+    runs.recv_timeout(BUSY).expect("it does not run");
+    start.elapsed()
+}
+
 /// H74: and for tasks that they wake: those come first, with the worker that is stuck.
 #[test]
 fn h74_a_stuck_worker_wakes_tasks_every_now_and_then() {
@@ -312,11 +321,7 @@ fn h74_a_stuck_worker_wakes_tasks_every_now_and_then() {
         let mut waited = Duration::ZERO;
         for _ in 0..8 {
             thread::sleep(Duration::from_millis(400));
-            let start = Instant::now();
-            let (ran, runs) = std::sync::mpsc::channel();
-            tokio::spawn(async move { ran.send(()).unwrap() });
-            runs.recv_timeout(BUSY).expect("it does not run");
-            waited += start.elapsed();
+            waited += until_another_runs();
         }
         waited
     });
@@ -337,11 +342,7 @@ fn h74_a_stuck_worker_wakes_tasks_while_its_sibling_lies_down() {
             while start.elapsed() < moment {
                 std::hint::spin_loop();
             }
-            let start = Instant::now();
-            let (ran, runs) = std::sync::mpsc::channel();
-            tokio::spawn(async move { ran.send(()).unwrap() });
-            runs.recv_timeout(BUSY).expect("it does not run");
-            longest = longest.max(start.elapsed());
+            longest = longest.max(until_another_runs());
         }
         longest
     });

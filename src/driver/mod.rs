@@ -601,8 +601,8 @@ impl Driver {
         self.serve_for(handle, &[stalled], Wait::No);
     }
 
-    /// The same for several of them, waiting no longer than `limit`: until something comes, for this shard or for them. Another
-    /// sibling may do so for some of them already. `look` is for what the driver knows nothing of.
+    /// The same for several of them, waiting no longer than `limit`: until something comes, for this shard or for them.
+    /// Another sibling may do so for some of them already. `look` is for what the driver knows nothing of.
     pub(crate) fn park_for(
         &mut self,
         handle: &Handle,

@@ -263,29 +263,24 @@ impl Registration {
     /// [guess](Self::assume_ready), whoever asks may never try it, and what is guessed of one direction would hide for
     /// ever what happens to the other one.
     pub(crate) async fn readiness(&self, interest: Interest) -> io::Result<ReadyEvent> {
-        if self.handle.is_shutdown() {
-            return Err(gone());
-        }
         if !self.shared.is_watched() {
-            self.handle.watch(&self.shared)?;
+            self.watch_to_wait()?;
         }
         self.readiness_to_try(interest).await
+    }
+
+    fn watch_to_wait(&self) -> io::Result<()> {
+        if self.handle.is_shutdown() { Err(gone()) } else { self.watch_now() }
     }
 
     /// The same for who tries all of `interest` then, and clears what was wrong.
     async fn readiness_to_try(&self, interest: Interest) -> io::Result<ReadyEvent> {
         #[cfg(all(tokio_unstable, feature = "taskdump"))]
         std::future::poll_fn(leaf::trace_leaf).await;
-        let watch = || {
-            if self.handle.is_shutdown() {
-                return Err(gone());
-            }
-            self.handle.watch(&self.shared)
-        };
         if self.handle.is_shutdown() {
             return Err(gone());
         }
-        let event = Readiness::new(&self.shared, interest, watch).await?;
+        let event = Readiness::new(&self.shared, interest, || self.watch_to_wait()).await?;
         if event.is_shutdown { Err(gone()) } else { Ok(event) }
     }
 

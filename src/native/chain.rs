@@ -137,9 +137,6 @@ impl<P: Parts> Chain<P> {
     /// Submits what is left, as far as it can go together.
     fn link(&mut self, first: usize, cx: &mut Context<'_>) -> Poll<bool> {
         let mut left: Vec<usize> = (first..P::LEN).filter(|&i| !self.parts.part(i).is_over()).collect();
-        if left.len() < 2 || !self.parts.part(first).is_idle() {
-            return Poll::Ready(false);
-        }
         if let Some(end) = left.iter().position(|&i| self.parts.part(i).ends_link(self.is_hard)) {
             left.truncate(end + 1);
         }

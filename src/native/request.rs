@@ -104,7 +104,7 @@ pub(super) struct Outcome<A: Action>(Option<(A, io::Result<u32>)>);
 impl<A: Action> Drop for Outcome<A> {
     fn drop(&mut self) {
         if let Some((action, result)) = self.0.take() {
-            action.orphan(result);
+            action.orphan(result, None);
         }
     }
 }
@@ -163,9 +163,8 @@ impl<'a, A: Action> Request<'a, A> {
         let Some(deadline) = self.deadline else { return false };
         let target = &self.target;
         // Of the runtime that does it: there may be no other here.
-        let sleep = self.sleep.get_or_insert_with(|| {
-            Box::pin(Sleep::on(target.driver().into_owned(), deadline))
-        });
+        let timer = || Box::pin(Sleep::on(target.driver().into_owned(), deadline));
+        let sleep = self.sleep.get_or_insert_with(timer);
         sleep.as_mut().poll(cx).is_ready()
     }
 
@@ -384,7 +383,7 @@ impl<'a, A: Action> Request<'a, A> {
 /// kept by now.
 pub(super) fn give_back<A: Action>(action: A, result: io::Result<u32>) {
     if !A::TAKES {
-        return action.orphan(result);
+        return action.orphan(result, None);
     }
     // What came in parts is counted already.
     let is_counted = result.is_ok() && action.has_partial();

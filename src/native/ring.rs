@@ -81,12 +81,7 @@ unsafe impl<A: Action> Operation for Ringed<A> {
     }
 
     fn orphan(mut self, completion: Completion) {
-        let action = self.take();
-        if A::TAKES {
-            action.give_back(completion.result).settle(completion.at);
-        } else {
-            action.orphan(completion.result);
-        }
+        self.take().orphan(completion.result, completion.at);
     }
 
     fn is_punted(&self) -> bool {
@@ -103,7 +98,7 @@ impl<A: Action> Drop for Ringed<A> {
         if let Some(action) = self.0.take() {
             if A::TAKES {
                 // It never got to the kernel.
-                action.orphan(Err(io::Error::from_raw_os_error(libc::ECANCELED)));
+                action.orphan(Err(io::Error::from_raw_os_error(libc::ECANCELED)), None);
             }
         }
     }

@@ -88,6 +88,7 @@ pub(crate) mod sealed {
     //! The half of [`Action`](super::Action) that users cannot name.
 
     use std::io;
+    use std::time::Instant;
 
     use super::{Early, GivenBack};
     use crate::driver::FixedMemory;
@@ -184,13 +185,13 @@ pub(crate) mod sealed {
             unreachable!("it lends nothing");
         }
 
-        /// The operation has ended, but its request is gone.
-        fn orphan(self, result: io::Result<u32>)
+        /// The operation has ended, `at` that time if a ring has said so, but its request is gone.
+        fn orphan(self, result: io::Result<u32>, at: Option<Instant>)
         where
             Self: Sized,
         {
             if Self::TAKES {
-                self.give_back(result).settle(None);
+                self.give_back(result).settle(at);
             } else {
                 drop(self.complete(result));
             }
@@ -231,7 +232,7 @@ impl GivenBack {
     }
 
     /// Its request was dropped before it ended, which it did `at` that time, and has said so.
-    pub(crate) fn settle(mut self, at: Option<Instant>) {
+    fn settle(mut self, at: Option<Instant>) {
         if self.error.is_some() {
             self.got.take().into_iter().for_each(|got| self.io.keep_quietly(got, at));
         }

@@ -33,12 +33,10 @@ pub(super) trait Part {
 
     fn is_over(&self) -> bool;
 
-    fn is_idle(&self) -> bool;
-
     /// Can it go to a ring of `driver` right now?
     fn is_linkable(&mut self, driver: &Handle) -> bool;
 
-    /// Is nothing to be linked behind it?
+    /// Is nothing to be linked behind it? Nor behind one that is on its way by itself.
     fn ends_link(&mut self, is_hard: bool) -> bool;
 
     /// May the kernel do it on a thread of its own?
@@ -143,10 +141,6 @@ impl<A: Action> Part for Request<'_, A> {
 
     fn is_over(&self) -> bool {
         matches!(self.state, State::Ended(..))
-    }
-
-    fn is_idle(&self) -> bool {
-        matches!(self.state, State::Idle(_))
     }
 
     fn is_linkable(&mut self, driver: &Handle) -> bool {

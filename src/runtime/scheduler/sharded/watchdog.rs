@@ -20,8 +20,8 @@
 //! watch set, if nobody is there.
 //!
 //! A sentinel that sleeps on behalf of stalled siblings is woken for what comes to them: timers, mail, tasks that the
-//! stuck one wakes, or that wake themselves there when it has gone on. So if nobody else runs, who might get stuck next, there is
-//! no need to look each [`STALL`]: it resigns and sleeps for long ([`PATIENCE`]).
+//! stuck one wakes, or that wake themselves there when it has gone on. So if nobody else runs, who might get stuck next,
+//! there is no need to look each [`STALL`]: it resigns and sleeps for long ([`PATIENCE`]).
 
 use crate::driver::Progress;
 
